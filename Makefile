@@ -1,0 +1,79 @@
+# Everything from a fresh clone: `make demo` shows it, `make test` checks it.
+PYTHON ?= python3
+PHOTO ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+# bpy pins numpy 1 and the core's libraries want numpy 2, so each Blender gets an environment of its own.
+BPY_VERSIONS := 4.2.23 4.5.15 5.0.1
+BPY := .venv-bpy-5.0.1
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+.PHONY: demo test test-core test-blender test-web lint format extension assets head bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.assets $(BPY)/.done
+	$(PY) -m training.demo $(if $(PHOTO),"$(PHOTO)") --blender-python $(BPY)/bin/python --out out
+
+test: test-core test-blender test-web
+
+test-core: $(VENV)/.assets
+	$(PY) -m pytest
+
+# The add-on's tests run in every supported Blender.
+test-blender: $(VENV)/.assets extension out/demo.meshlam $(BPY_VERSIONS:%=$(VENV)-bpy-%/.done)
+	for version in $(BPY_VERSIONS); do \
+	  MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(PY) \
+	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider; done
+
+test-web: $(VENV)/.assets out/demo.glb tests/web/node_modules/.done
+	$(PY) -m pytest tests/web
+
+lint: $(VENV)/.done
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.done
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+extension: $(VENV)/.done
+	$(PY) -m blender_addon.build_extension --out dist
+
+assets: $(VENV)/.assets
+
+# Rebuilds meshlam_core/data/open_head.npz from the CC0 files it is made of; the result is committed.
+head: $(VENV)/.assets
+	$(PY) -m meshlam_core.head.build_open_head --out meshlam_core/data/open_head.npz
+
+bench: $(VENV)/.assets
+	$(PY) -m training.bench --out docs/benchmarks.md
+
+clean:
+	rm -rf out build dist $(VENV) $(VENV)-bpy-* tests/web/node_modules
+
+out/demo.meshlam: $(VENV)/.assets
+	mkdir -p out
+	$(PY) -m training.demo --photo-only --out out
+
+out/demo.glb: out/demo.meshlam $(BPY)/.done
+	$(BPY)/bin/python -m blender_addon out/demo.meshlam -o out/demo.glb
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q -c constraints.txt -e '.[dev,train]'
+	touch $@
+
+$(VENV)/.assets: $(VENV)/.done meshlam_core/assets.toml
+	$(PY) -m meshlam_core assets fetch
+	touch $@
+
+$(VENV)-bpy-%/.done: constraints.txt
+	test -x $(VENV)-bpy-$*/bin/python || $(PYTHON) -m venv $(VENV)-bpy-$*
+	$(VENV)-bpy-$*/bin/python -m pip install -q bpy==$* pytest==$$(sed -n 's/^pytest==//p' constraints.txt)
+	touch $@
+
+tests/web/node_modules/.done: tests/web/package-lock.json
+	cd tests/web && npm ci --silent --no-audit --no-fund
+	touch $@

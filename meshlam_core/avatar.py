@@ -1,0 +1,56 @@
+"""Avatar: the result of a reconstruction, and its file (.meshlam, see AVATAR_FORMAT.md).
+
+Frames and units: frames.py. Dims: V vertices, F triangles, U texture vertices, K blendshapes, J joints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PhotoFit:
+    """What puts the avatar onto its photo. Pixels are those of the upright photo (EXIF applied)."""
+
+    focal: float  # px
+    centre: F32  # [2] px, (x, y)
+    size: I32  # [2] px, (width, height)
+    rotations: F32  # [J, 3] axis-angle, rad; the root's turns the whole head
+    translation: F32  # [3] m, view frame: added after skinning
+    expression: F32  # [K]
+    crop: F32  # [4] px, (x0, y0, x1, y1) of photo.png inside the photo; may reach outside it
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """A rigged, textured head: everything a Blender scene or a game engine needs."""
+
+    vertices: F32  # [V, 3] neutral head, m
+    faces: I32  # [F, 3]
+    uvs: F32  # [U, 2]
+    uv_faces: I32  # [F, 3]
+    part: U8  # [V] index into parts
+    parts: tuple[str, ...]
+    joints: F32  # [J, 3] m
+    joint_names: tuple[str, ...]
+    joint_parents: tuple[int, ...]
+    weights: F32  # [V, J]
+    blendshapes: F32  # [K, V, 3]
+    blendshape_names: tuple[str, ...]
+    blendshape_ranges: F32  # [K, 2]
+    blendshape_kind: str
+    photo: PhotoFit
+    albedo: U8  # [H, W, 3] sRGB
+    albedo_seen: U8  # [H, W] 255 where the photo was seen, 0 where filled
+    photo_image: U8  # [h, w, 3] sRGB, the crop used
+    thumbnail: U8  # [256, 256, 4] sRGB and alpha
+    pose_correctives: F32 | None = None  # [36, V, 3]
+    provenance: dict[str, Any] = field(default_factory=dict)

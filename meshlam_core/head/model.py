@@ -1,0 +1,69 @@
+"""HeadModel: a parametric head, the open one or FLAME, as plain numpy arrays.
+
+Frame: avatar frame (see frames.py), metres. The root joint of every shape is the origin.
+Dims:  V vertices, F triangles, U texture vertices, N identity modes, K expression blendshapes, J joints,
+       L landmarks (478, MediaPipe's order).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+
+OPEN_HEAD = Path(__file__).resolve().parent.parent / "data" / "open_head.npz"
+
+
+@dataclass(frozen=True)
+class HeadModel:
+    """Template, bases and rig of a head. Immutable; one instance serves every reconstruction."""
+
+    name: str
+    licence: str
+    template: F32  # [V, 3] mean neutral head
+    faces: I32  # [F, 3] counter-clockwise from outside
+    uvs: F32  # [U, 2]
+    uv_faces: I32  # [F, 3]
+    part: NDArray[np.uint8]  # [V] index into parts
+    parts: tuple[str, ...]
+    identity_basis: F32  # [N, V, 3] displacement at one standard deviation; the root joint stays put
+    blendshapes: F32  # [K, V, 3] displacement at coefficient 1
+    blendshape_names: tuple[str, ...]
+    blendshape_ranges: F32  # [K, 2] slider minimum and maximum
+    blendshape_kind: str  # "arkit" or "flame"
+    joint_regressor: F32  # [J, V] rows sum to 1
+    joint_names: tuple[str, ...]
+    joint_parents: tuple[int, ...]  # joint_parents[0] == -1; parents precede children
+    weights: F32  # [V, J] rows sum to 1, at most 4 non-zero
+    landmark_faces: I32  # [L] triangle of each landmark
+    landmark_bary: F32  # [L, 3] barycentric coordinates in it
+    landmark_weight: F32  # [L] trust in 0..1: low where the embedding views disagree
+    mirror: I32  # [V] index of the mirrored vertex (x -> -x); identity where there is none
+    pose_correctives: F32 | None = None  # [36, V, 3], FLAME only
+
+    def shaped(
+        self,
+        identity: F32,  # [N]
+    ) -> F32:  # [V, 3]
+        """The neutral head of an identity."""
+        return self.template + np.tensordot(identity, self.identity_basis, axes=1).astype(np.float32)
+
+    def joints(
+        self,
+        vertices: F32,  # [V, 3] neutral head
+    ) -> F32:  # [J, 3]
+        """Rest joint centres of a neutral head."""
+        return (self.joint_regressor @ vertices).astype(np.float32)
+
+    def landmarks(
+        self,
+        vertices: F32,  # [..., V, 3]
+    ) -> F32:  # [..., L, 3]
+        """The landmarks' positions on a mesh of this topology."""
+        corners = vertices[..., self.faces[self.landmark_faces], :]
+        return np.einsum("lk,...lkd->...ld", self.landmark_bary, corners).astype(np.float32)
