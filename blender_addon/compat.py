@@ -1,0 +1,57 @@
+"""Everything that differs between Blender 4.2, 4.5, 5.0 and 5.2, in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+MAX_NAME_BYTES = 255 if bpy.app.version >= (5, 0, 0) else 63
+# Blender appends ".001" and our own names append a word such as " Photo Camera"
+_ROOM_FOR_SUFFIX = 24
+
+
+def eevee() -> str:
+    """The engine id of EEVEE, which lost its suffix in 5.0."""
+    return "BLENDER_EEVEE" if bpy.app.version >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
+
+
+def short_name(name: str) -> str:
+    """`name` cut to what an ID name can hold with a suffix, never through the middle of a character."""
+    clean = name.strip() or "Head"
+    return clean.encode()[: MAX_NAME_BYTES - _ROOM_FOR_SUFFIX].decode(errors="ignore")
+
+
+def node_tree(material: Any) -> Any:
+    """The node tree of a new material; since 5.0 it is always there and asking for it warns."""
+    if material.node_tree is None:
+        material.use_nodes = True
+    return material.node_tree
+
+
+def animation_state(animated: Any) -> tuple[Any, Any, bool] | None:
+    """(action, slot, use_nla) of an ID, so that it can be detached and put back. Slots exist since 4.4."""
+    data = animated.animation_data
+    if data is None:
+        return None
+    return data.action, getattr(data, "action_slot", None), data.use_nla
+
+
+def assign_action(animated: Any, action: Any, slot_identifier: str = "") -> None:
+    """Assign an action and, where slots exist, the slot of that identifier (or the first one that fits)."""
+    data = animated.animation_data or animated.animation_data_create()
+    data.action = action
+    if action is None or not hasattr(data, "action_slot"):
+        return
+    for slot in action.slots:
+        if slot.identifier == slot_identifier and slot in list(data.action_suitable_slots):
+            data.action_slot = slot
+            return
+    if data.action_slot is None and len(data.action_suitable_slots):
+        data.action_slot = data.action_suitable_slots[0]
+
+
+def slot_identifier(animated: Any) -> str:
+    """The identifier of the assigned action slot, empty where there is none."""
+    slot = getattr(animated.animation_data, "action_slot", None) if animated.animation_data else None
+    return slot.identifier if slot is not None else ""

@@ -1,0 +1,160 @@
+"""The photo's pose and expression: kept as two actions, and shown or hidden by one switch that loses no edits.
+
+Switching on remembers every value (and every assigned action) and sets the photo's; switching off puts the remembered
+values back, except where the artist changed a value meanwhile: that edit stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import bpy
+
+from .. import compat
+from ..avatar_reader import AvatarFile
+from ..axes import quaternion_from_axis_angle
+from .armature import EYE_AIM
+from .shape_keys import expression_keys
+
+PHOTO_POSE = "meshlam_photo_pose"  # on the rig: the photo's values, JSON
+_REMEMBERED = "meshlam_artist_pose"  # on the rig while the photo pose shows: the artist's values, JSON
+_SAME = 1e-5  # values closer than this are the same: they are stored as 32-bit floats
+
+Pose = dict[str, list[float]]  # "bone/NAME" -> quaternion, "key/NAME" -> [value], "aim/NAME" -> [influence]
+
+
+def store_photo_pose(avatar: AvatarFile, rig: Any) -> None:
+    """Keep the photo's values with the rig, so that the switch needs no file."""
+    pose: Pose = {
+        f"bone/{name}": quaternion_from_axis_angle(rotation).tolist()
+        for name, rotation in zip(avatar.joint_names, avatar.photo_rotations, strict=True)
+    }
+    pose |= {
+        f"key/{name}": [float(value)]
+        for name, value in zip(avatar.blendshape_names, avatar.photo_expression, strict=True)
+    }
+    pose |= {f"aim/{bone.name}": [0.0] for bone in rig.pose.bones if EYE_AIM in bone.constraints}
+    rig[PHOTO_POSE] = json.dumps(pose)
+
+
+def build_actions(rig: Any, head: Any, name: str) -> list[Any]:
+    """One action for the bones and one for the shape keys, one key frame each, kept with a fake user, not assigned."""
+    photo: Pose = json.loads(rig[PHOTO_POSE])
+    before = _pose_now(rig, head)
+    _apply(rig, head, photo)
+    for bone in rig.pose.bones:
+        bone.keyframe_insert("rotation_quaternion", frame=1, group=bone.name)
+    actions = [_take_action(rig, f"{name} Photo Pose")]
+    keys = expression_keys(head)
+    for key in keys:
+        key.keyframe_insert("value", frame=1)
+    if keys:
+        actions.append(_take_action(head.data.shape_keys, f"{name} Photo Expression"))
+    _apply(rig, head, before)
+    return actions
+
+
+def photo_pose_shown(rig: Any) -> bool:
+    return _REMEMBERED in rig
+
+
+def show_photo_pose(rig: Any, head: Any) -> None:
+    """Put the head into the photo's pose and expression; a second call changes nothing."""
+    if photo_pose_shown(rig):
+        return
+    remembered = {"pose": _pose_now(rig, head), "animation": _detach_animation(rig, head)}
+    rig[_REMEMBERED] = json.dumps(remembered)
+    _apply(rig, head, json.loads(rig[PHOTO_POSE]))
+
+
+def hide_photo_pose(rig: Any, head: Any) -> None:
+    """Back to the artist's pose; values edited while the photo pose showed stay as edited."""
+    if not photo_pose_shown(rig):
+        return
+    remembered = json.loads(rig[_REMEMBERED])
+    photo: Pose = json.loads(rig[PHOTO_POSE])
+    now = _pose_now(rig, head)
+    untouched = {channel for channel in now if channel in photo and _same(now[channel], photo[channel])}
+    _apply(rig, head, {channel: value for channel, value in remembered["pose"].items() if channel in untouched})
+    del rig[_REMEMBERED]
+    _attach_animation(rig, head, remembered["animation"])
+
+
+def rest_pose(rig: Any, head: Any) -> None:
+    """Neutral face, every bone at rest."""
+    _apply(rig, head, {channel: _rest_value(channel) for channel in _pose_now(rig, head)})
+
+
+def _rest_value(channel: str) -> list[float]:
+    return [1.0, 0.0, 0.0, 0.0] if channel.startswith("bone/") else [0.0]
+
+
+def _channels(rig: Any, head: Any) -> Iterator[tuple[str, Any, str]]:
+    """(channel name, owner, attribute) of everything the switch handles."""
+    for bone in rig.pose.bones:
+        yield f"bone/{bone.name}", bone, "rotation_quaternion"
+        if EYE_AIM in bone.constraints:
+            yield f"aim/{bone.name}", bone.constraints[EYE_AIM], "influence"
+    for key in expression_keys(head):
+        yield f"key/{key.name}", key, "value"
+
+
+def _pose_now(rig: Any, head: Any) -> Pose:
+    pose: Pose = {}
+    for channel, owner, attribute in _channels(rig, head):
+        value = getattr(owner, attribute)
+        pose[channel] = [float(value)] if isinstance(value, float) else [float(part) for part in value]
+    return pose
+
+
+def _apply(rig: Any, head: Any, pose: Pose) -> None:
+    for channel, owner, attribute in _channels(rig, head):
+        if channel in pose:
+            value = pose[channel]
+            setattr(owner, attribute, value[0] if len(value) == 1 else value)
+    rig.update_tag()
+    head.data.update_tag()
+
+
+def _same(a: list[float], b: list[float]) -> bool:
+    return all(abs(x - y) < _SAME for x, y in zip(a, b, strict=True))
+
+
+def _take_action(animated: Any, name: str) -> Any:
+    """The action keyframe_insert made, named, kept and no longer assigned."""
+    action = animated.animation_data.action
+    action.name = name
+    action.use_fake_user = True
+    if len(animated.animation_data.drivers):  # clearing would take the correctives' drivers along
+        compat.assign_action(animated, None)
+    else:
+        animated.animation_data_clear()
+    return action
+
+
+def _detach_animation(rig: Any, head: Any) -> dict[str, list[Any]]:
+    """Animation would overwrite the photo's values at the next frame: take it off and remember it by name."""
+    remembered: dict[str, list[Any]] = {}
+    for role, animated in (("rig", rig), ("keys", head.data.shape_keys)):
+        state = compat.animation_state(animated) if animated is not None else None
+        if state is None:
+            continue
+        action, _, use_nla = state
+        remembered[role] = [action.name if action is not None else "", compat.slot_identifier(animated), use_nla]
+        compat.assign_action(animated, None)
+        animated.animation_data.use_nla = False
+    return remembered
+
+
+def _attach_animation(rig: Any, head: Any, remembered: dict[str, list[Any]]) -> None:
+    for role, animated in (("rig", rig), ("keys", head.data.shape_keys)):
+        if role not in remembered or animated is None or animated.animation_data is None:
+            continue
+        name, slot, use_nla = remembered[role]
+        animated.animation_data.use_nla = use_nla
+        action = bpy.data.actions.get(name)
+        # an action that the artist assigned meanwhile is an edit, too, and stays
+        if action is not None and animated.animation_data.action is None:
+            compat.assign_action(animated, action, slot)

@@ -1,0 +1,74 @@
+"""Leave the user's scene as found: mode, selection, active object, cursor; and nothing half-built after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import bpy
+
+_COLLECTIONS = ("objects", "collections", "meshes", "armatures", "cameras", "materials", "images", "actions", "lights")
+
+
+@contextmanager
+def scene_as_found() -> Iterator[None]:
+    """Enter object mode; on leaving, restore mode, selection, active object and cursor, all by name.
+
+    Objects are looked up again by name because references die when Blender undoes or re-allocates.
+    """
+    context = bpy.context
+    active = context.view_layer.objects.active
+    active_name, mode = (active.name, active.mode) if active is not None else ("", "OBJECT")
+    editing = [item.name for item in context.view_layer.objects if item.mode == mode != "OBJECT"]
+    selected = [item.name for item in context.view_layer.objects if item.select_get()]
+    cursor = context.scene.cursor.matrix.copy()
+    if mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    try:
+        yield
+    finally:
+        if bpy.context.object is not None and bpy.context.object.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        _select(selected, active_name)
+        if mode != "OBJECT" and active_name in bpy.context.view_layer.objects:
+            _enter(mode, editing, selected, active_name)
+        bpy.context.scene.cursor.matrix = cursor
+
+
+def select_only(names: list[str], active: str) -> None:
+    """Select these objects of the view layer and no others."""
+    _select(names, active)
+
+
+def _select(names: list[str], active_name: str) -> None:
+    layer = bpy.context.view_layer
+    wanted = set(names)
+    for item in layer.objects:
+        if item.select_get() != (item.name in wanted):
+            item.select_set(item.name in wanted)
+    layer.objects.active = layer.objects.get(active_name)
+
+
+def _enter(mode: str, editing: list[str], selected: list[str], active_name: str) -> None:
+    """Back into a mode that several objects may share: those that were in it are selected, then the rest again."""
+    _select(sorted({*editing, active_name}), active_name)
+    bpy.ops.object.mode_set(mode=mode)
+    for item in bpy.context.view_layer.objects:
+        item.select_set(item.name in selected)
+
+
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Remove every ID made inside the block if it raises."""
+    before = {name: {item.as_pointer() for item in getattr(bpy.data, name)} for name in _COLLECTIONS}
+    try:
+        yield
+    except BaseException:
+        if bpy.context.object is not None and bpy.context.object.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        made: list[Any] = [
+            item for name in _COLLECTIONS for item in getattr(bpy.data, name) if item.as_pointer() not in before[name]
+        ]
+        bpy.data.batch_remove(made)
+        raise

@@ -1,0 +1,62 @@
+"""The head mesh: positions, UVs, smooth shading, the part attribute, material slots and skinning groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..avatar_reader import AvatarFile
+from ..axes import blender_from_avatar
+from .parts import surface_of_faces
+
+UV_LAYER = "UVMap"
+PART_ATTRIBUTE = "part"
+MAX_GROUPS = 4  # per vertex: what game engines take
+
+
+def build_mesh(avatar: AvatarFile, name: str) -> Any:
+    """An object with the neutral head, not linked to a collection yet."""
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata(blender_from_avatar(avatar.vertices), [], avatar.faces)
+    layer = mesh.uv_layers.new(name=UV_LAYER)
+    corners = np.ascontiguousarray(avatar.uvs[avatar.uv_faces], dtype=np.float32)  # [F, 3, 2]
+    layer.uv.foreach_set("vector", corners.ravel())
+    attribute = mesh.attributes.new(PART_ATTRIBUTE, "INT", "POINT")
+    attribute.data.foreach_set("value", avatar.part.astype(np.int32))
+    mesh.shade_smooth()
+    mesh.update()
+    if mesh.validate():
+        raise ValueError(f"{avatar.path.name} holds degenerate triangles that Blender had to remove.")
+    return bpy.data.objects.new(name, mesh)
+
+
+def assign_materials(avatar: AvatarFile, head: Any, materials: list[Any]) -> None:
+    """One slot a surface, in the order of SURFACES; surfaces that the head lacks keep their slot empty of faces."""
+    for material in materials:
+        head.data.materials.append(material)
+    head.data.polygons.foreach_set("material_index", surface_of_faces(avatar.faces, avatar.part, avatar.parts))
+    head.data.update()
+
+
+def limited_weights(
+    weights: NDArray[np.float32],  # [V, J] rows sum to 1
+) -> NDArray[np.float64]:  # [V, J] rows sum to 1, at most MAX_GROUPS entries each
+    """Keep the largest weights of each vertex; among equals the earlier joint wins, so the result never varies."""
+    order = np.argsort(-weights, axis=1, kind="stable")
+    limited = weights.astype(np.float64)
+    np.put_along_axis(limited, order[:, MAX_GROUPS:], 0.0, axis=1)
+    limited /= limited.sum(axis=1, keepdims=True)
+    return limited
+
+
+def assign_weights(avatar: AvatarFile, head: Any) -> None:
+    """Vertex groups named like the bones."""
+    weights = limited_weights(avatar.weights)
+    for joint, name in enumerate(avatar.joint_names):
+        group = head.vertex_groups.new(name=name)
+        column = weights[:, joint]
+        for weight in np.unique(column[column > 0]):
+            group.add(np.flatnonzero(column == weight).tolist(), float(weight), "REPLACE")

@@ -1,0 +1,45 @@
+"""Fixtures of the tests that run in a real Blender (the bpy module). Nothing here imports the reconstructor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+import pytest
+from sample import Sample, make_sample, write_sample
+
+from blender_addon.avatar_reader import AvatarFile, read_avatar
+
+
+@pytest.fixture(autouse=True)
+def empty_scene() -> None:
+    """Every test starts in Blender's factory scene without its cube, camera and light."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+@pytest.fixture(scope="session")
+def sample() -> Sample:
+    return make_sample()
+
+
+@pytest.fixture(scope="session")
+def avatar_path(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sample(tmp_path_factory.mktemp("avatar") / "sample.meshlam", sample)
+
+
+@pytest.fixture(scope="session")
+def avatar(avatar_path: Path) -> AvatarFile:
+    return read_avatar(avatar_path)
+
+
+@pytest.fixture(scope="session")
+def real_avatar_path() -> Path:
+    """An avatar reconstructed from a real photo, named by MESHLAM_TEST_AVATAR."""
+    name = os.environ.get("MESHLAM_TEST_AVATAR", "")
+    if not name or not Path(name).exists():
+        message = "MESHLAM_TEST_AVATAR names no reconstructed avatar"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return Path(name).resolve()
