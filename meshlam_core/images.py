@@ -125,7 +125,9 @@ def _decode(path: Path, max_side: int) -> Photo:
             raise UnreadableInput(f"{path.name} has no pixels.", "Export or copy it again.")
         exif = image.getexif()
         if image.format in ("JPEG", "MPO"):
-            image.draft(None, (max_side, max_side))  # decodes at 1/2, 1/4 or 1/8 where that suffices
+            shrink = min(1.0, max_side / max(stored))
+            # decodes at 1/2, 1/4 or 1/8 where that still covers the working size on both axes
+            image.draft(None, (int(stored[0] * shrink), int(stored[1] * shrink)))
         image.load()
         profile = image.info.get("icc_profile")
         small, scale = _reduce(_as_resizable(image), stored, max_side)

@@ -1,0 +1,231 @@
+"""Finding faces and their landmarks in a picture.
+
+Image frame: frames.py, in pixels of the array that is passed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.errors import FaceTooSmall, NoFace, UsageError
+from meshlam_core.tracker.arkit import ARKIT_MIRROR
+from meshlam_core.tracker.face_nets import DETECTOR_SIZE, MESH_SIZE, MIN_SCORE, FaceNets, overlaps
+from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE_OUTER, MIRROR, RIGHT_EYE_OUTER
+from meshlam_core.tracker.sampling import Region, sample_region
+from meshlam_core.tracker.types import Detection
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+
+MAX_FACES = 24
+MIN_FACE_HEIGHT = 64  # px, forehead to chin: below it neither landmarks nor texture carry a likeness
+TILE_MIN_SCORE = 0.9  # in tiles texture of all sorts is seen enlarged, and some of it looks like a face
+ROI_SCALE = 1.5  # region side / longer side of the landmarks' box, as the networks were trained (MediaPipe)
+
+
+class LandmarkDetector(Protocol):
+    """What the tracker needs from a landmark network."""
+
+    def detect(
+        self,
+        image: U8,  # [H, W, 3]
+    ) -> list[Detection]:
+        """Every face, from left to right in the picture."""
+
+    def refine(
+        self,
+        image: U8,  # [H, W, 3]
+        detection: Detection,
+    ) -> Detection:
+        """The same face, as exactly as the network can see it."""
+
+    def follow(
+        self,
+        image: U8,  # [H, W, 3]
+        previous: Detection,
+    ) -> Detection | None:
+        """The face of the previous frame in this one; None when it is lost."""
+
+
+def choose_face(
+    detections: list[Detection],  # from left to right
+    which: int | str = "largest",  # 1 is the leftmost face
+    source: str = "the picture",
+) -> Detection:
+    """The face asked for. NoFace and FaceTooSmall say what was found and what helps."""
+    if which != "largest" and not (isinstance(which, int) and which >= 1):
+        raise UsageError(f"face: expected 'largest' or a number from 1 on, got {which!r}.", "1 is the leftmost face.")
+    if not detections:
+        raise NoFace(
+            f"No face was found in {source}.",
+            "Use a photo that shows one face from the front, well lit and not covered.",
+        )
+    if isinstance(which, int):
+        if which > len(detections):
+            many = "1 face was" if len(detections) == 1 else f"{len(detections)} faces were"
+            raise NoFace(f"Face {which} was asked for, but {many} found in {source}.", "1 is the leftmost face.")
+        return detections[which - 1]
+    return max(detections, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+
+
+def check_face_size(
+    detection: Detection,  # px of the file's own pixels
+    source: str = "the picture",
+) -> None:
+    """Refuse a face with too few pixels."""
+    height = face_span(detection.landmarks)
+    if height < MIN_FACE_HEIGHT:
+        raise FaceTooSmall(
+            f"The face in {source} is {height:.0f} pixels high; at least {MIN_FACE_HEIGHT} are needed.",
+            "Use a larger version of the photo, or one taken closer.",
+        )
+
+
+def face_span(
+    landmarks: F32,  # [L, >=2] px
+) -> float:  # px
+    """Distance from the top of the forehead to the chin in the picture."""
+    return float(np.linalg.norm(landmarks[FOREHEAD, :2] - landmarks[CHIN, :2]))
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    region: Region
+    score: float
+
+
+class MediaPipeDetector:
+    """Google's Face Landmarker: 478 landmarks and the ARKit coefficients, on the CPU."""
+
+    def __init__(self, task_file: str | Path, threads: int = 1) -> None:
+        self._nets = FaceNets(Path(task_file), threads)
+
+    def detect(self, image: U8) -> list[Detection]:
+        """Every face, from left to right; small ones are searched in tiles when no large one is found."""
+        height, width = image.shape[:2]
+        faces: list[Detection] = []
+        for level in (1, 2, 4, 8):
+            side = max(height, width) / level
+            if level > 1 and side < DETECTOR_SIZE / 2:
+                break
+            found = [face for tile in _tiles(width, height, side) for face in self._search_tile(image, tile)]
+            for candidate in _distinct(found)[:MAX_FACES]:
+                if not _is_known(candidate.region, faces):
+                    face = self._look(image, self._zoom(image, candidate).region)
+                    if face.score >= (MIN_SCORE if level == 1 else TILE_MIN_SCORE) and not _overlaps_any(face, faces):
+                        faces.append(face)
+            tallest = max((face.box[3] - face.box[1] for face in faces), default=0.0)
+            # a face that fills a quarter of the picture leaves no room for others that matter
+            if tallest > 0.25 * min(height, width) or (faces and level >= 4):
+                break
+        return sorted(faces, key=lambda face: face.box[0] + face.box[2])
+
+    def refine(self, image: U8, detection: Detection) -> Detection:
+        """Look again at the tight upright region and at its mirror image, and average: the error falls by a third."""
+        region = landmark_region(detection.landmarks)
+        region = landmark_region(self._look(image, region).landmarks)
+        faces = [
+            self._look(image, replace(region, side=region.side * zoom), mirror)
+            for zoom in (0.94, 1.06)
+            for mirror in (False, True)
+        ]
+        landmarks = np.mean([face.landmarks for face in faces], axis=0).astype(np.float32)
+        coefficients = np.mean([face.coefficients for face in faces], axis=0).astype(np.float32)
+        return _detection(landmarks, coefficients, float(np.mean([face.score for face in faces])))
+
+    def follow(self, image: U8, previous: Detection) -> Detection | None:
+        """One look at where the face was; when it moved, one more at where it went."""
+        face = self._look(image, landmark_region(previous.landmarks))
+        if face.score < MIN_SCORE:
+            return None
+        moved = np.abs(np.subtract(face.box, previous.box)).max() / (previous.box[3] - previous.box[1])
+        return self._look(image, landmark_region(face.landmarks)) if moved > 0.08 else face
+
+    def _look(self, image: U8, region: Region, mirrored: bool = False) -> Detection:
+        picture = sample_region(image, region, MESH_SIZE)
+        points, presence = self._nets.landmarks(picture[:, ::-1] if mirrored else picture)
+        if mirrored:
+            points = points[MIRROR] * np.array([-1, 1, 1], np.float32) + np.array([1, 0, 0], np.float32)
+        matrix = region.picture_from_unit()
+        flat = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        landmarks = np.concatenate([flat, points[:, 2:] * region.side], axis=1).astype(np.float32)
+        if mirrored:  # asked of the mirrored face, so that the network's left-right bias cancels in the average
+            coefficients = self._nets.expression((landmarks * np.array([-1, 1, 1], np.float32))[MIRROR])[ARKIT_MIRROR]
+        else:
+            coefficients = self._nets.expression(landmarks)
+        return _detection(landmarks, coefficients, presence)
+
+    def _zoom(self, image: U8, candidate: _Candidate) -> _Candidate:
+        """Look again, closer and turned upright: a face that is small in its tile is found there, but not exactly."""
+        near = self._search_tile(image, replace(candidate.region, side=candidate.region.side * 1.5))
+        return max(near, key=lambda face: face.score, default=candidate)
+
+    def _search_tile(self, image: U8, tile: Region) -> list[_Candidate]:
+        found = self._nets.find(sample_region(image, tile, DETECTOR_SIZE, outside=0))
+        matrix = tile.picture_from_unit()
+        candidates = []
+        for box, keypoints, score in zip(found.boxes, found.keypoints, found.scores, strict=True):
+            centre = matrix[:, :2] @ ((box[:2] + box[2:]) / 2) + matrix[:, 2]
+            eyes = keypoints[1] - keypoints[0]
+            side = float((box[2:] - box[:2]).max()) * tile.side * ROI_SCALE
+            roll = tile.roll + float(np.arctan2(eyes[1], eyes[0]))
+            candidates.append(_Candidate(Region((float(centre[0]), float(centre[1])), side, roll), float(score)))
+        return candidates
+
+
+def landmark_region(
+    landmarks: F32,  # [L, >=2] px
+) -> Region:
+    """The upright square around a face that the landmark network expects."""
+    eyes = landmarks[LEFT_EYE_OUTER, :2] - landmarks[RIGHT_EYE_OUTER, :2]
+    roll = float(np.arctan2(eyes[1], eyes[0]))
+    c, s = np.cos(roll), np.sin(roll)
+    turned = landmarks[:, :2] @ np.array([[c, -s], [s, c]])
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    centre = np.array([[c, -s], [s, c]]) @ ((low + high) / 2)
+    return Region((float(centre[0]), float(centre[1])), float((high - low).max()) * ROI_SCALE, roll)
+
+
+def _detection(landmarks: F32, coefficients: F32, score: float) -> Detection:
+    low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+    return Detection(landmarks, coefficients, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), score)
+
+
+def _tiles(width: int, height: int, side: float) -> list[Region]:
+    """Squares of a side that cover the picture, each overlapping the next by a half."""
+
+    def starts(length: float) -> NDArray[np.float64]:
+        if length <= side:
+            return np.array([length / 2])
+        return np.linspace(side / 2, length - side / 2, int(np.ceil((length - side) / (side / 2))) + 1)
+
+    return [Region((float(x), float(y)), side) for y in starts(height) for x in starts(width)]
+
+
+def _is_known(region: Region, faces: list[Detection]) -> bool:
+    x, y = region.centre
+    return any(face.box[0] < x < face.box[2] and face.box[1] < y < face.box[3] for face in faces)
+
+
+def _overlaps_any(face: Detection, faces: list[Detection]) -> bool:
+    known = np.array([other.box for other in faces], np.float32).reshape(-1, 4)
+    return bool((overlaps(np.array(face.box, np.float32), known) > 0.3).any())
+
+
+def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
+    """The surest candidate of every face."""
+    kept: list[_Candidate] = []
+    for candidate in sorted(candidates, key=lambda item: -item.score):
+        near = [
+            np.hypot(*np.subtract(candidate.region.centre, other.region.centre))
+            < 0.35 * max(candidate.region.side, other.region.side)
+            for other in kept
+        ]
+        if not any(near):
+            kept.append(candidate)
+    return kept
