@@ -1,0 +1,93 @@
+"""Put the cropped skin, teeth, tongue and lashes together with the round eyeballs into one mesh.
+
+Frame: MakeHuman's, decimetres. Dims: S source vertices, C cropped vertices, E vertices of one eyeball,
+V = C + 2 E head vertices, F triangles. Order: skin, teeth, tongue, lashes, left eyeball, right eyeball.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from meshlam_core.head.builder.crop import Crop, crop_head
+from meshlam_core.head.builder.eyes import Ball, EyeMesh, eye_mesh, fit_ball, moved_with_shape, turned_by_gaze
+from meshlam_core.head.builder.parts import PARTS, crop_parts
+from meshlam_core.head.builder.source import F64, I64, Source, SourceMesh
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Topology of the head, its template, and how source displacements reach it."""
+
+    template: F64  # [V, 3] dm
+    faces: I64  # [F, 3]
+    part: NDArray[np.uint8]  # [V]
+    mirror: I64  # [V]
+    crop: Crop
+    eye: EyeMesh
+    balls: tuple[Ball, Ball]  # left, right
+    helpers: tuple[I64, I64]  # source vertices of the helper eyes
+    source_template: F64  # [S, 3] dm
+
+    def eyeball(self, side: int) -> I64:  # [E]
+        """Vertices of the left (0) or right (1) eyeball."""
+        count = len(self.eye.directions)
+        return len(self.crop.source) + side * count + np.arange(count)
+
+    def vertices_of(self, *names: str) -> I64:
+        """Vertices of some parts."""
+        return np.flatnonzero(np.isin(self.part, [PARTS.index(name) for name in names]))
+
+    def carry(
+        self,
+        offsets: F64,  # [S, 3] dm, a target
+        gaze: bool = False,  # turn the eyeballs instead of moving them
+    ) -> F64:  # [V, 3] dm
+        """A source displacement on the head's vertices."""
+        follow = turned_by_gaze if gaze else moved_with_shape
+        eyeballs = [
+            follow(self.source_template[helper], offsets[helper], self.eye.directions, ball)
+            for helper, ball in zip(self.helpers, self.balls, strict=True)
+        ]
+        return np.concatenate([self.crop.mix @ offsets, *eyeballs])
+
+    def skin_weights_mix(self) -> sp.csr_matrix:  # [V, S], empty rows for the eyeballs
+        """The crop's mixing matrix with rows for every head vertex."""
+        empty = sp.csr_matrix((2 * len(self.eye.directions), self.crop.mix.shape[1]))
+        return sp.vstack([self.crop.mix, empty], format="csr")
+
+
+def assemble(
+    source: Source,
+    mesh: SourceMesh,
+    vertices: F64,  # [S, 3] dm, the template in the source topology
+) -> Assembly:
+    """Crop, add the eyeballs, name the parts."""
+    crop = crop_head(mesh, vertices)
+    cropped = crop.mix @ vertices
+    eye = eye_mesh()
+    group = np.array(mesh.group)
+    helpers = (np.unique(mesh.quads[group == "helper-l-eye"]), np.unique(mesh.quads[group == "helper-r-eye"]))
+    left = fit_ball(vertices[helpers[0]])
+    right = Ball(left.centre * [-1, 1, 1], left.radius)
+    count, size = len(crop.source), len(eye.directions)
+    eyeballs = [ball.centre + ball.radius * eye.directions for ball in (left, right)]
+    part = [
+        crop_parts(source, mesh, crop, cropped),
+        np.full(size, PARTS.index("eyeball_left")),
+        np.full(size, PARTS.index("eyeball_right")),
+    ]
+    return Assembly(
+        template=np.concatenate([cropped, *eyeballs]),
+        faces=np.concatenate([crop.faces, eye.faces + count, eye.faces + count + size]),
+        part=np.concatenate(part).astype(np.uint8),
+        mirror=np.concatenate([crop.mirror, count + size + eye.mirror, count + eye.mirror]),
+        crop=crop,
+        eye=eye,
+        balls=(left, right),
+        helpers=helpers,
+        source_template=vertices,
+    )

