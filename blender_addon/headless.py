@@ -1,0 +1,82 @@
+"""What `python -m blender_addon` does once its arguments are checked: build the scene, then save or export it."""
+
+from __future__ import annotations
+
+import argparse
+from math import radians
+from pathlib import Path
+from typing import Any
+
+import bpy
+from mathutils import Euler, Vector
+
+from .avatar_reader import AvatarFile
+from .export import ExportError, ExportOptions, export_avatar, verify
+from .scene.action import show_photo_pose
+from .scene.build import BuiltAvatar, build_avatar
+from .scene.camera import fit_render_to_photo
+from .scene.guard import select_only
+
+__all__ = ["ExportError", "convert"]
+
+
+def convert(avatar: AvatarFile, out: Path, options: argparse.Namespace) -> list[str]:
+    """Write `out`, whole or not at all; returns what a re-import found wrong, nothing unless asked to verify."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    built = build_avatar(avatar, options.name or avatar.path.stem)
+    if out.suffix.lower() == ".blend":
+        if options.photo_pose:
+            show_photo_pose(built.rig, built.head)
+        _save_blend(built, out)
+        return []
+    chosen = ExportOptions(bones=not options.morphs_only, pascal_case=options.pascal_case)
+    expected = export_avatar(built, out, chosen)
+    return verify(out, expected) if options.verify else []
+
+
+def _save_blend(built: BuiltAvatar, out: Path) -> None:
+    """A scene that shows the head at once: photo camera, soft lights, viewports close up in Material Preview."""
+    fit_render_to_photo(bpy.context.scene, built.camera)
+    _light(built)
+    select_only([built.head.name], built.head.name)
+    for screen in bpy.data.screens:
+        for area in screen.areas:
+            if area.type == "VIEW_3D":
+                _look_at_head(area.spaces.active, built.head)
+    part = out.with_name(f".{out.stem}.part.blend")
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(part), copy=True, compress=True, check_existing=False)
+        part.replace(out)
+    except RuntimeError as error:
+        raise ExportError(f"{out} cannot be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _look_at_head(space: Any, head: Any) -> None:
+    space.shading.type = "MATERIAL"
+    space.lens = 85.0
+    space.clip_start = 0.01
+    corners = [Vector(corner) for corner in head.bound_box]
+    region = space.region_3d
+    region.view_location = head.matrix_world @ (sum(corners, Vector()) / 8)
+    region.view_rotation = Euler((radians(86), 0.0, radians(-25))).to_quaternion()
+    region.view_distance = 0.9
+    region.view_perspective = "PERSP"
+
+
+def _light(built: BuiltAvatar) -> None:
+    """A soft key from the left front, a fill from the right and a rim from behind, so that F12 gives a picture."""
+    lights = (
+        ("Key", (0.7, -0.9, 0.6), 12.0, 0.6),
+        ("Fill", (-0.9, -0.7, 0.2), 5.0, 0.9),
+        ("Rim", (-0.5, 0.9, 0.7), 8.0, 0.4),
+    )
+    middle = built.head.matrix_world @ (sum((Vector(corner) for corner in built.head.bound_box), Vector()) / 8)
+    for name, offset, watts, size in lights:
+        data = bpy.data.lights.new(name, "AREA")
+        data.energy, data.size = watts, size
+        light = bpy.data.objects.new(name, data)
+        light.location = middle + Vector(offset)
+        light.rotation_euler = (-Vector(offset)).to_track_quat("-Z", "Y").to_euler()
+        bpy.context.scene.collection.objects.link(light)
