@@ -197,7 +197,7 @@ def _decode(line: bytes, kinds: dict[str, type[Any]]) -> Any:
     if len(line) > MAX_LINE:
         raise ProtocolError(f"A message is at most {MAX_LINE} bytes long.")
     try:
-        content = json.loads(line)
+        content = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"Expected one JSON object a line, got {line[:60]!r} ({error}).") from error
     if not isinstance(content, dict):
@@ -207,6 +207,10 @@ def _decode(line: bytes, kinds: dict[str, type[Any]]) -> Any:
     if not isinstance(kind, str) or kind not in kinds:
         raise ProtocolError(f"Expected a type of {', '.join(kinds)}, got {kind!r}.", job)
     return _build(kinds[kind], content, kind, job)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _build(cls: type[Any], content: dict[str, Any], where: str, job: str | None) -> Any:

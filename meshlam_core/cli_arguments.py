@@ -1,0 +1,138 @@
+"""The arguments of every command. Light: importing it must not load torch, or `meshlam --help` would take seconds."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+VIEWS = ("photo", "front", "left", "right", "back", "three-quarter", "turntable")
+POSES = ("neutral", "photo")
+PRESETS = ("small", "paper")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
+    """Add all commands to the parser and return their names."""
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def add(name: str, help_text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+        command.add_argument("--json", action="store_true", help="print one JSON object, also on failure")
+        return command
+
+    _reconstruct(add("reconstruct", "Make a rigged, textured head (.meshlam) of a portrait."))
+    _render(add("render", "Render a view of an avatar as a PNG with transparency."))
+    _sheet(add("sheet", "Make a contact sheet of an avatar: the photo, views and expressions."))
+    _track(add("track", "Track the face of a clip or a photo."))
+    _reenact(add("reenact", "Drive an avatar with a track: one PNG a frame, on the pixel grid of the clip."))
+    add("info", "Tell what is in an avatar file.").add_argument("avatar", type=Path, metavar="AVATAR")
+    _doctor(add("doctor", "Check that everything the program needs is there."))
+    _assets(add("assets", "List, fetch or verify the downloadable files."))
+    return tuple(commands.choices)
+
+
+def _reconstruct(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photo", type=Path, metavar="PHOTO")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.meshlam")
+    command.add_argument("--preset", choices=PRESETS, default="small")
+    command.add_argument("--head", default="open", metavar="open|PATH", help="the open head, or a FLAME file of yours")
+    command.add_argument(
+        "--face", type=_face, default="largest", metavar="N|largest", help="which face; 0 is the largest"
+    )
+    command.add_argument("--texture-size", type=_between(128, 4096), default=1024, metavar="PIXELS")
+    command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
+    _device(command)
+
+
+def _render(command: argparse.ArgumentParser) -> None:
+    command.add_argument("avatar", type=Path, metavar="AVATAR")
+    turntable = "for turntable: a folder takes numbered PNGs, a .png becomes an animated PNG"
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help=turntable)
+    command.add_argument("--view", choices=VIEWS, default="front")
+    command.add_argument(
+        "--size", type=_size, default=512, metavar="512|native", help="longest side; native is the photo's own size"
+    )
+    command.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an expression, e.g. jawOpen=0.7",
+    )
+    command.add_argument("--pose", choices=POSES, help="default: photo for the view photo, neutral for the others")
+    _device(command)
+
+
+def _sheet(command: argparse.ArgumentParser) -> None:
+    command.add_argument("avatar", type=Path, metavar="AVATAR")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="PNG")
+    _device(command)
+
+
+def _track(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", type=Path, metavar="VIDEO|PHOTO")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json")
+    command.add_argument("--face", type=_face, default="largest", metavar="N|largest")
+    _device(command)
+
+
+def _reenact(command: argparse.ArgumentParser) -> None:
+    command.add_argument("avatar", type=Path, metavar="AVATAR")
+    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    _device(command)
+
+
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--self-test", action="store_true", help="also render a small head and time it")
+
+
+def _assets(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("list", "fetch", "verify"))
+    command.add_argument("names", nargs="*", metavar="NAME", help="default: what reconstruction needs")
+    command.add_argument("--all", action="store_true", help="also what only rebuilding the head model needs")
+    command.add_argument("--offline", action="store_true", help="use only the wheels in the folder MESHLAM_WHEELS")
+
+
+def _device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=DEVICES, default="auto")
+
+
+def _face(text: str) -> int | str:
+    if text == "largest":
+        return text
+    return _between(0, 999, "a face's number or largest")(text)
+
+
+def _size(text: str) -> int | str:
+    if text == "native":
+        return text
+    return _between(16, 4096, "a size in pixels (16 to 4096) or native")(text)
+
+
+def _between(low: int, high: int, wanted: str = "") -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            expected = wanted or f"a whole number from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
+
+    return parse
+
+
+def _setting(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not name or not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE with a number, got {text!r}")
+    return name, number

@@ -1,0 +1,102 @@
+"""Reconstruct with warm sessions, and retry with less when memory runs out: smaller first, then on the CPU."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshlam_core.avatar_io import write_avatar
+from meshlam_core.commands.failures import is_out_of_memory
+from meshlam_core.errors import DeviceError
+from meshlam_core.outputs import check_output_file
+from meshlam_core.progress import Progress
+
+if TYPE_CHECKING:
+    from meshlam_core.pipeline import Reconstruction, ReconstructOptions, Session
+
+_SMALLEST_TEXTURE = 512
+
+
+class Sessions:
+    """Keeps the session of the last options open: the next job with the same preset, head and device starts at once."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, str, str] | None = None
+        self._session: Session | None = None
+
+    def get(self, options: ReconstructOptions) -> Session:
+        """An open session for these options."""
+        from meshlam_core.pipeline import Session
+
+        key = (options.preset, options.head, options.device)
+        if self._session is None or key != self._key:
+            self.free()
+            self._session, self._key = Session.open(options), key
+        return self._session
+
+    def free(self) -> None:
+        """Let go of the models and of the GPU's memory."""
+        self._session = self._key = None
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def reconstruct_file(
+    photo: Path, out: Path, options: ReconstructOptions, sessions: Sessions, progress: Progress
+) -> dict[str, Any]:
+    """Photo -> avatar file; the report of the reconstruction with the file's path."""
+    check_output_file(out)  # before the work, not after it
+    made = _reconstruct(photo, options, sessions, progress)
+    progress("saving", 0.98, out.name)
+    write_avatar(made.avatar, out)
+    return {"avatar": str(out)} | made.report
+
+
+def _reconstruct(photo: Path, options: ReconstructOptions, sessions: Sessions, progress: Progress) -> Reconstruction:
+    from meshlam_core.pipeline import reconstruct
+
+    remarks: list[str] = []
+    for attempt, remark in _attempts(options):
+        if remark:
+            remarks.append(remark)
+            progress("retry", 0.0, remark)
+        try:
+            made = reconstruct(photo, attempt, sessions.get(attempt), progress)
+        except (MemoryError, RuntimeError, DeviceError) as error:
+            if not (is_out_of_memory(error) or isinstance(error, DeviceError)):
+                raise
+            trouble = error
+            sessions.free()
+        else:
+            return _with_remarks(made, remarks)
+    if isinstance(trouble, DeviceError):
+        raise trouble
+    hint = "Close other programs, or choose a smaller photo."
+    raise DeviceError("There is not enough memory for this photo, not even for a small texture.", hint) from trouble
+
+
+def _attempts(options: ReconstructOptions) -> Iterator[tuple[ReconstructOptions, str]]:
+    """The options as wanted, then with less, each with the sentence that tells the user."""
+    yield options, ""
+    small = min(options.texture_size, _SMALLEST_TEXTURE)
+    if small < options.texture_size:
+        yield (
+            replace(options, texture_size=small),
+            f"Memory ran out: the texture was made at {small} instead of {options.texture_size}.",
+        )
+    if options.device != "cpu":
+        yield replace(options, texture_size=small, device="cpu"), "Memory ran out: the work was done on the CPU."
+
+
+def _with_remarks(made: Reconstruction, remarks: list[str]) -> Reconstruction:
+    if not remarks:
+        return made
+    warnings = [*remarks, *made.report.get("warnings", [])]
+    avatar = replace(made.avatar, provenance=made.avatar.provenance | {"warnings": warnings})
+    return replace(made, avatar=avatar, report=made.report | {"warnings": warnings})

@@ -1,0 +1,30 @@
+"""`python -m meshlam_core.worker [IDLE_SECONDS]`: talk on stdin and stdout until stdin ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from meshlam_core import quiet
+
+
+def main() -> None:
+    """Keep the two streams for the protocol alone, then serve."""
+    source = os.fdopen(os.dup(0), "rb")
+    with Path(os.devnull).open("rb") as nothing:  # libraries and child processes must not read our messages
+        os.dup2(nothing.fileno(), 0)
+    target = quiet.take_stdout()
+    quiet.filter_native_noise()
+
+    from meshlam_core.worker.engine import CoreEngine
+    from meshlam_core.worker.server import IDLE_SECONDS, Server
+
+    idle_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else IDLE_SECONDS
+    finished = Server(source, target, CoreEngine(), idle_seconds).serve()
+    if not finished:
+        os._exit(0)  # a job hangs in native code; its output file has no name yet, so nothing half-written stays
+
+
+if __name__ == "__main__":
+    main()
