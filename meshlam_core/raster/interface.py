@@ -19,6 +19,8 @@ The nvdiffrast backend snaps to a coarser grid and breaks ties its own way; it a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Literal, Protocol
 
 import torch
@@ -80,15 +82,11 @@ def check_inputs(vertices: Tensor, faces: Tensor, size: tuple[int, int], cull: s
 def get_rasteriser(backend: Backend = "auto", device: torch.device | str = "cpu") -> Rasteriser:
     """The rasteriser for tensors on `device`.
 
-    "auto" is warp on the CPU and on CUDA, and the torch twin on any other device or where warp cannot be imported.
-    Results live on the device of the vertices.
+    "auto" is warp, or the slow torch twin where warp is not installed. Results live on the device of the vertices.
     """
-    kind = torch.device(device).type
     if backend == "auto":
-        backend = "warp" if kind in ("cpu", "cuda") and _warp_imports() else "torch"
+        backend = "warp" if has_warp() else "torch"
     if backend == "warp":
-        if kind not in ("cpu", "cuda"):
-            raise UsageError(f"The warp rasteriser runs on cpu and cuda, not on {kind}.", 'Choose backend "torch".')
         from meshlam_core.raster.warp_backend import WarpRasteriser
 
         return WarpRasteriser()
@@ -103,8 +101,7 @@ def get_rasteriser(backend: Backend = "auto", device: torch.device | str = "cpu"
     raise UsageError(f'Expected a rasteriser backend of auto, warp, torch or nvdiffrast, got "{backend}".')
 
 
-def _warp_imports() -> bool:
-    """Whether warp can be had. Only its absence counts: importing it is left to the first use."""
-    from importlib.util import find_spec
-
+@cache
+def has_warp() -> bool:
+    """Whether warp is installed. Importing it takes a while and is left to the first use."""
     return find_spec("warp") is not None

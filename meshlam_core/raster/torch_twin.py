@@ -1,6 +1,6 @@
 """The slow, obvious rasteriser: test every pixel of every triangle's bounding box, in plain torch.
 
-It defines the right answer for the fast backends and works on any torch device.
+It defines the right answer for the fast backends and works on any torch device that has float64.
 Frame, units, dims and rules: interface.py. P is the number of (triangle, pixel) candidates in a chunk.
 """
 
@@ -98,8 +98,9 @@ def _evaluate(
     to_corner = grid[face] - (pixel * SUBPIXELS + SUBPIXELS // 2)[:, None]  # [P, 3, 2]
     a, b, c = to_corner.unbind(1)
     edges = torch.stack([_cross(b, c), _cross(c, a), _cross(a, b)], -1) * area[face].sign()[:, None]
-    weights = edges.double() / depth[face].double()  # [P, 3]
-    return edges, (weights[:, 0] + weights[:, 1] + weights[:, 2]) / area[face].abs().double()
+    # reciprocals first, in this order, because the kernels do so: the two then agree to the last bit
+    weights = edges.double() * (1 / depth[face].double())  # [P, 3]
+    return edges, (weights[:, 0] + weights[:, 1] + weights[:, 2]) * (1 / area[face].abs().double())
 
 
 def _inside(edges: Tensor, face: Tensor, grid: Tensor, area: Tensor) -> Tensor:  # [P] bool

@@ -1,4 +1,4 @@
-"""The kernels of the warp rasteriser. Importing this file imports warp: only warp_backend.py does, on first use.
+"""The rasterising kernels. Importing this file imports warp: only warp_runtime.py does, on first use.
 
 Frame, units, dims and rules: interface.py. Warp runs a kernel serially on the CPU and in parallel on CUDA, so both
 kernels take a `lanes` argument that says into how many threads a triangle's or an image's rows are cut: one on
@@ -15,7 +15,9 @@ import warp as wp
 
 from meshlam_core.raster.interface import MAX_PIXEL, NEAR, SUBPIXELS
 
-wp.set_module_options({"enable_backward": False, "max_unroll": 4})
+# no fused multiply-adds: the torch twin has none, and the two agree to the last bit
+MODULE = wp.get_module("meshlam_raster")
+wp.set_module_options({"enable_backward": False, "fuse_fp": False}, module=MODULE)
 
 STEP = wp.constant(wp.int64(SUBPIXELS))
 HALF = wp.constant(wp.int64(SUBPIXELS // 2))
@@ -29,13 +31,13 @@ ZERO = wp.constant(wp.int64(0))
 WIDE = 24  # px: rows longer than this are worth the divisions that find where the triangle starts and ends
 
 
-@wp.func
+@wp.func(module=MODULE)
 def snap(x: wp.float32) -> wp.int64:
     """Pixel coordinate -> grid steps, rounded to nearest, halves up."""
     return wp.int64(wp.floor(wp.float64(x) * STEPS + wp.float64(0.5)))
 
 
-@wp.func
+@wp.func(module=MODULE)
 def floor_div(a: wp.int64, b: wp.int64) -> wp.int64:
     """a / b rounded towards minus infinity, for b > 0."""
     quotient = a / b
@@ -44,13 +46,13 @@ def floor_div(a: wp.int64, b: wp.int64) -> wp.int64:
     return quotient
 
 
-@wp.func
+@wp.func(module=MODULE)
 def usable(x: wp.float32, y: wp.float32, z: wp.float32) -> wp.bool:
     """In front of the camera and near the image; false for NaN."""
     return z > NEAREST and z < FARTHEST and wp.abs(x) <= LIMIT and wp.abs(y) <= LIMIT
 
 
-@wp.func
+@wp.func(module=MODULE)
 def margin(dx: wp.int64, dy: wp.int64) -> wp.int64:
     """1 where an edge of this clockwise direction leaves the pixels on it to its neighbour, else 0 (top-left rule)."""
     if dy < ZERO or (dy == ZERO and dx > ZERO):
@@ -58,7 +60,7 @@ def margin(dx: wp.int64, dy: wp.int64) -> wp.int64:
     return wp.int64(1)
 
 
-@wp.func
+@wp.func(module=MODULE)
 def low_cut(edge: wp.int64, step: wp.int64, low: wp.int32) -> wp.int32:
     """First x offset at which edge + x * step >= 0, not below `low`."""
     if step > ZERO and edge < ZERO:
@@ -66,7 +68,7 @@ def low_cut(edge: wp.int64, step: wp.int64, low: wp.int32) -> wp.int32:
     return low
 
 
-@wp.func
+@wp.func(module=MODULE)
 def high_cut(edge: wp.int64, step: wp.int64, high: wp.int32) -> wp.int32:
     """Last x offset at which edge + x * step >= 0, not above `high`."""
     if step < ZERO:
@@ -76,7 +78,7 @@ def high_cut(edge: wp.int64, step: wp.int64, high: wp.int32) -> wp.int32:
     return high
 
 
-@wp.kernel
+@wp.kernel(module=MODULE)
 def cover(
     vertices: wp.array3d(dtype=wp.float32),  # [B, V, 3]
     faces: wp.array2d(dtype=wp.int32),  # [F, 3]
@@ -173,7 +175,7 @@ def cover(
             c += sc
 
 
-@wp.kernel
+@wp.kernel(module=MODULE)
 def resolve(
     vertices: wp.array3d(dtype=wp.float32),  # [B, V, 3]
     faces: wp.array2d(dtype=wp.int32),  # [F, 3]

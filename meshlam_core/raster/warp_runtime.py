@@ -1,0 +1,124 @@
+"""Loading warp quietly and launching its kernels, on one device or on the CPU in bands of rows.
+
+The kernels of warp_kernels.py and warp_texels.py form one warp module: compiling is mostly fixed cost (about two
+seconds, once for each machine and version; the result is cached on disk), so one module halves the first start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from meshlam_core.errors import DeviceError
+
+BANDS = 2  # parts of an image worked on at once on the CPU: each repeats the triangle set-up, so few
+_loading = threading.Lock()
+
+
+def warp_device(tensor: Tensor) -> torch.device:
+    """Where kernels work on this tensor: in place on the CPU and on CUDA, else on a CPU copy."""
+    return tensor.device if tensor.device.type == "cuda" else torch.device("cpu")
+
+
+def launch(
+    kernel: str,
+    dim: tuple[int, ...],
+    inputs: list[Any],  # tensors (contiguous, on `device`) and numbers
+    device: torch.device,
+) -> None:
+    """Run one kernel, on torch's current stream where there is one."""
+    loaded = load(str(device))
+    wp = loaded.warp
+    values = [wp.from_torch(x, return_ctype=True) if isinstance(x, Tensor) else x for x in inputs]
+    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+    wp.launch(loaded.kernels[kernel], dim, values, device=loaded.device, stream=stream)
+
+
+def in_bands(
+    draw: Callable[[int, int], None],  # works on rows first to end - 1 only
+    height: int,
+    device: torch.device,
+) -> None:
+    """Call `draw` for all rows: at once on CUDA, in parallel bands on the CPU."""
+    if device.type == "cuda" or height < 2 * BANDS or torch.get_num_threads() == 1:
+        draw(0, height)
+        return
+    load(str(device))
+    edges = [round(i * height / BANDS) for i in range(BANDS + 1)]
+    # warp's CPU kernels run outside Python's lock, so threads do run side by side
+    for done in [_pool().submit(draw, *band) for band in pairwise(edges)]:
+        done.result()
+
+
+def load(device: str) -> SimpleNamespace:
+    """Import warp and make its kernels ready for a device; quick after the first call."""
+    with _loading:
+        return _load(device)
+
+
+@cache
+def _load(device: str) -> SimpleNamespace:
+    try:
+        import warp as wp
+    except ImportError as cause:
+        raise DeviceError(
+            "The warp rasteriser needs the package warp-lang.", "Install it: pip install warp-lang."
+        ) from cause
+    wp.config.log_level = wp.LOG_ERROR
+    with _without_driver_remark():
+        wp.init()  # type: ignore[no-untyped-call]
+    from meshlam_core.raster import warp_kernels, warp_texels
+
+    headers = wp.config.use_precompiled_headers
+    wp.config.use_precompiled_headers = False  # they pay from the second module on, and cost the first a second
+    try:
+        wp.load_module(warp_kernels.MODULE, device=device)
+    finally:
+        wp.config.use_precompiled_headers = headers
+    kernels = {
+        kernel.key: kernel
+        for kernel in (
+            warp_kernels.cover,
+            warp_kernels.resolve,
+            warp_texels.nearest_in_row,
+            warp_texels.grow,
+            warp_texels.view,
+        )
+    }
+    return SimpleNamespace(warp=wp, kernels=kernels, device=wp.get_device(device))
+
+
+@contextlib.contextmanager
+def _without_driver_remark() -> Iterator[None]:
+    """On a machine without CUDA, warp's native code says so on stderr at every start, whatever its log level."""
+    if torch.cuda.is_available():
+        yield
+        return
+    try:
+        kept = os.dup(2)
+    except OSError:  # a program without a console has no stderr to spare
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    os.close(sink)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(BANDS, thread_name_prefix="raster")
