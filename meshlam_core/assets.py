@@ -104,11 +104,12 @@ def asset_names(group: str = "runtime") -> tuple[str, ...]:
 
 
 def find_asset(name: str) -> Asset:
-    """The entry of assets.toml."""
-    try:
-        return _table()[name]
-    except KeyError:
-        raise UsageError(f"There is no asset {name!r}.", f"The assets are {', '.join(_table())}.") from None
+    """The entry of assets.toml, by its name or its file name."""
+    table = _table()
+    found = table.get(name) or next((asset for asset in table.values() if asset.file == name), None)
+    if found is None:
+        raise UsageError(f"There is no asset {name!r}.", f"The assets are {', '.join(table)}.")
+    return found
 
 
 def asset_path(name: str) -> Path:

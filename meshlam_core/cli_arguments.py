@@ -41,7 +41,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 0 is the largest"
     )
-    command.add_argument("--texture-size", type=_between(128, 4096), default=1024, metavar="PIXELS")
+    command.add_argument("--texture-size", type=_between(64, 4096), default=1024, metavar="PIXELS")
     command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
     _device(command)
 
@@ -104,7 +104,7 @@ def _device(command: argparse.ArgumentParser) -> None:
 def _face(text: str) -> int | str:
     if text == "largest":
         return text
-    return _between(0, 999, "a face's number or largest")(text)
+    return _between(1, 999, "a face's number from 1 on, or largest")(text)
 
 
 def _size(text: str) -> int | str:

@@ -21,10 +21,10 @@ class CoreEngine:
 
     def ready(self) -> Ready:
         """What this worker can do. The device is only looked at, nothing is loaded onto it."""
-        from meshlam_core.commands.devices import best_device
+        from meshlam_core.pipeline import choose_device
 
         states = {name: assets.asset_state(name).state for name in assets.asset_names()}
-        return Ready(__version__, best_device(), list(PRESETS), states)
+        return Ready(__version__, choose_device("auto"), list(PRESETS), states)
 
     def run(self, job: Job, progress: Progress) -> dict[str, Any]:
         """Do one job and return what its command prints with --json."""

@@ -1,0 +1,244 @@
+"""Pictures of an avatar: posed, textured or as clay, from fixed views or through the photo's camera.
+
+Frames and units: frames.py. Dims: V vertices, K blendshapes, J joints, H rows, W columns.
+
+The albedo holds the photo's own light, so textured pictures are not lit again: seen through the photo's camera, in the
+photo's pose, they repeat the photo.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshlam_core.avatar import Avatar
+from meshlam_core.errors import UsageError
+from meshlam_core.frames import Camera
+from meshlam_core.head.skinning import pose_vertices
+from meshlam_core.raster.interface import Fragments, Rasteriser, get_rasteriser
+from meshlam_core.raster.interpolate import interpolate, sample_texture, texture_level
+from meshlam_core.raster.normals import vertex_normals
+from meshlam_core.raster.project import project
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+Style = Literal["texture", "clay"]
+
+# the head's turn about its vertical axis; "left" shows the subject's left side
+VIEW_YAW = {"front": 0.0, "three-quarter": -35.0, "left": -90.0, "right": 90.0, "back": 180.0}  # degrees
+THUMBNAIL_YAW = -15.0  # degrees: shows some depth and still both eyes
+DISTANCE = 1.1  # m from the camera to the middle of the head, about that of a portrait photographer
+MARGIN = 0.06  # of the picture's side, left free around the head
+SUPERSAMPLES = 2  # samples per pixel and axis
+MAX_SAMPLES = 1 << 21  # rasterised at once; larger pictures are made in strips to bound the memory
+
+CLAY = (0.80, 0.78, 0.76)
+# direction to the light in the view frame, strength: a soft key from the upper left, a fill, a rim
+LIGHTS = (((-0.5, 0.6, 0.65), 0.62), ((0.8, 0.1, 0.5), 0.22), ((0.2, 0.5, -0.8), 0.25))
+AMBIENT = 0.22
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the head is bent."""
+
+    expression: F32  # [K]
+    rotations: F32  # [J, 3] axis-angle, rad
+
+
+class AvatarRenderer:
+    """An avatar ready to be drawn many times."""
+
+    def __init__(self, avatar: Avatar, device: str = "cpu", rasteriser: Rasteriser | None = None) -> None:
+        def tensor(array: NDArray[np.generic]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+        self.avatar = avatar
+        self.device = device
+        self._rasteriser = rasteriser or get_rasteriser(device=device)
+        self._vertices, self._faces = tensor(avatar.vertices), tensor(avatar.faces)
+        self._uvs, self._uv_faces = tensor(avatar.uvs), tensor(avatar.uv_faces)
+        self._blendshapes, self._joints, self._weights = map(
+            tensor, (avatar.blendshapes, avatar.joints, avatar.weights)
+        )
+        self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
+        self._texture = tensor(avatar.albedo).permute(2, 0, 1)[None].float() / 255
+
+    def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
+        """The bent head, before any translation."""
+        expression = torch.from_numpy(pose.expression)[None].to(self.device)
+        rotations = torch.from_numpy(pose.rotations)[None].to(self.device)
+        return pose_vertices(
+            self._vertices,
+            self._blendshapes,
+            expression,
+            rotations,
+            self._joints,
+            self._weights,
+            self.avatar.joint_parents,
+            self._correctives,
+        )[0]
+
+    def draw(
+        self,
+        vertices: Tensor,  # [V, 3] m, view frame
+        camera: Camera,
+        style: Style = "texture",
+    ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
+        """A picture through a camera, antialiased."""
+        width, height = camera.size
+        picture = np.zeros((height, width, 4), np.uint8)
+        pixels = project(vertices[None], camera)[0]
+        lowest = pixels[:, :2].amin(0).floor().clamp_min(0).int().tolist()
+        highest = pixels[:, :2].amax(0).ceil().int().tolist()
+        x0, x1 = lowest[0], min(highest[0] + 1, width)
+        y0, y1 = lowest[1], min(highest[1] + 1, height)
+        if x0 >= x1 or y0 >= y1:
+            return picture
+        rows = max(1, MAX_SAMPLES // ((x1 - x0) * SUPERSAMPLES**2))
+        normals = vertex_normals(vertices[None], self._faces)[0] if style == "clay" else None
+        for top in range(y0, y1, rows):
+            strip = camera.cropped(x0, top, x1 - x0, min(rows, y1 - top))
+            picture[top : top + strip.size[1], x0:x1] = self._draw_strip(vertices, normals, strip)
+        return picture
+
+    def _draw_strip(self, vertices: Tensor, normals: Tensor | None, camera: Camera) -> U8:
+        fine = camera.scaled(SUPERSAMPLES)
+        points = project(vertices[None], fine)
+        fragments = self._rasteriser.rasterise(points, self._faces, (fine.size[1], fine.size[0]))
+        if normals is None:
+            colour = self._textured(points, fragments)
+        else:
+            colour = _lit(interpolate(normals[None], self._faces, fragments)[0])
+        cover = fragments.mask[0].float()
+        samples = torch.cat([colour.permute(2, 0, 1) * cover, cover[None]])[None]
+        mean = torch.nn.functional.avg_pool2d(samples, SUPERSAMPLES)[0].permute(1, 2, 0)
+        straight = torch.cat([mean[..., :3] / mean[..., 3:].clamp_min(1e-6), mean[..., 3:]], -1)
+        result: U8 = (straight * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
+        return result
+
+    def _textured(self, points: Tensor, fragments: Fragments) -> Tensor:  # [H, W, 3]
+        uv = interpolate(self._uvs, self._uv_faces, fragments)
+        size = (self._texture.shape[2], self._texture.shape[3])
+        level = texture_level(points, self._faces, self._uvs, self._uv_faces, fragments, size)
+        return sample_texture(self._texture, uv, level)[0].permute(1, 2, 0)
+
+
+def neutral_pose(avatar: Avatar, settings: Mapping[str, float] | None = None) -> Pose:
+    """The rest pose, with some expressions set by name."""
+    rotations = np.zeros((len(avatar.joints), 3), np.float32)
+    return Pose(with_settings(avatar, np.zeros(len(avatar.blendshapes), np.float32), settings), rotations)
+
+
+def photo_pose(avatar: Avatar, settings: Mapping[str, float] | None = None) -> Pose:
+    """The photo's pose, with some expressions overridden by name."""
+    return Pose(with_settings(avatar, avatar.photo.expression, settings), avatar.photo.rotations)
+
+
+def with_settings(avatar: Avatar, expression: F32, settings: Mapping[str, float] | None) -> F32:
+    """A copy of the coefficients with the named ones replaced; UsageError for an unknown name."""
+    result = expression.astype(np.float32, copy=True)
+    for name, value in (settings or {}).items():
+        if name not in avatar.blendshape_names:
+            close = difflib.get_close_matches(name, avatar.blendshape_names, 3, 0.5)
+            hint = f"Did you mean {' or '.join(close)}?" if close else "`meshlam info --json` lists them."
+            raise UsageError(f"The avatar has no expression {name!r}.", hint)
+        if not np.isfinite(value) or abs(value) > 10:
+            raise UsageError(f"{name}: expected a number from -10 to 10, got {value:g}.")
+        result[avatar.blendshape_names.index(name)] = value
+    return result
+
+
+def photo_camera(avatar: Avatar, size: int | None = None) -> Camera:
+    """The photo's camera; `size` scales it to that longest side in pixels."""
+    photo = avatar.photo
+    width, height = (int(side) for side in photo.size)
+    camera = Camera(photo.focal, (float(photo.centre[0]), float(photo.centre[1])), (width, height))
+    return camera if size is None else camera.scaled(size / max(width, height))
+
+
+def studio_view(
+    avatar: Avatar,
+    vertices: Tensor,  # [V, 3] m, avatar frame's axes
+    yaw: float,  # degrees the head is turned by
+    size: int,  # px
+) -> tuple[Tensor, Camera]:  # [V, 3] m, view frame
+    """Put the head in front of a square picture. The framing depends on the neutral head only: views match in scale."""
+    rest = avatar.vertices
+    low, high = rest.min(0), rest.max(0)
+    middle = torch.from_numpy((low + high) / 2).to(vertices)
+    turn = np.radians(yaw)
+    rotation = vertices.new_tensor([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    placed = (vertices - middle) @ rotation.T - vertices.new_tensor([0, 0, DISTANCE])
+    half = max(high[1] - low[1], np.linalg.norm((high - low)[[0, 2]])) / 2
+    # the nearest part of the head is larger than the middle by its distance
+    focal = (0.5 - MARGIN) * size * (DISTANCE - half) / half
+    return placed, Camera(float(focal), (size / 2, size / 2), (size, size))
+
+
+def render_avatar(
+    avatar: Avatar,
+    view: str = "front",
+    size: int | str = 512,
+    settings: Mapping[str, float] | None = None,
+    pose: str | None = None,
+    style: Style = "texture",
+    renderer: AvatarRenderer | None = None,
+) -> U8:  # [H, W, 4] sRGB and alpha
+    """One of the named views. `size` is the longest side in pixels, or "native" for the photo's.
+
+    The view "photo" is on the photo's pixel grid, by default in its pose; the others are square pictures of the head
+    turned upright, by default in the neutral pose.
+    """
+    pixels = None if isinstance(size, str) else size
+    renderer = renderer or AvatarRenderer(avatar)
+    bent = (photo_pose if (pose or ("photo" if view == "photo" else "neutral")) == "photo" else neutral_pose)(
+        avatar, settings
+    )
+    if view == "photo":
+        placed = replace(bent, rotations=_with_root(bent.rotations, avatar.photo.rotations[0]))
+        vertices = renderer.posed(placed) + torch.from_numpy(avatar.photo.translation).to(renderer.device)
+        return renderer.draw(vertices, photo_camera(avatar, pixels), style)
+    if view not in VIEW_YAW:
+        raise UsageError(f"Expected a view of photo, {', '.join(VIEW_YAW)}, got {view!r}.")
+    return render_yaw(renderer, bent, VIEW_YAW[view], pixels or int(avatar.photo.size.max()), style)
+
+
+def render_yaw(
+    renderer: AvatarRenderer, pose: Pose, yaw: float, size: int, style: Style = "texture"
+) -> U8:  # [size, size, 4]
+    """The upright head, turned by `yaw` degrees."""
+    upright = replace(pose, rotations=_with_root(pose.rotations, np.zeros(3, np.float32)))
+    vertices, camera = studio_view(renderer.avatar, renderer.posed(upright), yaw, size)
+    return renderer.draw(vertices, camera, style)
+
+
+def render_thumbnail(avatar: Avatar, renderer: AvatarRenderer | None = None) -> Avatar:
+    """The avatar with its preview drawn."""
+    renderer = renderer or AvatarRenderer(avatar)
+    return replace(avatar, thumbnail=render_yaw(renderer, neutral_pose(avatar), THUMBNAIL_YAW, 256))
+
+
+def _with_root(rotations: F32, root: F32) -> F32:
+    result = rotations.copy()
+    result[0] = root
+    return result
+
+
+def _lit(
+    normals: Tensor,  # [H, W, 3] view frame
+) -> Tensor:  # [H, W, 3]
+    """Clay under soft lamps; wrapped diffuse light, so that no side drowns in black."""
+    normals = torch.nn.functional.normalize(normals, dim=-1)
+    light = torch.full_like(normals[..., 0], AMBIENT)
+    for direction, strength in LIGHTS:
+        towards = torch.nn.functional.normalize(normals.new_tensor(direction), dim=0)
+        light = light + strength * ((normals @ towards + 0.25) / 1.25).clamp_min(0)
+    return (light[..., None] * normals.new_tensor(CLAY)).clamp(0, 1)
