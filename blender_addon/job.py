@@ -1,0 +1,221 @@
+"""One worker kept warm, and at most one reconstruction at a time. Knows no Blender.
+
+A plain state machine: `pump` is called often (by a timer, by a modal operator, or in a loop) and never waits.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from .backend_setup import Backend
+from .worker_client import PROTOCOL, Cancelled, Done, Event, Exited, Failed, Progress, Ready, WorkerClient
+
+START_SECONDS = 180.0  # a first start may compile kernels and read assets from a slow disk
+CANCEL_SECONDS = 5.0  # then the worker is ended
+
+
+class State(Enum):
+    """Where the job is."""
+
+    IDLE = "idle"
+    STARTING = "starting"  # the worker has not answered the greeting yet
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = frozenset({State.STARTING, State.RUNNING, State.CANCELLING})
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job failed: a sentence, what helps, and the rest for the error report."""
+
+    kind: str
+    message: str
+    hint: str
+    report: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """A reconstruction to do."""
+
+    photo: Path
+    out: Path
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Session:
+    """The worker and its job; attributes are there to be drawn."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.state = State.IDLE
+        self.stage = ""
+        self.fraction = 0.0
+        self.message = ""
+        self.result: dict[str, Any] = {}
+        self.error: JobError | None = None
+        self.request: Request | None = None
+        self.worker: Ready | None = None
+        self._clock = clock
+        self._client: WorkerClient | None = None
+        self._backend: Backend | None = None
+        self._id = ""
+        self._since = clock()  # when the state began
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    def start(self, backend: Backend, request: Request) -> None:
+        """Begin a reconstruction; the worker is started when there is none, or another backend is asked for."""
+        if self.active:
+            raise RuntimeError("A reconstruction is running already.")
+        self.request, self.result, self.error = request, {}, None
+        self.stage, self.fraction, self.message = "starting", 0.0, "Starting the backend"
+        self._id = uuid.uuid4().hex
+        if self.worker is None or self._backend != backend or self._client is None or not self._client.alive:
+            self.close()
+        if self._client is not None:
+            self._drop_old_events()
+            self._send_job()
+            return
+        self._enter(State.STARTING)
+        try:
+            self._client = WorkerClient(backend.command, backend.environment())
+        except OSError as error:
+            self._fail("backend", f"The backend could not be started: {error}.", "Check Backend Python.", "")
+            return
+        self._backend = backend
+        self._client.send("hello", protocol=PROTOCOL)
+
+    def pump(self) -> bool:
+        """Take in what the worker has said; True when something changed."""
+        if self._client is None:
+            return False
+        events = self._client.events()
+        for event in events:
+            self._take(event)
+        return self._check_time() or bool(events)
+
+    def cancel(self) -> None:
+        """Ask for the job to stop; `pump` ends the worker if it does not."""
+        if self.state is State.STARTING:
+            self.close()
+            self._enter(State.CANCELLED)
+        elif self.state is State.RUNNING and self._client is not None:
+            self._client.send("cancel", id=self._id)
+            self.message = "Stopping"
+            self._enter(State.CANCELLING)
+
+    def wait(self, poll_seconds: float = 0.05) -> State:
+        """Pump until the job has ended: for scripts and tests, where no timer runs."""
+        while self.active:
+            if not self.pump():
+                time.sleep(poll_seconds)
+        return self.state
+
+    def end_if_idle(self, seconds: float) -> bool:
+        """End a worker that has had nothing to do for so long; True when it was ended. 0 means never."""
+        if seconds <= 0 or self._client is None or self.active or self._clock() - self._since < seconds:
+            return False
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """End the worker; a job that runs is cancelled."""
+        client, self._client, self._backend, self.worker = self._client, None, None, None
+        if client is not None:
+            client.kill() if self.active else client.stop()
+        if self.active:
+            self._enter(State.CANCELLED)
+
+    def forget(self) -> None:
+        """Back to idle, so that an old result or error is no longer shown."""
+        if not self.active:
+            self.result, self.error, self.stage, self.message = {}, None, "", ""
+            self._enter(State.IDLE)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Exited):
+            self._worker_ended(event)
+        elif isinstance(event, Ready):
+            self.worker = event
+            if self.state is State.STARTING:
+                self._send_job()
+        elif isinstance(event, Failed) and event.id is None and self.state is State.STARTING:
+            self._fail(event.kind, event.message, event.hint or "Update the add-on and the backend.", event.trace)
+            self.close()
+        elif not self.active or event.id != self._id:
+            return  # of a job that was given up
+        elif isinstance(event, Progress):
+            self.stage, self.message = event.stage, event.message
+            self.fraction = min(max(float(event.fraction), 0.0), 1.0)
+        elif isinstance(event, Done):
+            self.result, self.fraction = event.result, 1.0
+            self._enter(State.DONE)
+        elif isinstance(event, Cancelled):
+            self._enter(State.CANCELLED)
+        else:
+            self._fail(event.kind, event.message, event.hint, event.trace)
+
+    def _worker_ended(self, event: Exited) -> None:
+        was_active, was = self.active, self.state
+        if self._client is not None:
+            self._client.stop()  # closes the pipes of the ended process
+        self._client = self._backend = self.worker = None
+        if was is State.CANCELLING:
+            self._enter(State.CANCELLED)
+        elif was_active:
+            missing = "No module named" in event.log and "meshlam_core" in event.log
+            if missing:
+                message = "The chosen Python has no meshlam package."
+                hint = "Choose the Python of the environment that `meshlam` was installed into."
+            else:
+                message = f"The backend ended unexpectedly (code {event.code})."
+                hint = "Try again; if it happens again, copy the error report."
+            self._fail("backend", message, hint, event.log)
+
+    def _check_time(self) -> bool:
+        waited = self._clock() - self._since
+        if self.state is State.STARTING and waited > START_SECONDS:
+            log = self._client.log() if self._client is not None else ""
+            self.close()
+            self._fail("backend", f"The backend did not answer within {START_SECONDS:.0f} s.", "Try again.", log)
+            return True
+        if self.state is State.CANCELLING and waited > CANCEL_SECONDS:
+            self.close()
+            return True
+        return False
+
+    def _send_job(self) -> None:
+        assert self._client is not None
+        assert self.request is not None
+        self._enter(State.RUNNING)
+        request = self.request
+        self._client.send(
+            "reconstruct", id=self._id, photo=str(request.photo), out=str(request.out), options=request.options
+        )
+
+    def _drop_old_events(self) -> None:
+        assert self._client is not None
+        self._client.events()
+
+    def _fail(self, kind: str, message: str, hint: str, trace: str) -> None:
+        log = self._client.log() if self._client is not None else ""
+        report = "\n\n".join(part for part in (f"{message} {hint}".strip(), trace.strip(), log.strip()) if part)
+        self.error = JobError(kind, message, hint, report)
+        self._enter(State.FAILED)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._since = self._clock()
