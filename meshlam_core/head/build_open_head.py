@@ -45,7 +45,7 @@ from meshlam_core.tracker.arkit import ARKIT_NAMES
 METRES = 0.1  # per decimetre
 MODES = 120
 LICENCE = "CC0-1.0"
-PART_IMPORTANCE = {"scalp": 0.3, "neck": 0.1, "ears": 0.3, "eyelids": 0.6, "mouth_interior": 0.03, "nostrils": 0.1}
+PART_IMPORTANCE = {"scalp": 0.3, "neck": 0.1, "ears": 0.3, "eyelids": 0.6, "mouth_interior": 0.02, "eye_sockets": 0.01}
 INNER = ("teeth_upper", "teeth_lower", "tongue", "lashes", "eyeball_left", "eyeball_right")
 
 
@@ -76,7 +76,7 @@ def build(source: Source, layout: Layout | None = None) -> tuple[HeadModel, dict
         rigid_jaw=assembly.vertices_of("teeth_lower"),
     )
     if layout is None:
-        layout = texture_layout(shapes.template, assembly)
+        layout = texture_layout(assembly)
     landmark_faces, bary, trust, spread = stored_landmarks(assembly)
     head = HeadModel(
         name="open",

@@ -6,13 +6,15 @@ Frame: MakeHuman's, decimetres. Dims: C cropped vertices, S source vertices.
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from meshlam_core.head.builder.crop import Crop
 from meshlam_core.head.builder.source import F64, Source, SourceMesh
 
 PARTS = (
-    "face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "mouth_interior",
+    "face", "scalp", "neck", "ears", "eyelids", "lips", "mouth_interior", "eye_sockets",
     "teeth_upper", "teeth_lower", "tongue", "lashes", "eyeball_left", "eyeball_right",
 )  # fmt: skip
 
@@ -37,16 +39,39 @@ def crop_parts(
     part = np.full(len(vertices), number["face"])
     part[y < np.interp(z, NECK_LINE[::-1, 0], NECK_LINE[::-1, 1])] = number["neck"]
     part[_above(HAIR_LINE, z, y)] = number["scalp"]
-    for region, mask, level in (
-        ("ears", "ears", 0.5),
-        ("eyelids", "eyelids", 0.5),
-        ("lips", "lips", 0.5),
-        ("mouth_interior", "inside-mouth", 0.3),
-    ):
-        part[vertex_mask(mesh, source.mask(mask), "body", len(mesh.vertices))[crop.source] > level] = number[region]
+
+    def masked(name: str, level: float) -> NDArray[np.bool_]:
+        return np.asarray(vertex_mask(mesh, source.mask(name), "body", len(mesh.vertices))[crop.source] > level)
+
+    rim = masked("eyelids", 0.5)
+    part[masked("ears", 0.5)] = number["ears"]
+    part[rim | moved_by_blinking(source, crop)] = number["eyelids"]
+    part[behind_the_rim(crop, rim)] = number["eye_sockets"]
+    part[masked("lips", 0.5)] = number["lips"]
+    part[masked("inside-mouth", 0.3)] = number["mouth_interior"]
     for region in ("teeth_upper", "teeth_lower", "tongue", "lashes"):
         part[crop.piece == region] = number[region]
     return part.astype(np.uint8)
+
+
+def moved_by_blinking(source: Source, crop: Crop) -> NDArray[np.bool_]:  # [C]
+    """Skin of the lids: what a blink moves by more than a quarter of its largest displacement."""
+    moved = np.zeros(len(crop.source))
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        shift = np.linalg.norm(crop.mix @ source.face_unit(name, crop.mix.shape[1]), axis=1)
+        moved = np.maximum(moved, shift / shift.max())
+    return np.asarray((moved > 0.25) & (crop.piece == "skin"))
+
+
+def behind_the_rim(crop: Crop, rim: NDArray[np.bool_]) -> NDArray[np.bool_]:  # [C]
+    """Skin cut off from the rest by the rims of the lids: the pouches around the back of the eyeballs."""
+    open_skin = (crop.piece == "skin") & ~rim
+    edges = np.concatenate([crop.faces[:, [0, 1]], crop.faces[:, [1, 2]]])
+    edges = edges[open_skin[edges].all(axis=1)]
+    count = len(crop.source)
+    _, label = connected_components(sp.coo_matrix((np.ones(len(edges)), edges.T), (count, count)), directed=False)
+    outside = np.bincount(label[open_skin]).argmax()
+    return np.asarray(open_skin & (label != outside))
 
 
 def _above(line: F64, z: F64, y: F64) -> NDArray[np.bool_]:
@@ -60,7 +85,7 @@ def vertex_mask(
     group: str,
     count: int,
 ) -> F64:  # [S] mean of the mask over the corners of each vertex
-    """Read a mask at the vertices."""
+    """Read a mask at the vertices, alike on both sides."""
     chosen = np.array(mesh.group) == group
     corner_vertex = mesh.quads[chosen].ravel()
     u, v = mesh.uvs[mesh.uv_quads[chosen].ravel()].T
@@ -70,4 +95,5 @@ def vertex_mask(
         (u * width).astype(int).clip(0, width - 1),
     ]
     total = np.bincount(corner_vertex, weights=value, minlength=count)
-    return np.asarray(total / np.bincount(corner_vertex, minlength=count).clip(1))
+    mean = total / np.bincount(corner_vertex, minlength=count).clip(1)
+    return np.asarray((mean + mean[mesh.mirror]) / 2)
