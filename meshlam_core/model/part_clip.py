@@ -31,12 +31,19 @@ STEP_LIMITS: Mapping[str, float] = MappingProxyType(
     {
         **dict.fromkeys(("hair", "scalp"), HAIR),
         **dict.fromkeys(("neck", "boundary"), NECK),
-        **dict.fromkeys(("face", "skin", "forehead", "nose", "lips", "ears", "mouth interior"), SKIN),
+        **dict.fromkeys(("face", "skin", "forehead", "nose", "nostrils", "lips", "ears", "mouth interior"), SKIN),
         **dict.fromkeys(("eyeballs", "eyelids", "eye region", "teeth", "gums", "tongue", "lashes"), FIXED),
     }
 )
 
-_PLURAL = {"ear": "ears", "lip": "lips", "eyeball": "eyeballs", "eye": "eyeballs", "eyes": "eyeballs"} | {
+_PLURAL = {
+    "ear": "ears",
+    "lip": "lips",
+    "nostril": "nostrils",
+    "eyeball": "eyeballs",
+    "eye": "eyeballs",
+    "eyes": "eyeballs",
+} | {
     "eyelid": "eyelids",
     "lash": "lashes",
     "eyelash": "lashes",

@@ -77,13 +77,17 @@ class Correction:
             raise UsageError(f"values: expected {old_count} vertices along axis {axis}, got {tuple(values.shape)}.")
         if isinstance(values, Tensor):
             return self._carry_tensor(values, axis)
-        old: NDArray[Any] = np.moveaxis(values, axis, 0)
-        new = np.empty((self.vertex_count, *old.shape[1:]), dtype=old.dtype)
-        new[: self.copies] = old[self.indices[: self.copies, 0]]
-        rows, shares = self.indices[self.copies :], self.weights[self.copies :].astype(old.dtype)
-        shares = shares.reshape(*shares.shape, *(1,) * (old.ndim - 1))
-        new[self.copies :] = sum(old[rows[:, k]] * shares[:, k] for k in range(3))
-        return np.moveaxis(new, 0, axis)
+        axis = axis % values.ndim
+        shape = (*values.shape[:axis], self.vertex_count, *values.shape[axis + 1 :])
+        new = np.empty(shape, dtype=values.dtype)
+        copied, blended = np.split(new, [self.copies], axis=axis)  # views
+        copied[...] = values if self.repairs.total == 0 else values.take(self.indices[: self.copies, 0], axis)
+        rows, shares = self.indices[self.copies :], self.weights[self.copies :].astype(values.dtype)
+        shares = shares.reshape(-1, 3, *(1,) * (values.ndim - axis - 1))
+        blended[...] = values.take(rows[:, 0], axis) * shares[:, 0]
+        for k in (1, 2):
+            blended += values.take(rows[:, k], axis) * shares[:, k]
+        return new
 
     def _carry_tensor(self, values: Tensor, axis: int) -> Tensor:
         rows = torch.from_numpy(self.indices).to(values.device)
@@ -190,14 +194,17 @@ def correct(
 
 def _correction(sound: Repaired, split: Split) -> Correction:
     copied = np.repeat(sound.source_vertex[:, None], 3, axis=1)
-    blended = sound.source_vertex[sound.faces[split.new_parent]]
+    # heaviest first, so that the order of a face's corners leaves no trace
+    corners = sound.source_vertex[sound.faces[split.new_parent]]
+    order = np.lexsort((corners, -split.new_bary), axis=1)
+    blended, shares = (np.take_along_axis(table, order, axis=1) for table in (corners, split.new_bary))
     whole = np.broadcast_to(np.array([1.0, 0.0, 0.0]), (len(copied), 3))
     return Correction(
         faces=split.faces.astype(np.int32),
         uvs=split.uvs.astype(np.float32),
         uv_faces=split.uv_faces.astype(np.int32),
         indices=np.concatenate([copied, blended]),
-        weights=np.concatenate([whole, split.new_bary]),
+        weights=np.concatenate([whole, shares]),
         copies=len(copied),
         parent=split.parent,
         corner_bary=split.corner_bary,

@@ -36,7 +36,6 @@ _TEMPLATES: tuple[tuple[tuple[int, int, int], ...], ...] = (
 _SIZE = np.array([len(rows) for rows in _TEMPLATES])
 _CHILDREN = np.array([(rows + ((0, 0, 0),) * 4)[:4] for rows in _TEMPLATES])  # [11, 4, 3], padded
 _DIAGONALS = {3: (8, (0, 4), (2, 3)), 5: (9, (2, 3), (1, 5)), 6: (10, (0, 4), (1, 5))}  # other row, (corner, middle)
-_MIDDLES = np.concatenate([np.eye(3), (np.eye(3) + np.eye(3)[NEXT]) / 2])  # [6, 3] nodes from corners
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class _Work:
     """The mesh between rounds. Faces without a long edge are set aside: nothing can touch them any more."""
 
     def __init__(self, positions: F64, faces: I64, uvs: NDArray[np.floating], uv_faces: I64) -> None:
-        self.points = positions.transpose(1, 0, 2)  # [V, B, 3]
+        self.points = positions  # [B, V, 3]
         self.uv_points = uvs.astype(np.float64)
         self.uv_type, self.old_uvs = uvs.dtype, uvs
         self.faces, self.uv_faces = faces, uv_faces
@@ -88,11 +87,11 @@ class _Work:
         """Split every face that has a long edge once; False when there is nothing to split."""
         lengths = self.edge_lengths()
         half = np.flatnonzero(lengths > epsilon * epsilon)
-        room = max_vertices - len(self.points)
+        room = max_vertices - self.points.shape[1]
         if not len(half) or room <= 0:
             return False
         face, slot = half // 3, half % 3
-        keys = edge_keys(self.faces[face, slot], self.faces[face, NEXT[slot]], len(self.points))
+        keys = edge_keys(self.faces[face, slot], self.faces[face, NEXT[slot]], self.points.shape[1])
         unique, first, edge = np.unique(keys, return_index=True, return_inverse=True)
         starts = face[first], slot[first]
         if len(unique) > room:
@@ -106,18 +105,21 @@ class _Work:
         return True
 
     def edge_lengths(self) -> F64:  # [3 F] squared, the longest of the batch
-        corners = self.points[self.faces]  # [F, 3, B, 3]
-        along = corners[:, NEXT] - corners
-        squared: F64 = np.einsum("fsbd,fsbd->fsb", along, along).max(axis=2).ravel()
-        return squared
+        longest = np.zeros(self.faces.shape)
+        for points in self.points:
+            corners = points[self.faces]  # [F, 3, 3]
+            along = corners[:, NEXT] - corners
+            along *= along
+            np.maximum(longest, along[..., 0] + along[..., 1] + along[..., 2], out=longest)
+        return longest.ravel()
 
     def split(self, face: I64, slot: I64, edge: I64, start_face: I64, start_slot: I64) -> None:
         """Cut the half-edges (face, slot); edge numbers them from 0 and starts name one half-edge for each number."""
         low, high = self.faces[start_face, start_slot], self.faces[start_face, NEXT[start_slot]]
         middle = (self.bary[start_face, start_slot] + self.bary[start_face, NEXT[start_slot]]) / 2
         self.new.append((self.parent[start_face], middle))
-        vertex = edge + len(self.points)
-        self.points = np.concatenate([self.points, (self.points[low] + self.points[high]) / 2])
+        vertex = edge + self.points.shape[1]
+        self.points = np.concatenate([self.points, (self.points[:, low] + self.points[:, high]) / 2], axis=1)
 
         ends = self.uv_faces[face, slot], self.uv_faces[face, NEXT[slot]]
         uv_keys = edge_keys(*ends, len(self.uv_points))
@@ -129,8 +131,9 @@ class _Work:
 
     def replace(self, face: I64, slot: I64, vertex: I64, uv_vertex: I64) -> None:
         """Put the templates in the place of the cut faces and set the uncut ones aside."""
-        mask = np.zeros(len(self.faces), dtype=np.int64)
-        np.add.at(mask, face, 1 << slot)
+        marked = np.zeros(self.faces.shape, dtype=np.int64)
+        marked[face, slot] = 1 << slot
+        mask = marked[:, 0] + marked[:, 1] + marked[:, 2]
         middles, uv_middles = np.zeros((2, len(self.faces), 3), dtype=np.int64)
         middles[face, slot], uv_middles[face, slot] = vertex, uv_vertex
         whole = mask == 0
@@ -145,7 +148,8 @@ class _Work:
         corners = _CHILDREN[row[owner], child]  # [n', 3]
         self.faces = np.take_along_axis(nodes[owner], corners, axis=1)
         self.uv_faces = np.take_along_axis(uv_nodes[owner], corners, axis=1)
-        node_bary = _MIDDLES @ self.bary[cut]  # [n, 6, 3]
+        bary = self.bary[cut]
+        node_bary = np.concatenate([bary, (bary + bary[:, NEXT]) / 2], axis=1)  # [n, 6, 3]
         self.bary = node_bary[owner[:, None], corners]
         self.parent = self.parent[cut][owner]
 
@@ -158,7 +162,7 @@ class _Work:
         for pattern, (other, one, two) in _DIAGONALS.items():
             here = np.flatnonzero(mask == pattern)
             a, b = (
-                np.square(self.points[nodes[here, c]] - self.points[nodes[here, m]]).sum(axis=2).max(axis=1)
+                np.square(self.points[:, nodes[here, c]] - self.points[:, nodes[here, m]]).sum(axis=2).max(axis=0)
                 for c, m in (one, two)
             )
             prefer_two = (b < a) | ((a == b) & (nodes[here, two[0]] < nodes[here, one[0]]))
