@@ -54,7 +54,7 @@ def _run(arguments: list[str], as_json: bool, stdout: TextIO) -> int:
         command = import_module(f"meshlam_core.commands.{parsed.command}")
         result: dict[str, Any] = command.run(parsed, progress)
         progress.close()
-        text = json.dumps(result, ensure_ascii=False, indent=1) if as_json else command.show(result)
+        text = json.dumps(result, ensure_ascii=False) if as_json else command.show(result)
         stdout.write(text + "\n")
         return int(result.get("exit_code", 0))
     except BrokenPipeError:

@@ -22,8 +22,8 @@ from meshlam_core.avatar import Avatar
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices
-from meshlam_core.raster.interface import Fragments, Rasteriser, get_rasteriser
-from meshlam_core.raster.interpolate import interpolate, sample_texture, texture_level
+from meshlam_core.raster.interface import Rasteriser, get_rasteriser
+from meshlam_core.raster.interpolate import blend, halved, sample_texture, triangle_areas
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project
 
@@ -58,7 +58,7 @@ class AvatarRenderer:
 
     def __init__(self, avatar: Avatar, device: str = "cpu", rasteriser: Rasteriser | None = None) -> None:
         def tensor(array: NDArray[np.generic]) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+            return torch.tensor(array, device=device)  # a copy: the arrays may be read-only
 
         self.avatar = avatar
         self.device = device
@@ -69,12 +69,12 @@ class AvatarRenderer:
             tensor, (avatar.blendshapes, avatar.joints, avatar.weights)
         )
         self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
-        self._texture = tensor(avatar.albedo).permute(2, 0, 1)[None].float() / 255
+        self._pyramid = _pyramid(tensor(avatar.albedo).permute(2, 0, 1)[None].float() / 255)
 
     def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
         """The bent head, before any translation."""
-        expression = torch.from_numpy(pose.expression)[None].to(self.device)
-        rotations = torch.from_numpy(pose.rotations)[None].to(self.device)
+        expression = torch.tensor(pose.expression, device=self.device)[None]
+        rotations = torch.tensor(pose.rotations, device=self.device)[None]
         return pose_vertices(
             self._vertices,
             self._blendshapes,
@@ -113,22 +113,54 @@ class AvatarRenderer:
         fine = camera.scaled(SUPERSAMPLES)
         points = project(vertices[None], fine)
         fragments = self._rasteriser.rasterise(points, self._faces, (fine.size[1], fine.size[0]))
+        mask = fragments.mask[0]
+        face = fragments.face[0][mask].long()  # only what is hit is shaded: P samples
+        bary = fragments.bary[0][mask]
+        samples = torch.zeros(*mask.shape, 4, device=mask.device)
         if normals is None:
-            colour = self._textured(points, fragments)
+            colour = self._textured(points, face, bary)
         else:
-            colour = _lit(interpolate(normals[None], self._faces, fragments)[0])
-        cover = fragments.mask[0].float()
-        samples = torch.cat([colour.permute(2, 0, 1) * cover, cover[None]])[None]
-        mean = torch.nn.functional.avg_pool2d(samples, SUPERSAMPLES)[0].permute(1, 2, 0)
+            colour = _lit(_blend(normals, self._faces, face, bary))
+        samples[mask] = torch.cat([colour, torch.ones_like(colour[:, :1])], 1)
+        mean = torch.nn.functional.avg_pool2d(samples.permute(2, 0, 1)[None], SUPERSAMPLES)[0].permute(1, 2, 0)
         straight = torch.cat([mean[..., :3] / mean[..., 3:].clamp_min(1e-6), mean[..., 3:]], -1)
         result: U8 = (straight * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
         return result
 
-    def _textured(self, points: Tensor, fragments: Fragments) -> Tensor:  # [H, W, 3]
-        uv = interpolate(self._uvs, self._uv_faces, fragments)
-        size = (self._texture.shape[2], self._texture.shape[3])
-        level = texture_level(points, self._faces, self._uvs, self._uv_faces, fragments, size)
-        return sample_texture(self._texture, uv, level)[0].permute(1, 2, 0)
+    def _textured(
+        self,
+        points: Tensor,  # [1, V, 3] pixels
+        face: Tensor,  # [P]
+        bary: Tensor,  # [P, 3]
+    ) -> Tensor:  # [P, 3]
+        """The texture at the level that suits the typical sample: the samples' own averaging does the rest."""
+        if not len(face):
+            return bary
+        height, width = self._pyramid[0].shape[2:]
+        texels = triangle_areas((self._uvs * self._uvs.new_tensor([width, height]))[None], self._uv_faces)[0]
+        pixels = triangle_areas(points[..., :2], self._faces)[0]
+        span = (texels / pixels.clamp_min(1e-6))[face[::64]].median()
+        level = round(0.5 * float(torch.log2(span.clamp_min(1e-6))))
+        texture = self._pyramid[min(max(level, 0), len(self._pyramid) - 1)]
+        uv = _blend(self._uvs, self._uv_faces, face, bary)
+        return sample_texture(texture, uv[None, None])[0, :, 0].T
+
+
+def _blend(
+    attributes: Tensor,  # [N, C]
+    faces: Tensor,  # [F, 3] indices of the attributes
+    face: Tensor,  # [P]
+    bary: Tensor,  # [P, 3]
+) -> Tensor:  # [P, C]
+    corners = faces.long().index_select(0, face)
+    return blend(attributes, (corners[:, 0], corners[:, 1], corners[:, 2]), bary)
+
+
+def _pyramid(texture: Tensor) -> list[Tensor]:
+    levels = [texture]  # [1, 3, h, w] each
+    while min(levels[-1].shape[2:]) > 8:
+        levels.append(halved(levels[-1]))
+    return levels
 
 
 def neutral_pose(avatar: Avatar, settings: Mapping[str, float] | None = None) -> Pose:
@@ -204,7 +236,7 @@ def render_avatar(
     )
     if view == "photo":
         placed = replace(bent, rotations=_with_root(bent.rotations, avatar.photo.rotations[0]))
-        vertices = renderer.posed(placed) + torch.from_numpy(avatar.photo.translation).to(renderer.device)
+        vertices = renderer.posed(placed) + torch.tensor(avatar.photo.translation, device=renderer.device)
         return renderer.draw(vertices, photo_camera(avatar, pixels), style)
     if view not in VIEW_YAW:
         raise UsageError(f"Expected a view of photo, {', '.join(VIEW_YAW)}, got {view!r}.")
@@ -233,8 +265,8 @@ def _with_root(rotations: F32, root: F32) -> F32:
 
 
 def _lit(
-    normals: Tensor,  # [H, W, 3] view frame
-) -> Tensor:  # [H, W, 3]
+    normals: Tensor,  # [P, 3] view frame
+) -> Tensor:  # [P, 3]
     """Clay under soft lamps; wrapped diffuse light, so that no side drowns in black."""
     normals = torch.nn.functional.normalize(normals, dim=-1)
     light = torch.full_like(normals[..., 0], AMBIENT)
