@@ -32,6 +32,7 @@ from meshlam_core.raster.shapes import check_shape
 SUBPIXELS = 4096  # grid steps per pixel
 MAX_PIXEL = 131072.0  # keeps every product of two coordinate differences below 2^61
 NEAR = 1e-3  # m
+MARGIN_REACH = 4.0  # how far barycentrics of UV margins may differ from those of the island texel beside them
 
 Cull = Literal["none", "back"]
 Backend = Literal["auto", "warp", "torch", "nvdiffrast"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from meshlam_core.raster.interface import NEAR
+from meshlam_core.raster.interface import MARGIN_REACH, NEAR
 from meshlam_core.raster.uv_map import UvMap
 
 
@@ -27,8 +27,12 @@ def grow_islands_slowly(
     )
     grown, extended = face.clone(), bary.clone()
     padded = torch.nn.functional.pad(face, (margin,) * 4, value=-1)
+    home = torch.arange(size * size).view(size, size)  # the texel that each texel takes its triangle from
     for _, dy, dx in offsets:
-        shifted = padded[margin + dy : margin + dy + size, margin + dx : margin + dx + face.shape[1]]
+        shifted = padded[margin + dy : margin + dy + size, margin + dx : margin + dx + size]
+        home = torch.where(
+            (grown < 0) & (shifted >= 0), torch.arange(size * size).view(size, size) + dy * size + dx, home
+        )
         grown = torch.where(grown < 0, shifted, grown)
     row, column = ((grown >= 0) & (face < 0)).nonzero(as_tuple=True)
     owner = grown[row, column].long()
@@ -36,8 +40,9 @@ def grow_islands_slowly(
     a, b, c = (layout[uv_faces[owner].long()] - centre[:, None]).unbind(1)  # [M, 2]
     edges = torch.stack([_cross(b, c), _cross(c, a), _cross(a, b)], -1)
     area = edges.sum(-1, keepdim=True)
-    outer = (edges / torch.where(area == 0, 1.0, area)).clamp(-1, 2)
-    extended[row, column] = outer / outer.sum(-1, keepdim=True).clamp_min(1e-3)
+    beside = bary.view(-1, 3)[home[row, column]]
+    step = edges / torch.where(area == 0, 1.0, area) - beside
+    extended[row, column] = beside + step * (MARGIN_REACH / step.abs().amax(-1, keepdim=True).clamp_min(MARGIN_REACH))
     return grown, extended
 
 

@@ -9,10 +9,11 @@ Compiled together with warp_kernels.py, and imported only by warp_runtime.py, li
 
 import warp as wp
 
-from meshlam_core.raster.interface import NEAR
+from meshlam_core.raster.interface import MARGIN_REACH, NEAR
 from meshlam_core.raster.warp_kernels import MODULE
 
 NEAREST = wp.constant(wp.float32(NEAR))
+REACH = wp.constant(wp.float32(MARGIN_REACH))
 FAR_COLUMN = wp.constant(wp.int32(1 << 20))
 
 
@@ -61,6 +62,7 @@ def grow(
     for x in range(lane, face.shape[1], lanes):
         owner = face[y, x]
         if owner < 0:
+            home_row = wp.int32(0)
             best = margin * margin + 1
             for other in range(wp.max(0, y - margin), wp.min(face.shape[0] - 1, y + margin) + 1):
                 across = wp.abs(nearest[other, x] - x)
@@ -68,6 +70,7 @@ def grow(
                     distance = across * across + (other - y) * (other - y)
                     if distance < best:
                         best = distance
+                        home_row = other
                         owner = face[other, nearest[other, x]]
             if owner >= 0:
                 px = wp.float32(x) + 0.5
@@ -87,14 +90,18 @@ def grow(
                 area = ea + eb + ec
                 if area == 0.0:
                     area = 1.0
-                # a sliver would throw its neighbours far away: stay within one triangle's size
-                ea = wp.clamp(ea / area, -1.0, 2.0)
-                eb = wp.clamp(eb / area, -1.0, 2.0)
-                ec = wp.clamp(ec / area, -1.0, 2.0)
-                total = wp.max(ea + eb + ec, 0.001)
-                bary[y, x, 0] = ea / total
-                bary[y, x, 1] = eb / total
-                bary[y, x, 2] = ec / total
+                # a sliver would throw its neighbours far away: go only some way from the nearest island texel
+                home = nearest[home_row, x]
+                ha = bary[home_row, home, 0]
+                hb = bary[home_row, home, 1]
+                hc = bary[home_row, home, 2]
+                da = ea / area - ha
+                db = eb / area - hb
+                dc = ec / area - hc
+                step = REACH / wp.max(wp.max(wp.abs(da), wp.abs(db)), wp.max(wp.abs(dc), REACH))
+                bary[y, x, 0] = ha + step * da
+                bary[y, x, 1] = hb + step * db
+                bary[y, x, 2] = hc + step * dc
         grown[y, x] = owner
 
 
