@@ -70,6 +70,7 @@ def _parse(arguments: list[str], stdout: TextIO) -> argparse.Namespace | None:
         prog="meshlam", description="One portrait in, one animatable, textured head out.", allow_abbrev=False
     )
     parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)  # each command lists it
     names = add_commands(parser)
     try:
         with contextlib.redirect_stdout(stdout):  # for the help

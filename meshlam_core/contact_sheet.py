@@ -72,7 +72,8 @@ def contact_sheet(avatar: Avatar, progress: Progress = silent, device: str = "cp
 def _photo(avatar: Avatar) -> U8:
     """The crop the avatar was made from."""
     image = Image.fromarray(avatar.photo_image)
-    image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    scale = CELL / max(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
     cell = Image.fromarray(_backdrop())
     cell.paste(image, ((CELL - image.width) // 2, (CELL - image.height) // 2))
     return np.array(cell)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from meshlam_core.avatar import Avatar
+from meshlam_core.errors import UsageError
+from meshlam_core.frames import project as project_points
+from meshlam_core.viewer import (
+    AvatarRenderer,
+    neutral_pose,
+    photo_camera,
+    photo_pose,
+    render_avatar,
+    render_thumbnail,
+    studio_view,
+    with_settings,
+)
+
+
+@pytest.fixture
+def renderer(sample_avatar: Avatar) -> AvatarRenderer:
+    return AvatarRenderer(sample_avatar)
+
+
+def _centre_of_part(renderer: AvatarRenderer, part: str, view: str) -> np.ndarray:
+    """Where a part is drawn: its texture painted white, all else black."""
+    avatar = renderer.avatar
+    albedo = np.zeros_like(avatar.albedo)
+    height, width = albedo.shape[:2]
+    index = avatar.parts.index(part)
+    owned = avatar.uvs[np.unique(avatar.uv_faces[(avatar.part[avatar.faces] == index).all(1)])]
+    left_half = owned[owned[:, 0] < 0.325]  # the island of the subject's left eye
+    u0, v0 = left_half.min(0)
+    u1, v1 = left_half.max(0)
+    albedo[int((1 - v1) * height) : int((1 - v0) * height) + 1, int(u0 * width) : int(u1 * width) + 1] = 255
+    picture = render_avatar(replace(avatar, albedo=albedo), view, 128)
+    return np.argwhere(picture[..., 0] > 127).mean(0)[::-1]
+
+
+def test_seen_from_the_front_the_subjects_left_eye_is_on_the_right(renderer: AvatarRenderer) -> None:
+    assert _centre_of_part(renderer, "eyeballs", "front")[0] > 70
+
+
+def test_the_left_view_shows_the_subjects_left_eye_and_looks_to_the_left(renderer: AvatarRenderer) -> None:
+    assert _centre_of_part(renderer, "eyeballs", "left")[0] < 50
+
+
+def test_the_three_quarter_view_turns_the_head_to_the_left_of_the_picture(renderer: AvatarRenderer) -> None:
+    front, turned = (_centre_of_part(renderer, "eyeballs", view)[0] for view in ("front", "three-quarter"))
+    assert turned < front - 5
+
+
+def test_the_photo_view_draws_the_head_where_the_camera_equations_say(renderer: AvatarRenderer) -> None:
+    avatar = renderer.avatar
+    vertices = renderer.posed(photo_pose(avatar)).numpy() + avatar.photo.translation
+    pixels = project_points(vertices.astype(np.float64), photo_camera(avatar))
+    alpha = render_avatar(avatar, "photo", "native")[..., 3]
+    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
+    expected = [pixels[:, 0].min(), pixels[:, 0].max(), pixels[:, 1].min(), pixels[:, 1].max()]
+    assert np.abs(np.array([columns[0], columns[-1] + 1, rows[0], rows[-1] + 1]) - expected).max() < 1
+
+
+def test_pictures_made_in_strips_are_the_same_as_in_one_piece(
+    renderer: AvatarRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = render_avatar(renderer.avatar, "photo", 200, renderer=renderer)
+    monkeypatch.setattr("meshlam_core.viewer.MAX_SAMPLES", 5000)
+    strips = render_avatar(renderer.avatar, "photo", 200, renderer=renderer)
+    assert np.array_equal(whole[..., 3], strips[..., 3])
+    assert np.abs(whole.astype(int) - strips).mean() < 0.5
+
+
+def test_edges_are_antialiased_and_not_darkened(renderer: AvatarRenderer) -> None:
+    picture = render_avatar(replace(renderer.avatar, albedo=np.full_like(renderer.avatar.albedo, 200)), "front", 64)
+    edge = (picture[..., 3] > 0) & (picture[..., 3] < 255)
+    assert edge.sum() > 20
+    assert (picture[edge][:, :3] == 200).all()
+
+
+def test_every_view_fits_into_its_picture(renderer: AvatarRenderer) -> None:
+    for yaw in range(0, 360, 15):
+        points, camera = studio_view(renderer.avatar, renderer.posed(neutral_pose(renderer.avatar)), yaw, 100)
+        pixels = project_points(points.numpy(), camera)
+        assert pixels[:, :2].min() > 1
+        assert pixels[:, :2].max() < 99
+
+
+def test_a_pose_from_the_photo_does_not_turn_the_named_views(renderer: AvatarRenderer) -> None:
+    avatar = renderer.avatar
+    turned = replace(avatar, photo=replace(avatar.photo, expression=avatar.photo.expression * 0))
+    a = render_avatar(turned, "front", 64, pose="photo", renderer=renderer)
+    assert np.array_equal(a, render_avatar(avatar, "front", 64, pose="neutral", renderer=renderer))
+
+
+def test_a_head_outside_the_picture_leaves_it_empty(renderer: AvatarRenderer) -> None:
+    far = torch.tensor(renderer.avatar.vertices) + torch.tensor([5.0, 0, -1])
+    assert not renderer.draw(far, photo_camera(renderer.avatar)).any()
+
+
+def test_settings_replace_coefficients_by_name(sample_avatar: Avatar) -> None:
+    changed = with_settings(sample_avatar, sample_avatar.photo.expression, {"jawOpen": 0.9, "tongueOut": 0.1})
+    assert changed[sample_avatar.blendshape_names.index("jawOpen")] == np.float32(0.9)
+    with pytest.raises(UsageError, match="Did you mean mouthSmileLeft"):
+        with_settings(sample_avatar, changed, {"mouthSmileLefft": 1})
+    with pytest.raises(UsageError, match="from -10 to 10"):
+        with_settings(sample_avatar, changed, {"jawOpen": float("inf")})
+
+
+def test_the_thumbnail_shows_the_head(sample_avatar: Avatar) -> None:
+    thumbnail = render_thumbnail(sample_avatar).thumbnail
+    assert thumbnail.shape == (256, 256, 4)
+    assert 0.1 < (thumbnail[..., 3] > 0).mean() < 0.9

@@ -1,0 +1,111 @@
+"""The worker as Blender starts it: a process with pipes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshlam_core.avatar_io import write_avatar
+from meshlam_core.worker import protocol
+from meshlam_core.worker.protocol import Done, Failed, Ready, decode_reply, encode
+from tests.sample_avatar import make_avatar
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Worker:
+    """A running worker; every wait is bounded by a timer that ends it."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        environment = dict(os.environ) | ({"MESHLAM_HOME": str(home)} if home else {})
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "meshlam_core.worker"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self.timer = threading.Timer(90, self.process.kill)
+        self.timer.start()
+        self.send(protocol.Hello(protocol.PROTOCOL))
+
+    def send(self, message: protocol.Request | bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(message if isinstance(message, bytes) else encode(message))
+        self.process.stdin.flush()
+
+    def reply(self) -> protocol.Reply:
+        """The next message that is no progress; each line of stdout must be a message."""
+        assert self.process.stdout is not None
+        while True:
+            reply = decode_reply(self.process.stdout.readline())
+            if not isinstance(reply, protocol.ProgressReport):
+                return reply
+
+    def close(self) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        code = self.process.wait(60)
+        self.process.stdout.close()
+        self.timer.cancel()
+        return code
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    worker = Worker()
+    yield worker
+    if worker.process.poll() is None:
+        worker.close()
+
+
+def test_a_conversation_with_good_bad_and_senseless_messages(worker: Worker, tmp_path: Path) -> None:
+    ready = worker.reply()
+    assert isinstance(ready, Ready)
+    assert ready.device in ("cpu", "cuda", "mps")
+    assert set(ready.assets) == {"face_landmarker", "selfie_segmentation"}
+
+    worker.send(b"this is no message\n")
+    answer = worker.reply()
+    assert isinstance(answer, Failed)
+    assert (answer.id, answer.kind) == (None, "protocol")
+
+    missing = tmp_path / "no such photo.jpg"
+    worker.send(protocol.Reconstruct("one", str(missing), str(tmp_path / "one.meshlam")))
+    answer = worker.reply()
+    assert isinstance(answer, Failed)
+    assert (answer.id, answer.kind) == ("one", "unreadable"), answer
+    assert "no such photo.jpg" in answer.message
+    assert "Traceback" in answer.trace
+    assert not (tmp_path / "one.meshlam").exists()
+
+    avatar = tmp_path / "Zoë.meshlam"
+    write_avatar(make_avatar(), avatar)
+    worker.send(protocol.Render("two", str(avatar), str(tmp_path / "two.png"), protocol.RenderFields(size=64)))
+    answer = worker.reply()
+    assert isinstance(answer, Done), answer
+    assert answer.result["size"] == [64, 64]
+    assert (tmp_path / "two.png").is_file()
+
+    assert worker.close() == 0
+
+
+def test_without_assets_the_worker_starts_and_each_job_says_how_to_get_them(tmp_path: Path) -> None:
+    worker = Worker(home=tmp_path)
+    ready = worker.reply()
+    assert isinstance(ready, Ready)
+    assert ready.assets == {"face_landmarker": "missing", "selfie_segmentation": "missing"}
+    worker.send(protocol.Reconstruct("one", "photo.jpg", str(tmp_path / "one.meshlam")))
+    answer = worker.reply()
+    assert isinstance(answer, Failed)
+    assert answer.kind == "asset"
+    assert "meshlam assets fetch" in answer.hint
+    assert worker.close() == 0
