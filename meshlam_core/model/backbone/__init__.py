@@ -1,0 +1,1 @@
+"""Image backbones behind one interface: a photo in, feature maps of several depths out."""

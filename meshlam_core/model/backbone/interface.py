@@ -1,0 +1,65 @@
+"""What every backbone offers, and the fusion of its depths into the one feature map F_I that the branches attend to.
+
+Dims: B batch, H image side, c channels of a level, C token width, g feature grid.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from meshlam_core.model.encoding import grid_encoding
+
+# both backbones were trained on ImageNet-normalised colours
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class Backbone(Protocol):
+    """Multi-scale features of a photo."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level, fine or shallow first."""
+
+    def __call__(
+        self,
+        image: Tensor,  # [B, 3, H, H] sRGB 0..1
+    ) -> list[Tensor]:  # levels x [B, c, h, h]
+        ...
+
+
+def normalise(
+    image: Tensor,  # [B, 3, H, W] sRGB 0..1
+) -> Tensor:  # [B, 3, H, W]
+    """ImageNet normalisation."""
+    return (image - image.new_tensor(MEAN)[:, None, None]) / image.new_tensor(STD)[:, None, None]
+
+
+class Fusion(nn.Module):
+    """F_I: every level 1x1-projected, brought to one grid, concatenated and fused to C; positions added [ours]."""
+
+    def __init__(self, widths: tuple[int, ...], grid: int, width: int) -> None:
+        super().__init__()
+        self.grid = grid
+        inner = width // len(widths)
+        self.project = nn.ModuleList(nn.Conv2d(c, inner, 1) for c in widths)
+        self.fuse = nn.Conv2d(inner * len(widths), width, 1)
+
+    def forward(
+        self,
+        levels: list[Tensor],  # levels x [B, c, h, h]
+    ) -> Tensor:  # [B, g * g, C]
+        maps = [_to_grid(layer(level), self.grid) for layer, level in zip(self.project, levels, strict=True)]
+        fused = self.fuse(torch.cat(maps, 1)).flatten(2).transpose(1, 2)
+        tokens: Tensor = fused + grid_encoding(self.grid, self.grid, fused.shape[-1], fused)
+        return tokens
+
+
+def _to_grid(level: Tensor, grid: int) -> Tensor:
+    if level.shape[-1] >= grid:
+        return functional.adaptive_avg_pool2d(level, grid)
+    return functional.interpolate(level, size=(grid, grid), mode="bilinear", align_corners=False)

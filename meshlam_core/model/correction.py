@@ -1,0 +1,60 @@
+"""Topology correction as a component of the loop: the mesh changes, and all that lives on it follows.
+
+The correction itself is the package `topology`; here the rig and the state of the loop are carried over.
+Dims: B batch, V vertices before, V' after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from meshlam_core.model.part_clip import part_limits
+from meshlam_core.model.state import Rig, State
+from meshlam_core.model.topology import Correction, correct
+
+
+def correct_topology(rig: Rig, state: State) -> tuple[Rig, State]:
+    """Split long edges and mend the mesh. In a batch an edge is split when it is long in any of the heads."""
+    found = correct(
+        state.vertices.detach().float(),
+        rig.faces.cpu().numpy(),
+        rig.uvs.detach().cpu().float().numpy(),
+        rig.uv_faces.cpu().numpy(),
+        rig.max_edge,
+    )
+    if found.unchanged:
+        return rig, state
+    moved = replace(
+        state,
+        vertices=found.carry(state.vertices),
+        vertex_features=found.carry(state.vertex_features),
+        geometry_hidden=found.carry(state.geometry_hidden),
+    )
+    return carry_rig(rig, found), moved
+
+
+def keep_topology(rig: Rig, state: State) -> tuple[Rig, State]:
+    """The component that leaves the mesh alone: in training, where a batch shares one topology."""
+    return rig, state
+
+
+def carry_rig(rig: Rig, found: Correction) -> Rig:
+    """The rig on the corrected mesh. Limits are made anew, so that every vertex of a fixed part is exactly fixed."""
+    part = found.carry_part(rig.part.cpu().numpy())
+    weights = found.carry_weights(rig.weights.detach().cpu().float().numpy())
+    device, dtype = rig.template.device, rig.template.dtype
+    return replace(
+        rig,
+        faces=torch.from_numpy(found.faces).long().to(device),
+        uvs=torch.from_numpy(found.uvs).to(device, dtype),
+        uv_faces=torch.from_numpy(found.uv_faces).long().to(device),
+        part=torch.from_numpy(part).to(device),
+        limits=part_limits(part, rig.parts, found.faces).to(device, dtype),
+        template=found.carry(rig.template),
+        weights=torch.from_numpy(weights).to(device, dtype),
+        blendshapes=found.carry(rig.blendshapes),
+        pose_correctives=None if rig.pose_correctives is None else found.carry(rig.pose_correctives),
+        maps={},
+    )

@@ -1,0 +1,169 @@
+"""What turns an observation into the next geometry and texture (MeshLAM, sec. GRU decoding), and its stand-ins.
+
+Frame: avatar frame, metres; texture rows run from the top.
+Dims:  B batch, V vertices, C token channels, E error channels, S texture, G latent grid (S / stride), h hidden.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from meshlam_core.model.config import Preset
+from meshlam_core.model.encoding import encode_vertices, encoded_width
+from meshlam_core.model.state import Observation, Rig, State
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+START_TRUST = 2.0  # logit: before training 88 % of a well-seen texel is the photo
+
+
+class GeometryUpdate(Protocol):
+    """Proposes the displacement of one step. The clip comes afterwards."""
+
+    def __call__(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:
+        """ΔV [B, V, 3] m and the next hidden state [B, V, h]."""
+
+
+class TextureUpdate(Protocol):
+    """Makes the next texture."""
+
+    def __call__(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
+        """T [B, 3, S, S], the trust in the photo [B, 1, S, S] 0..1 and the next hidden state [B, h, G, G]."""
+
+
+class GeometryGru(nn.Module):
+    """ΔV_{t+1} = GRU_geo([ψ(ϑ(V_t), F_d2v), F_V], h_geo), one cell shared by all vertices."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.frequencies = preset.frequencies
+        self.step_scale = preset.step_scale
+        inner = preset.geometry_hidden
+        self.embed = nn.Sequential(  # ψ
+            nn.Linear(encoded_width(3, preset.frequencies) + preset.error_width + 1, inner),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(inner, inner),
+        )
+        self.cell = nn.GRUCell(inner + preset.width, inner)
+        self.to_displacement = _zeroed(nn.Linear(inner, 3))  # the untrained network keeps the tracker's head
+
+    def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:
+        position = encode_vertices(state.vertices, self.frequencies)
+        inputs = torch.cat([position, observed.vertex_error, observed.vertex_seen], -1)
+        joined = torch.cat([self.embed(inputs), state.vertex_features], -1)
+        hidden = self.cell(joined.flatten(0, 1), state.geometry_hidden.flatten(0, 1).to(joined.dtype))
+        hidden = hidden.unflatten(0, state.vertices.shape[:2])
+        displacement = self.step_scale * self.to_displacement(hidden)
+        return displacement.to(state.vertices.dtype), hidden.to(state.geometry_hidden.dtype)
+
+
+class DirectGeometry(nn.Module):
+    """Ablation "no GRU": an offset straight from F_V, without memory and without looking at the error."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.step_scale = preset.step_scale
+        self.head = nn.Sequential(
+            nn.Linear(preset.width, preset.geometry_hidden),
+            nn.GELU(approximate="tanh"),
+            _zeroed(nn.Linear(preset.geometry_hidden, 3)),
+        )
+
+    def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:
+        del observed
+        displacement = self.step_scale * self.head(state.vertex_features)
+        return displacement.to(state.vertices.dtype), state.geometry_hidden
+
+
+class ConvGruCell(nn.Module):
+    """A gated recurrent unit with 3x3 convolutions for its matrices (Ballas et al. 2016)."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.gates = nn.Conv2d(inputs + hidden, 2 * hidden, 3, padding=1)
+        self.candidate = nn.Conv2d(inputs + hidden, hidden, 3, padding=1)
+
+    def forward(
+        self,
+        inputs: Tensor,  # [B, inputs, G, G]
+        hidden: Tensor,  # [B, h, G, G]
+    ) -> Tensor:  # [B, h, G, G]
+        update, reset = self.gates(torch.cat([inputs, hidden], 1)).sigmoid().chunk(2, 1)
+        candidate = self.candidate(torch.cat([inputs, reset * hidden], 1)).tanh()
+        result: Tensor = hidden + update * (candidate - hidden)
+        return result
+
+
+class TextureGru(nn.Module):
+    """T_{t+1} = GRU_tex(φ([φ([T_t, U_t]), F_a, F_d]), h_tex), with the visibility as a channel beside U_t and F_d.
+
+    The unit works on the latent grid and hands out a correction and a trust w per texel:
+    T_{t+1} = T_t + w seen (U_t - T_t) + ΔT, so that photo detail need not squeeze through the hidden state.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.stride = preset.latent_stride
+        width = preset.latent_width
+        texels = self.stride**2
+        self.read = nn.Conv2d(7 * texels, width, 3, padding=1)  # inner φ, on [T_t, U_t, seen]
+        self.join = nn.Conv2d(2 * width + preset.error_width + 1, width, 3, padding=1)  # outer φ
+        self.cell = ConvGruCell(width, preset.texture_hidden)
+        self.to_texture = _zeroed(nn.Conv2d(preset.texture_hidden, 4 * texels, 3, padding=1))
+
+    def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
+        del rig
+        texels = torch.cat([state.texture, observed.reprojection, observed.texel_seen], 1)
+        read = functional.gelu(self.read(functional.pixel_unshuffle(texels, self.stride)), approximate="tanh")
+        joined = torch.cat([read, state.latent, observed.texel_error, observed.latent_seen], 1)
+        joined = functional.gelu(self.join(joined), approximate="tanh")
+        hidden = self.cell(joined, state.texture_hidden.to(joined.dtype))
+        output = functional.pixel_shuffle(self.to_texture(hidden), self.stride).to(state.texture.dtype)
+        trust = (output[:, 3:] + START_TRUST).sigmoid()
+        blended = state.texture + trust * observed.texel_seen * (observed.reprojection - state.texture)
+        return blended + output[:, :3], trust, hidden.to(state.texture_hidden.dtype)
+
+
+class PassthroughTexture(nn.Module):
+    """Ablation "no GRU" for the texture: the first texture stands."""
+
+    def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
+        del observed, rig
+        return state.texture, state.trust, state.texture_hidden
+
+
+class VertexColours(nn.Module):
+    """Ablation "no texture map": one colour per vertex, spread over the texels of its triangles."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.head = nn.Linear(preset.width + preset.geometry_hidden, 3)
+
+    def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
+        del observed
+        colours = self.head(torch.cat([state.vertex_features, state.geometry_hidden], -1)).sigmoid()
+        uv_map = rig.uv_map(state.texture.shape[-1])
+        texture = uv_map.scatter(uv_map.attribute(colours.to(state.texture.dtype), rig.faces))
+        return texture.permute(0, 3, 1, 2), torch.zeros_like(state.trust), state.texture_hidden
+
+
+def make_geometry_update(preset: Preset) -> nn.Module:
+    """The component that preset.geometry_update names."""
+    return {"gru": GeometryGru, "direct": DirectGeometry}[preset.geometry_update](preset)
+
+
+def make_texture_update(preset: Preset) -> nn.Module:
+    """The component that preset.texture_update names."""
+    if preset.texture_update == "passthrough":
+        return PassthroughTexture()
+    return {"gru": TextureGru, "vertex_colours": VertexColours}[preset.texture_update](preset)
+
+
+def _zeroed(layer: Layer) -> Layer:
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer

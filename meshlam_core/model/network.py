@@ -1,0 +1,165 @@
+"""MeshLAM: the parts put together. Photo and tracked head in, refined heads and textures out.
+
+Frames and units: frames.py. Dims: B batch, V vertices, M image tokens, S the loop's texture, D full texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from meshlam_core.errors import UsageError
+from meshlam_core.model.attention import CrossAttention
+from meshlam_core.model.backbone.interface import Fusion
+from meshlam_core.model.backbone.mobilenet import MobileNet
+from meshlam_core.model.compose import compose_texture
+from meshlam_core.model.config import Preset
+from meshlam_core.model.correction import correct_topology, keep_topology
+from meshlam_core.model.error_features import make_reprojection
+from meshlam_core.model.gru import make_geometry_update, make_texture_update
+from meshlam_core.model.loop import Components, Step, refine
+from meshlam_core.model.parsing_head import ParsingHead
+from meshlam_core.model.part_clip import move
+from meshlam_core.model.shape_branch import ShapeBranch
+from meshlam_core.model.state import Photo, Rig, State, resize
+from meshlam_core.model.texture_branch import TextureBranch
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+GREY = 0.5  # the start texture where the ablation "no unwrapping" forbids the photo's
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One refined head."""
+
+    rig: Rig
+    vertices: Tensor  # [V, 3] neutral, m
+    texture: Tensor  # [3, D, D] sRGB 0..1
+    seen: Tensor  # [1, D, D] 0..1, the photo's share in each texel
+
+
+class MeshLAM(nn.Module):
+    """The network of a preset. `backbone` may be given (DINOv2 is loaded elsewhere); `seed` fixes the start values."""
+
+    def __init__(self, preset: Preset, backbone: nn.Module | None = None, seed: int = 0) -> None:
+        super().__init__()
+        if backbone is None and preset.backbone != "mobilenet":
+            raise UsageError(f"The preset {preset.name} needs its {preset.backbone} backbone, which was not given.")
+        self.preset = preset
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.backbone = (backbone if backbone is not None else MobileNet()).requires_grad_(False)
+            widths = tuple(int(width) for width in self.backbone.widths)  # type: ignore[union-attr]
+            self.fusion = Fusion(widths, preset.feature_grid, preset.width)
+            self.attention = CrossAttention(preset.width, preset.heads, preset.layers, preset.mlp_ratio)
+            self.shape_branch = ShapeBranch(preset)
+            self.texture_branch = TextureBranch(preset)
+            self.reprojection = make_reprojection(preset)
+            self.geometry_update = make_geometry_update(preset)
+            self.texture_update = make_texture_update(preset)
+            self.parsing = ParsingHead(widths)
+
+    def forward(
+        self,
+        photo: Photo,
+        rig: Rig,
+    ) -> list[Step]:  # one per iteration, the batch sharing a topology
+        """The training path: every step, differentiable."""
+        start, near = self.encode(photo, rig)
+        return refine(start, near, self._components(), self.preset.iterations)
+
+    def encode(self, photo: Photo, rig: Rig) -> tuple[Step, Photo]:
+        """Both branches: the start of the loop, and the photo at the size that the loop compares."""
+        preset = self.preset
+        image = self.fusion(self.backbone(photo.resized(preset.backbone_size).image))  # F_I [B, M, C]
+        first = resize(photo.texture, preset.texture_grid)
+        if preset.reprojection == "none":
+            first = torch.full_like(first, GREY)
+        latent, texture = self.texture_branch(image, self.attention, first)
+        dtype = photo.vertices.dtype
+        features = self.shape_branch(rig.template, image, self.attention).to(dtype)
+        batch, vertices, _ = features.shape
+        state = State(
+            vertices=photo.vertices,
+            texture=texture.to(dtype),
+            trust=torch.ones_like(first[:, :1]),
+            vertex_features=features,
+            latent=latent.to(dtype),
+            geometry_hidden=features.new_zeros(batch, vertices, preset.geometry_hidden),
+            texture_hidden=features.new_zeros(batch, preset.texture_hidden, preset.latent_grid, preset.latent_grid),
+        )
+        return Step(rig, state), photo.resized(preset.error_size)
+
+    def parse(self, image: Tensor) -> Tensor:  # [B, 3, H, H] 0..1 -> [B, 6, h, h] logits
+        """Head parsing of square crops; see parsing_head.CLASSES."""
+        side = self.preset.backbone_size
+        small = nn.functional.interpolate(
+            image, size=(side, side), mode="bilinear", align_corners=False, antialias=True
+        )
+        logits: Tensor = self.parsing(self.backbone(small))
+        return logits
+
+    @torch.no_grad()
+    def reconstruct(
+        self,
+        photo: Photo,
+        rig: Rig,
+        texture_size: int = 1024,
+        precision: str = "float32",
+        on_step: Callable[[float], None] = lambda fraction: None,
+    ) -> list[Reconstruction]:
+        """Refine a batch. The branches run on all photos together; each head then gets its own topology."""
+        photo.check(rig)
+        results = []
+        with autocast(precision, photo.image.device):
+            start, near = self.encode(photo, rig)
+            for i in range(len(photo)):
+                steps = refine(one_step(start, i), near.one(i), self._components(), self.preset.iterations)
+                results.append(self.finish(steps[-1], photo.one(i), texture_size))
+                on_step((i + 1) / len(photo))
+        return results
+
+    def finish(self, step: Step, photo: Photo, texture_size: int) -> Reconstruction:
+        """The full-size texture of one head."""
+        blends = self.preset.reprojection == "unwrap" and self.preset.texture_update != "vertex_colours"
+        texture, seen = compose_texture(step.state, photo, step.rig, texture_size, blends)
+        return Reconstruction(step.rig, step.state.vertices[0], texture[0], seen[0])
+
+    def _components(self) -> Components:
+        preset = self.preset
+        return Components(
+            reproject=self.reprojection,
+            update_geometry=self.geometry_update,
+            update_texture=self.texture_update,
+            deform=move if preset.deformation == "part_aware" else move_freely,
+            correct=correct_topology if preset.correction == "topology" else keep_topology,
+        )
+
+
+def move_freely(
+    vertices: Tensor,  # [B, V, 3] m
+    displacement: Tensor,  # [B, V, 3] m
+    limits: Tensor,  # [V] m, not looked at
+) -> Tensor:  # [B, V, 3] m
+    """Ablation "no part-aware deformation": every vertex goes where the network says."""
+    del limits
+    return vertices + displacement
+
+
+def one_step(step: Step, index: int) -> Step:
+    """The start of one head of a batch."""
+    state = step.state
+    cut = {name: value[index : index + 1] for name, value in vars(state).items()}
+    return replace(step, state=replace(state, **cut))
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Matrix products in bfloat16, everything else as it is; positions and colours stay float32."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    dtype = PRECISIONS[precision]
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)

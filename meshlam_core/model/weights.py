@@ -1,0 +1,186 @@
+"""Weights on disk: one safetensors file, refused before any computation when it does not fit.
+
+The header says the format, its version, the preset with all its sizes, the head model and a hash of its topology,
+and a hash over every tensor. The frozen DINOv2 backbone is not part of the file; the small backbone is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from meshlam_core.errors import AssetError, UsageError
+from meshlam_core.head.model import HeadModel
+from meshlam_core.model.backbone.mobilenet import MobileNet
+from meshlam_core.model.config import Preset, from_dict
+from meshlam_core.model.state import is_finite
+
+FORMAT = "meshlam-weights"
+VERSION = 1
+AGAIN = "Fetch or train the weights again."
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file says about itself."""
+
+    preset: Preset
+    head: str
+    head_hash: str
+    licence: str
+    notes: Mapping[str, Any]  # how it was trained, by whom it may be used, ...
+
+
+def topology_hash(head: HeadModel) -> str:
+    """Identifies a head model's mesh, texture layout and rig: weights fit only the model that they were trained on."""
+    digest = hashlib.sha256()
+    for array, kind in ((head.faces, np.int32), (head.uv_faces, np.int32), (head.part, np.uint8)):
+        digest.update(np.ascontiguousarray(array, kind).tobytes())
+    # a thousandth of a texel: builds on other machines may differ in the last bits
+    digest.update(np.round(head.uvs.astype(np.float64) * 1e6).astype(np.int64).tobytes())
+    digest.update(json.dumps([head.parts, head.blendshape_names, head.joint_names]).encode())
+    return digest.hexdigest()
+
+
+def save_weights(
+    network: nn.Module,
+    preset: Preset,
+    head: HeadModel,
+    path: Path,
+    licence: str,
+    notes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the file whole or not at all."""
+    values = own_tensors(network)
+    for name, value in values.items():
+        if value.is_floating_point() and not is_finite(value):
+            raise UsageError(f"weights: expected finite numbers, got NaN or infinity in {name}.")
+    header = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "preset": json.dumps(preset.to_dict(), sort_keys=True),
+        "head": head.name,
+        "head_hash": topology_hash(head),
+        "licence": licence,
+        "notes": json.dumps(dict(notes or {}), sort_keys=True),
+        "content": _content_hash(values),
+    }
+    temporary = path.with_name(path.name + ".part")
+    save_file(values, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def read_info(path: Path) -> WeightsInfo:
+    """The header, checked for format and version; no tensor is read."""
+    if not path.is_file():
+        raise AssetError(f"The weights {path} are missing.", AGAIN)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AssetError(f"The weights {path} are not a whole safetensors file: {error}.", AGAIN) from error
+    if header.get("format") != FORMAT:
+        raise AssetError(f"Expected a {FORMAT} file, got {path} of format {header.get('format', 'unknown')}.")
+    if header.get("version") != str(VERSION):
+        raise AssetError(
+            f"The weights {path}: expected version {VERSION}, got {header.get('version')}.",
+            "Use the weights made for this version of meshlam.",
+        )
+    try:
+        preset = from_dict(json.loads(header["preset"]))
+        notes = dict(json.loads(header["notes"]))
+        return WeightsInfo(preset, header["head"], header["head_hash"], header["licence"], notes)
+    except (KeyError, ValueError, TypeError, UsageError) as error:
+        raise AssetError(f"The weights {path} have a damaged header: {error}.", AGAIN) from error
+
+
+def load_weights(
+    network: nn.Module,
+    preset: Preset,
+    head: HeadModel,
+    path: Path,
+) -> WeightsInfo:
+    """Fill the network, or raise naming what was expected and what was found."""
+    info = read_info(path)
+    _compare_presets(path, preset, info.preset)
+    if info.head != head.name or info.head_hash != topology_hash(head):
+        raise AssetError(
+            f"The weights {path} belong to the head model {info.head} ({info.head_hash[:12]}), "
+            f"got the head model {head.name} ({topology_hash(head)[:12]}).",
+            "Use the weights made for this head model.",
+        )
+    expected = own_tensors(network)
+    values = _read(path, expected)
+    with torch.no_grad():
+        for name, value in values.items():
+            expected[name].copy_(value)
+    return info
+
+
+def own_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """What belongs into the file: all tensors but those of a backbone that is not ours to ship."""
+    foreign = isinstance(getattr(network, "backbone", None), nn.Module) and not isinstance(network.backbone, MobileNet)
+    state = network.state_dict()
+    return {
+        name: value.detach().contiguous()
+        for name, value in sorted(state.items())
+        if not (foreign and name.startswith("backbone."))
+    }
+
+
+def _compare_presets(path: Path, wanted: Preset, found: Preset) -> None:
+    if found == wanted:
+        return
+    if found.name != wanted.name:
+        raise AssetError(f"The weights {path}: expected preset {wanted.name}, got preset {found.name}.")
+    ours, theirs = wanted.to_dict(), found.to_dict()
+    name = next(key for key in ours if ours[key] != theirs[key])
+    raise AssetError(
+        f"The weights {path}: expected {name} {ours[name]} in preset {wanted.name}, got {theirs[name]}.", AGAIN
+    )
+
+
+def _read(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            strange = sorted(names ^ set(expected))
+            if strange:
+                there = "unexpected" if strange[0] in names else "missing"
+                raise AssetError(f"The weights {path}: tensor {strange[0]} is {there}.", AGAIN)
+            values = {name: file.get_tensor(name) for name in sorted(names)}
+            content = (file.metadata() or {}).get("content")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AssetError(f"The weights {path} are not a whole safetensors file: {error}.", AGAIN) from error
+    for name, value in values.items():
+        want = expected[name]
+        if value.shape != want.shape or value.dtype != want.dtype:
+            raise AssetError(
+                f"The weights {path}: expected {name} as {want.dtype} {tuple(want.shape)}, "
+                f"got {value.dtype} {tuple(value.shape)}.",
+                AGAIN,
+            )
+        if value.is_floating_point() and not is_finite(value):
+            raise AssetError(f"The weights {path}: expected finite numbers, got NaN or infinity in {name}.", AGAIN)
+    found = _content_hash(values)
+    if content != found:
+        raise AssetError(f"The weights {path} were altered: expected content {content}, got {found}.", AGAIN)
+    return values
+
+
+def _content_hash(values: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(values.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
