@@ -6,7 +6,7 @@ Dims:  B batch, V vertices, F triangles.
 The paper gives hair 80 mm, neck 20 mm, face 3 mm, eyeballs and eyelids 0. Where it is silent we choose:
 - ears, lips, nose and the inside of the mouth are skin of a known shape, so they move like the face (3 mm);
 - teeth and tongue stay: a photo hardly shows them and a moved tooth cuts through the lips;
-- lashes are rooted in the eyelids, so they stay with them.
+- lashes are rooted in the eyelids and eye sockets line them from behind, so both stay with them.
 FLAME's own mask names (forehead, eye_region, boundary) are known too; its eye region holds the eyelids.
 """
 
@@ -32,7 +32,9 @@ STEP_LIMITS: Mapping[str, float] = MappingProxyType(
         **dict.fromkeys(("hair", "scalp"), HAIR),
         **dict.fromkeys(("neck", "boundary"), NECK),
         **dict.fromkeys(("face", "skin", "forehead", "nose", "nostrils", "lips", "ears", "mouth interior"), SKIN),
-        **dict.fromkeys(("eyeballs", "eyelids", "eye region", "teeth", "gums", "tongue", "lashes"), FIXED),
+        **dict.fromkeys(
+            ("eyeballs", "eyelids", "eye region", "eye sockets", "teeth", "gums", "tongue", "lashes"), FIXED
+        ),
     }
 )
 

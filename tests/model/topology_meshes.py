@@ -139,7 +139,8 @@ def shape_of(faces: NDArray[np.integer]) -> Shape:
                     if other in unseen:
                         unseen.discard(other)
                         queue.append(other)
-        mine = {e: f for e, f in at.items() if f[0] in set(queue)}
+        inside = set(queue)
+        mine = {e: f for e, f in at.items() if f[0] in inside}
         vertices = {v for f in queue for v in rows[f]}
         border = [e for e, f in mine.items() if len(f) == 1]
         components.append((len(vertices) - len(mine) + len(queue), loops(border)))
@@ -176,9 +177,7 @@ def uv_areas(uvs: NDArray[np.floating], uv_faces: NDArray[np.integer]) -> NDArra
     return (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2
 
 
-def seam_length(
-    vertices: NDArray[np.floating], faces: NDArray[np.integer], uv_faces: NDArray[np.integer]
-) -> float:
+def seam_length(vertices: NDArray[np.floating], faces: NDArray[np.integer], uv_faces: NDArray[np.integer]) -> float:
     """Total length of the edges whose two faces disagree about the texture coordinates."""
     uv_at: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for face, uv in zip(faces.tolist(), uv_faces.tolist(), strict=True):
