@@ -138,8 +138,7 @@ def _rounded() -> Image.Image:
 
 
 def _title(avatar: Avatar) -> str:
-    photo = avatar.provenance.get("photo")
-    name = photo.get("name") if isinstance(photo, dict) else photo
+    name = avatar.provenance.get("photo")
     return name.rsplit(".", 1)[0] if isinstance(name, str) and name else "Avatar"
 
 

@@ -53,9 +53,8 @@ def show(result: dict[str, Any]) -> str:
         f"  expressions {len(result['blendshapes']['names'])} ({result['blendshapes']['kind']})",
         f"  photo       {photo['size'][0]} x {photo['size'][1]}, focal length {photo['focal']:.0f} px",
     ]
-    lines += [
-        f"  {key:<11} {provenance[key]}"
-        for key in ("head", "head_licence", "weights", "weights_licence", "preset")
-        if provenance.get(key)
-    ]
+    for key in ("head", "weights", "preset"):
+        if value := provenance.get(key):
+            licence = provenance.get(f"{key}_licence")
+            lines.append(f"  {key:<11} {value}{f' ({licence})' if licence else ''}")
     return "\n".join(lines + [f"  warning     {text}" for text in provenance.get("warnings", [])])
