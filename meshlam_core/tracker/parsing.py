@@ -72,7 +72,7 @@ def parse_person(
     window = head_window(points)
     image = sample_region(crop, window, WORK)
     local = _to_window(points, window)
-    face = polygon_mask(local[OVAL], WORK)
+    face = polygon_mask(local[OVAL], (WORK, WORK))
     person = segment_person(image)
     if alpha is not None:
         person = person * sample_region(np.dstack([alpha] * 3), window, WORK)[..., 0] / np.float32(255)
@@ -162,10 +162,10 @@ class GuidedFilter:
 
 def polygon_mask(
     points: NDArray[np.floating],  # [P, 2] px
-    side: int,
-) -> F32:  # [side, side] 1 inside the closed ring of points, 0 outside
+    size: tuple[int, int],  # (height, width)
+) -> F32:  # [H, W] 1 inside the closed ring of points, 0 outside
     """Fill a polygon."""
-    mask = Image.new("L", (side, side))
+    mask = Image.new("L", (size[1], size[0]))
     ImageDraw.Draw(mask).polygon([(float(x) - 0.5, float(y) - 0.5) for x, y in points], fill=1)
     return np.asarray(mask, np.float32)
 
@@ -212,7 +212,7 @@ def _find_skin(
     colours = image.astype(np.float32) / 255
     plain = face * (hair < 0.3)
     for ring in (RIGHT_EYE, LEFT_EYE, LIPS_OUTER):
-        plain *= 1 - polygon_mask(_grown(points[ring], 1.5), len(image))
+        plain *= 1 - polygon_mask(_grown(points[ring], 1.5), (WORK, WORK))
     sample = colours[(plain if plain.sum() > FEW_PIXELS else face) > 0]
     sample = sample[:: max(1, len(sample) // 4000)]
     features = _hue_and_brightness(sample)

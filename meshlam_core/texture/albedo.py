@@ -1,0 +1,202 @@
+"""One photo -> a whole albedo: seen texels from the photo, hidden ones from the mirrored side or filled.
+
+Frames: view frame and image frame of the crop (see frames.py). Colours are sRGB.
+Dims:   S texture size, V vertices, P covered texels, R texels that the photo shows.
+
+MeshLAM learns a texture branch for this (sec. 3); here it is done without learning, as METHOD.md 5.4 and 5.5 ask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshlam_core.frames import Camera
+from meshlam_core.head.model import HeadModel
+from meshlam_core.head.skinning import pose_vertices
+from meshlam_core.texture.atlas import Atlas, build_atlas
+from meshlam_core.texture.eyes import paint_eyes
+from meshlam_core.texture.fill import smooth_fill
+from meshlam_core.texture.mathematics import smooth_step
+from meshlam_core.texture.mouth import paint_mouth
+from meshlam_core.texture.sight import Sight, see_skin
+from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.types import TrackedFace
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+
+FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours' likeness
+SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.1  # pull of the photo's median colours
+LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
+BALD = (0.04, 0.16)  # hair share between which unseen scalp turns from skin to hair
+
+
+@dataclass(frozen=True)
+class Texture:
+    """A baked albedo."""
+
+    albedo: U8  # [S, S, 3] sRGB
+    seen: U8  # [S, S] 255 where the photo was seen, 0 where mirrored, filled or painted
+
+
+def bake_albedo(
+    crop: U8,  # [H, W, 3] sRGB
+    regions: Regions,  # of the crop
+    tracked: TrackedFace,
+    camera: Camera,  # the photo's, cropped and scaled to the crop
+    model: HeadModel,
+    size: int = 1024,
+    device: str = "cpu",  # accepted for symmetry: the work is small and stays on the CPU
+) -> Texture:
+    """The albedo of a tracked head."""
+    with torch.inference_mode():
+        return _bake(crop, regions, tracked, camera, model, size)
+
+
+def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, model: HeadModel, size: int) -> Texture:
+    atlas = build_atlas(model, size)
+    posed = posed_vertices(tracked, model)
+    scale = camera.focal / tracked.camera.focal
+    landmarks = landmarks_on_crop(tracked, camera)
+    x0, y0 = (c - t * scale for c, t in zip(camera.centre, tracked.camera.centre, strict=True))
+    valid = (x0, y0, x0 + tracked.camera.size[0] * scale, y0 + tracked.camera.size[1] * scale)
+
+    sight = see_skin(crop, regions, landmarks, posed, camera, valid, model, atlas)
+    colour = _complete_skin(sight, regions, model, atlas)
+    image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float() / 255
+    paint_mouth(colour, crop, regions, landmarks, model, atlas)
+    paint_eyes(colour, image, regions, landmarks, posed, camera, model, atlas)
+    seen = torch.zeros(len(colour))
+    seen[sight.rows] = sight.weight
+    pixels = (colour.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+    albedo = atlas.uv_map.scatter(pixels[None])[0].numpy()
+    mask = atlas.uv_map.scatter((seen * 255 + 0.5).to(torch.uint8)[None, :, None])[0, ..., 0].numpy()
+    return Texture(albedo, mask)
+
+
+def posed_vertices(tracked: TrackedFace, model: HeadModel) -> Tensor:  # [V, 3] view frame, m
+    """The tracked head as it stands before the camera."""
+    correctives = None if model.pose_correctives is None else torch.from_numpy(np.array(model.pose_correctives))
+    posed = pose_vertices(
+        torch.from_numpy(np.array(tracked.vertices)),
+        torch.from_numpy(np.array(model.blendshapes)),
+        torch.from_numpy(np.array(tracked.expression))[None],
+        torch.from_numpy(np.array(tracked.rotations))[None],
+        torch.from_numpy(model.joints(tracked.vertices)),
+        torch.from_numpy(np.array(model.weights)),
+        model.joint_parents,
+        correctives,
+    )
+    return (posed[0] + torch.from_numpy(np.array(tracked.translation))).float()
+
+
+def landmarks_on_crop(tracked: TrackedFace, camera: Camera) -> F32:  # [L, 2] px of the crop
+    """The detected landmarks, moved from the photo into the crop."""
+    scale = camera.focal / tracked.camera.focal
+    offset = np.array(camera.centre) - np.array(tracked.camera.centre) * scale
+    return (tracked.detection.landmarks[:, :2] * scale + offset).astype(np.float32)
+
+
+def _complete_skin(
+    sight: Sight,
+    regions: Regions,
+    model: HeadModel,
+    atlas: Atlas,
+) -> Tensor:  # [P, 3]
+    """Photo where it is trusted, the mirrored side where that is, a smooth fill with fine detail elsewhere."""
+    # colour, hair and trust of every covered texel, so that mirrored texels can be looked up
+    photo = torch.zeros(len(atlas.part), 5)
+    photo[sight.rows] = torch.cat([sight.colour, sight.hair[:, None], sight.weight[:, None]], 1)
+    mean, sure = atlas.at_vertices(photo[:, :4], photo[:, 4])
+    mirror = torch.from_numpy(model.mirror.astype(np.int64))
+
+    # low frequencies everywhere, following the mirrored side's differences where only that one is seen
+    firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
+    guide = mean[mirror, :3]
+    base = smooth_fill(atlas.graph, mean[:, :3], firmness, guide, sure[mirror] > 0.3)
+    out = _fill(sight, regions, atlas, base, mean, sure, mirror)
+
+    trust = smooth_step(sight.weight, 0.05, 0.6)[:, None]
+    hidden = _mirrored_rows(sight.rows, photo[:, 4], atlas)
+    out[hidden] += _mirrored(hidden, photo, base, atlas, out[hidden])
+    out[sight.rows] += trust * (sight.colour - out[sight.rows])
+    return out
+
+
+def _mirrored_rows(
+    rows: Tensor,  # [R] texels that the photo shows
+    weight: Tensor,  # [P]
+    atlas: Atlas,
+) -> Tensor:  # [M] texels that it hardly shows but whose mirrored point it does
+    there = atlas.mirror_texel[rows]
+    return there[(weight[there] < 0.6) & (atlas.mirror_texel[there] == rows)]
+
+
+def _mirrored(
+    rows: Tensor,  # [M]
+    photo: Tensor,  # [P, 5]
+    base: Tensor,  # [V, 3]
+    atlas: Atlas,
+    below: Tensor,  # [M, 3] the fill there
+) -> Tensor:  # [M, 3] what to add to the fill
+    """The mirrored side's fine detail on this side's smooth colours, so that no edge in brightness appears.
+
+    Detail is a ratio, as light acts on it; lifted, so that dark colours do not explode.
+    """
+    twin = atlas.mirror_texel[rows]
+    lift = 0.06
+    detail = (photo[twin, :3] + lift) / (atlas.at_texels(base, twin).clamp_min(0) + lift)
+    colour = (atlas.at_texels(base, rows).clamp_min(0) + lift) * detail.clamp(0.3, 2.5) - lift
+    return smooth_step(photo[twin, 4:], 0.05, 0.6) * (colour - below)
+
+
+def _fill(
+    sight: Sight,
+    regions: Regions,
+    atlas: Atlas,
+    base: Tensor,  # [V, 3]
+    mean: Tensor,  # [V, 4] seen colour and hair share
+    sure: Tensor,  # [V]
+    mirror: Tensor,  # [V]
+) -> Tensor:  # [P, 3]
+    """Skin and hair spread over the hidden surface as two layers with a hair line between them."""
+    known = torch.maximum(sure, sure[mirror])  # [V]
+    hairy = torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
+    scalp = atlas.share("scalp")
+    low, high = BALD
+    growth = min(max((regions.hair_share - low) / (high - low), 0.0), 1.0)
+    ones = torch.ones(3)
+    layers = (  # wanted colour, its weight, prior colour, its weight
+        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, torch.from_numpy(regions.skin_colour), SKIN_PRIOR + 0 * known),
+        (base, FIRM * (known * hairy**2) ** 2, torch.from_numpy(regions.hair_colour), HAIR_PRIOR + 0 * known),
+        (hairy[:, None], FIRM * known**2, (growth * scalp)[:, None], torch.where(scalp > 0, *LINE_PRIOR)),
+    )
+    targets, weights = [], []
+    for wanted, weight, prior, prior_weight in layers:
+        total = weight + prior_weight
+        targets.append((weight[:, None] * wanted + prior_weight[:, None] * prior) / total[:, None])
+        weights.append(total[:, None] * ones[: wanted.shape[1]])
+    spread = smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
+    at_texels = atlas.at_texels(spread)
+    skin, hair, line = at_texels[:, :3], at_texels[:, 3:6], at_texels[:, 6:]
+    skin_detail, hair_detail = _detail_strength(sight, base, atlas)
+    hair = hair * (1 + hair_detail * atlas.strands.clamp(-2.2, 2.2))[:, None]
+    skin = skin + skin_detail * atlas.grain[:, None]
+    return skin + smooth_step(line + 0.06 * atlas.strands[:, None], 0.35, 0.65) * (hair - skin)
+
+
+def _detail_strength(sight: Sight, base: Tensor, atlas: Atlas) -> tuple[float, float]:
+    """Spread of the brightness about the smooth colours: of skin (absolute), of hair (relative)."""
+    some = (sight.weight > 0.8).nonzero()[::7, 0]  # enough for two spreads
+    light = sight.colour[some].mean(1)
+    smooth = atlas.at_texels(base, sight.rows[some]).mean(1)
+    skin, hair = sight.hair[some] < 0.1, sight.hair[some] > 0.9
+    # the median ignores brows, lips and nostrils; 1.48 makes it a standard deviation
+    grain = 1.48 * float((light - smooth)[skin].abs().median()) if int(skin.sum()) > 300 else 0.01
+    strand = float(((light - smooth) / smooth.clamp_min(0.03))[hair].std()) if int(hair.sum()) > 300 else 0.12
+    return min(max(0.8 * grain, 0.004), 0.02), min(max(strand, 0.06), 0.3)

@@ -1,0 +1,194 @@
+"""What texture baking needs to know about a head model, computed once per model and texture size.
+
+Frames: UV and avatar frame (see frames.py).
+Dims:   V vertices, F triangles, P covered texels (islands and their margin, see raster/uv_map.py), E mesh edges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from meshlam_core.head.model import HeadModel
+from meshlam_core.raster.uv_map import UvMap, build_uv_map
+from meshlam_core.texture.fill import Graph, build_graph
+from meshlam_core.texture.noise import skin_grain, strands
+
+I64 = NDArray[np.int64]
+
+SKIN_PARTS = ("face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "mouth_interior")
+CACHED_ATLASES = 2
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Texels, their mirror images, and the mesh as a graph. Immutable."""
+
+    uv_map: UvMap
+    corners: Tensor  # [P, 3] int32 vertices of each texel's triangle
+    part: Tensor  # [P] int64 part of the nearest corner
+    skin: Tensor  # [P] bool: on the skin surface (face, scalp, neck, ears, lids, lips, nostrils, mouth interior)
+    mirror_texel: Tensor  # [P] int64, row of the covered texel (0..P-1) that shows the mirrored point
+    graph: Graph  # of the skin surface
+    vertex_part: Tensor  # [V] int64 index into the model's parts
+    skin_vertex: Tensor  # [V] bool
+    gathered: Tensor  # [G] int32 covered texels around each skin vertex, vertex by vertex
+    gather_first: Tensor  # [V] int32 where each vertex's texels begin
+    gather_weight: Tensor  # [G] how much of the texel is the vertex's
+    texels_around: Tensor  # [V] sum of those weights
+    grain: Tensor  # [P] zero mean, unit variance: pores and freckles, continuous over seams
+    strands: Tensor  # [P] zero mean, unit variance: hair combed away from the crown, continuous over seams
+    parts: dict[str, int]  # name -> number
+
+    def at_texels(
+        self,
+        values: Tensor,  # [V, C]
+        rows: Tensor | None = None,  # [R] which covered texels; all when None
+    ) -> Tensor:  # [P or R, C]
+        """A vertex attribute at the texels."""
+        corners, bary = self.corners, self.uv_map.bary
+        if rows is not None:
+            corners, bary = corners[rows], bary[rows]
+        # a weighted sum of three table rows, which this does in one pass
+        return functional.embedding_bag(corners, values, mode="sum", per_sample_weights=bary)
+
+    def share(self, *names: str) -> Tensor:  # [V] 1 at vertices of these parts, 0 elsewhere
+        """A part as a vertex attribute; interpolated, it fades over the ring of triangles between two parts."""
+        numbers = [self.parts[name] for name in names if name in self.parts]
+        return torch.isin(self.vertex_part, torch.tensor(numbers, dtype=torch.int64)).float()
+
+    def at_vertices(
+        self,
+        values: Tensor,  # [P, C] at covered texels
+        weight: Tensor,  # [P] non-negative
+    ) -> tuple[Tensor, Tensor]:  # [V, C] weighted means, [V] mean weight, 0 where a vertex owns no texel
+        """Texel values gathered at the skin's vertices around them; every second texel is read."""
+        table = torch.cat([values * weight[:, None], weight[:, None]], 1)
+        total = functional.embedding_bag(
+            self.gathered, table, self.gather_first, mode="sum", per_sample_weights=self.gather_weight
+        )
+        return total[:, :-1] / total[:, -1:].clamp_min(1e-6), total[:, -1] / self.texels_around
+
+    def rows_of(self, *names: str) -> Tensor:  # [R] int64
+        """The covered texels of these parts."""
+        numbers = [self.parts[name] for name in names if name in self.parts]
+        return torch.isin(self.part, torch.tensor(numbers, dtype=torch.int64)).nonzero()[:, 0]
+
+
+_atlases: OrderedDict[tuple[bytes, int], Atlas] = OrderedDict()
+
+
+def build_atlas(model: HeadModel, size: int) -> Atlas:
+    """The atlas of a head model. The last few are kept and returned again."""
+    content = hashlib.blake2b(model.template.tobytes() + model.uvs.tobytes() + model.uv_faces.tobytes()).digest()
+    key = (content, size)
+    if key not in _atlases:
+        _atlases[key] = _build(model, size)
+        while len(_atlases) > CACHED_ATLASES:
+            _atlases.popitem(last=False)
+    _atlases.move_to_end(key)
+    return _atlases[key]
+
+
+def _build(model: HeadModel, size: int) -> Atlas:
+    uv_map = build_uv_map(np.array(model.uvs), np.array(model.uv_faces), size)
+    faces = torch.from_numpy(model.faces.astype(np.int64))
+    part = torch.from_numpy(model.part.astype(np.int64))
+    names = {name: i for i, name in enumerate(model.parts)}
+    corners = faces[uv_map.face]
+    nearest = corners.gather(1, uv_map.bary.argmax(1, keepdim=True))[:, 0]
+    skin_vertex = torch.isin(part, torch.tensor([names[name] for name in SKIN_PARTS if name in names]))
+    points = torch.from_numpy(np.array(model.template))
+    shell = points[skin_vertex]
+    # the skull's middle: half way between the temples, below the top by half the head's width
+    top = shell[:, 1].max()
+    upper = shell[shell[:, 1] > top - 0.5 * (top - shell[:, 1].min())]
+    centre = (upper.amax(0) + upper.amin(0)) / 2
+    atlas = Atlas(
+        uv_map=uv_map,
+        corners=corners.int(),
+        part=part[nearest],
+        skin=skin_vertex[nearest],
+        mirror_texel=_mirror_texels(model, uv_map),
+        graph=build_graph(_edges(model, skin_vertex.numpy()), len(points)),
+        vertex_part=part,
+        skin_vertex=skin_vertex,
+        **_gather_lists(uv_map, corners, skin_vertex),
+        grain=skin_grain(uv_map.texel, size),
+        strands=torch.zeros(0),
+        parts=names,
+    )
+    return replace(atlas, strands=strands(atlas.at_texels(points), centre))
+
+
+def _gather_lists(
+    uv_map: UvMap,
+    corners: Tensor,  # [P, 3]
+    skin_vertex: Tensor,  # [V] bool
+) -> dict[str, Tensor]:
+    """For each skin vertex the texels of its triangles, on a checkerboard: half of them tell enough."""
+    row, column = uv_map.texel // uv_map.size, uv_map.texel % uv_map.size
+    chosen = ((row + column) % 2 == 0) & uv_map.islands.view(-1)[uv_map.texel] & skin_vertex[corners].all(1)
+    rows = chosen.nonzero()[:, 0]
+    vertex = corners[rows].reshape(-1)
+    order = vertex.argsort(stable=True)
+    weight = uv_map.bary[rows].reshape(-1)
+    count = torch.bincount(vertex, minlength=len(skin_vertex))
+    around = torch.zeros(len(skin_vertex)).index_add_(0, vertex, weight)
+    return {
+        "gathered": rows.repeat_interleave(3)[order].int(),
+        "gather_first": (count.cumsum(0) - count).int(),
+        "gather_weight": weight[order].contiguous(),
+        "texels_around": around.clamp_min(1e-3),
+    }
+
+
+def _edges(model: HeadModel, skin_vertex: NDArray[np.bool_]) -> Tensor:
+    """[E, 2] the edges of the skin's triangles, each once."""
+    faces = model.faces[skin_vertex[model.faces].all(axis=1)].astype(np.int64)
+    pairs = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    return torch.from_numpy(np.unique(pairs, axis=0))
+
+
+def _mirror_texels(model: HeadModel, uv_map: UvMap) -> Tensor:
+    """[P] for each covered texel the covered texel that shows the mirrored point; itself where there is none."""
+    uv = _mirrored_corner_uvs(model)  # [F, 3, 2]
+    at = torch.einsum("pk,pkd->pd", uv_map.bary, torch.from_numpy(uv)[uv_map.face])
+    size = uv_map.size
+    column = (at[:, 0] * size).floor().long().clamp(0, size - 1)
+    row = ((1 - at[:, 1]) * size).floor().long().clamp(0, size - 1)
+    index = torch.full((size * size,), -1, dtype=torch.int64)
+    index[uv_map.texel] = torch.arange(len(uv_map.texel))
+    found = index[row * size + column]
+    return torch.where(found >= 0, found, torch.arange(len(found)))
+
+
+def _mirrored_corner_uvs(
+    model: HeadModel,
+) -> NDArray[np.float32]:  # [F, 3, 2]
+    """Where the mirrored triangle has each of a triangle's corners; the triangle's own UVs where there is none."""
+    faces = model.faces.astype(np.int64)
+    count = len(model.template)
+
+    def key(triangles: I64) -> I64:
+        a, b, c = np.sort(triangles, axis=1).T
+        return np.asarray((a * count + b) * count + c)
+
+    own = key(faces)
+    order = np.argsort(own)
+    image = model.mirror[faces].astype(np.int64)
+    place = np.searchsorted(own[order], key(image)).clip(0, len(faces) - 1)
+    twin = order[place]
+    matched = own[twin] == key(image)
+    twin = np.where(matched, twin, np.arange(len(faces)))
+    image = np.where(matched[:, None], image, faces)
+    # the twin's corner that is the mirror image of corner k
+    slot = (faces[twin][:, None, :] == image[:, :, None]).argmax(axis=2)
+    return np.asarray(model.uvs[np.take_along_axis(model.uv_faces[twin].astype(np.int64), slot, axis=1)], np.float32)

@@ -1,0 +1,249 @@
+"""The eyeballs' texels: what the photo shows between the lids, completed to whole eyes that look ahead.
+
+Frames: view frame and image frame of the crop (see frames.py). An eyeball's own directions are those of the rest pose,
+        where it looks along +Z: theta is the angle from that axis, phi the angle around it.
+Dims:   V vertices, P covered texels, R texels of one eyeball, N samples, L landmarks.
+
+The photo is read through the detected iris, not through the fitted gaze: a texel's direction is turned so that the
+eye's axis meets the iris centre in the photo. So the iris is centred in the texture whatever the fit made of the gaze.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from meshlam_core.frames import Camera
+from meshlam_core.head.model import HeadModel
+from meshlam_core.raster.project import project
+from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.mathematics import luminance, smooth_step
+from meshlam_core.texture.noise import SEED, polar_noise
+from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.points import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+IRIS_ANGLE = (0.38, 0.52)  # rad, theta of the iris' edge: 4.5 to 6 mm on a ball of 12 mm
+PUPIL = 0.36  # of the iris' radius, indoors
+SHUT = 0.13  # height / width of the lids' opening below which nothing is read
+LID_SHADE = (0.04, 0.16)  # distances from the lids, in opening widths, between which the photo is believed
+FEW = 40  # samples
+BROWN = (0.27, 0.17, 0.11)
+CATCHLIGHT = 0.12  # how much brighter than the iris' median a reflection is
+
+
+@dataclass(frozen=True)
+class _Glimpse:
+    """One eyeball and what the photo shows of it."""
+
+    rows: Tensor  # [R] covered texels
+    theta: Tensor  # [R] rad
+    phi: Tensor  # [R] turns
+    colour: Tensor  # [R, 3] the photo there
+    weight: Tensor  # [R] 0..1
+    iris_angle: float  # rad; 0 where the iris was not seen
+
+
+@dataclass(frozen=True)
+class _Palette:
+    """Colours shared by both eyes."""
+
+    iris: Tensor  # [K, 3] from the pupil's edge to the limbus
+    sclera: Tensor  # [3]
+    iris_angle: float  # rad
+
+
+def paint_eyes(
+    colours: Tensor,  # [P, 3] sRGB 0..1, written to
+    image: Tensor,  # [1, 3, H, W] sRGB 0..1, the crop
+    regions: Regions,
+    landmarks: F32,  # [L, 2] px of the crop
+    posed: Tensor,  # [V, 3] view frame, m
+    camera: Camera,  # of the crop
+    model: HeadModel,
+    atlas: Atlas,
+) -> None:
+    """Fill the eyeballs' texels."""
+    sides = (("eyeball_left", LEFT_EYE, LEFT_IRIS), ("eyeball_right", RIGHT_EYE, RIGHT_IRIS))
+    glimpses = [
+        _look(name, landmarks[ring].astype(np.float64), landmarks[iris : iris + 5].astype(np.float64), *rest)
+        for name, ring, iris in sides
+        if name in atlas.parts
+        for rest in [(image, posed, camera, model, atlas)]
+    ]
+    if not glimpses:
+        return
+    palette = _palette(glimpses, regions)
+    for glimpse in glimpses:
+        colours[glimpse.rows] = _paint(glimpse, palette)
+
+
+def _look(
+    name: str,
+    ring: F64,  # [16, 2] px, the lids' opening
+    iris: F64,  # [5, 2] px, centre and four points of the edge
+    image: Tensor,
+    posed: Tensor,
+    camera: Camera,
+    model: HeadModel,
+    atlas: Atlas,
+) -> _Glimpse:
+    """Read one eye from the photo."""
+    vertices = np.flatnonzero(model.part == atlas.parts[name])
+    rest = model.template[vertices].astype(np.float64)
+    rest_centre, _ = _sphere(rest)
+    here = posed[torch.from_numpy(vertices)].numpy().astype(np.float64)
+    centre, radius = _sphere(here)
+
+    outward = np.zeros((len(model.template), 3), np.float32)
+    outward[vertices] = rest - rest_centre
+    rows = atlas.rows_of(name)
+    direction = functional.normalize(atlas.at_texels(torch.from_numpy(outward), rows), dim=1)  # [R, 3]
+    theta = torch.acos(direction[:, 2].clamp(-1, 1))
+    phi = torch.atan2(direction[:, 1], direction[:, 0]) / (2 * np.pi)
+
+    towards_iris = _hit_sphere(iris[0], camera, centre, radius)
+    turn = _rotation_between(rest - rest_centre, here - centre)
+    turn = _shortest_turn(turn[:, 2], towards_iris) @ turn
+    view_direction = direction @ torch.from_numpy(turn.T.astype(np.float32))
+    points = torch.from_numpy(centre.astype(np.float32)) + float(radius) * view_direction
+    pixel = project(points[None], camera)[0, :, :2]
+    facing = -(view_direction * functional.normalize(points, dim=1)).sum(1)
+
+    width = float(np.linalg.norm(ring[0] - ring[8]))
+    height = float(np.linalg.norm(ring[4] - ring[12]))
+    size = pixel.new_tensor([image.shape[3], image.shape[2]])
+    colour = functional.grid_sample(image, (2 * pixel / size - 1)[None, None], align_corners=False)[0, :, 0].T
+    inside = _depth_inside(pixel.numpy(), ring) / max(width, 1e-6)
+    weight = smooth_step(torch.from_numpy(inside.astype(np.float32)), *LID_SHADE) * smooth_step(facing, 0.2, 0.5)
+    seen = height > SHUT * width
+    edge = np.linalg.norm(iris[1:] - iris[0], axis=1).max()
+    apparent = edge * -centre[2] / (camera.focal * radius)  # of the ball's radius
+    angle = float(np.arcsin(np.clip(apparent, 0, 1))) if seen else 0.0
+    return _Glimpse(rows, theta, phi, colour, weight * float(seen), angle)
+
+
+def _palette(glimpses: list[_Glimpse], regions: Regions) -> _Palette:
+    """The eyes' colours from both of them, plausible ones where they are hidden."""
+    angles = [g.iris_angle for g in glimpses if g.iris_angle > 0]
+    low, high = IRIS_ANGLE
+    iris_angle = float(np.clip(np.mean(angles), low, high)) if angles else (low + high) / 2
+    colour = torch.cat([g.colour for g in glimpses])
+    weight = torch.cat([g.weight for g in glimpses])
+    ratio = torch.cat([g.theta for g in glimpses]) / iris_angle  # 1 at the limbus
+    skin_light = float(luminance(torch.from_numpy(regions.skin_colour)))
+
+    trusted = weight > 0.5
+    in_iris = trusted & (ratio > PUPIL + 0.1) & (ratio < 0.92)
+    brown = torch.tensor(BROWN)
+    whole = brown
+    if int(in_iris.sum()) > FEW:
+        sample = colour[in_iris]
+        light = luminance(sample)
+        whole = sample[light <= light.quantile(0.75)].median(0).values  # without reflections
+    bands = []
+    for inner, outer in ((0.40, 0.55), (0.55, 0.68), (0.68, 0.80), (0.80, 0.92)):
+        band = trusted & (ratio > inner) & (ratio < outer)
+        sample = colour[band]
+        plain = sample[luminance(sample) < luminance(whole) + CATCHLIGHT]
+        bands.append(0.5 * whole + 0.5 * plain.median(0).values if len(plain) > FEW // 2 else whole)
+
+    in_sclera = trusted & (ratio > 1.2)
+    white = torch.full((3,), min(max(0.40 + 0.55 * skin_light, 0.5), 0.86))
+    if int(in_sclera.sum()) > FEW:
+        sample = colour[in_sclera]
+        light = luminance(sample)
+        found = sample[light >= light.quantile(0.6)].median(0).values
+        grey = luminance(found)
+        # lids shade the eye and tint it with skin: take the tint halfway back and lift what is too dark
+        found = grey + 0.45 * (found - grey)
+        white = found * (grey.clamp(0.55 * float(white[0]) + 0.2, 0.9) / grey.clamp_min(0.05))
+    return _Palette(torch.stack(bands), white.clamp(0, 0.95), iris_angle)
+
+
+def _paint(glimpse: _Glimpse, palette: _Palette) -> Tensor:  # [R, 3]
+    """Pupil, iris, limbus and sclera, with the photo on top where it is trusted."""
+    ratio = glimpse.theta / palette.iris_angle
+    position = ((ratio - 0.475) / 0.385 * (len(palette.iris) - 1)).clamp(0, len(palette.iris) - 1)
+    lower = position.floor().long().clamp(max=len(palette.iris) - 2)
+    blend = (position - lower)[:, None]
+    iris = palette.iris[lower] * (1 - blend) + palette.iris[lower + 1] * blend
+    rng = np.random.default_rng(SEED + 2)
+    fibres = polar_noise(rng, glimpse.phi, ratio.clamp(0, 1), 90, 3) + 0.7 * polar_noise(
+        rng, glimpse.phi, ratio.clamp(0, 1), 36, 4
+    )
+    iris = iris * (1 + 0.09 * fibres.clamp(-2, 2))[:, None]
+    iris = iris * (1 - 0.4 * smooth_step(ratio, 0.78, 1.0))[:, None]
+    pupil = 0.12 * palette.iris.mean(0) + 0.015
+    iris = iris + (1 - smooth_step(ratio, PUPIL - 0.05, PUPIL + 0.06))[:, None] * (pupil - iris)
+
+    back = smooth_step(glimpse.theta, 0.8, 1.5)[:, None]
+    flushed = palette.sclera * palette.sclera.new_tensor([0.92, 0.68, 0.64])
+    sclera = palette.sclera + 0.7 * back * (flushed - palette.sclera)
+    painted = iris + smooth_step(ratio, 0.95, 1.1)[:, None] * (sclera - iris)
+
+    # reflections stay where they are when the eye turns, so they do not belong on it
+    excess = luminance(glimpse.colour) - luminance(painted)
+    glint = smooth_step(excess, 0.08, 0.2) * (1 - smooth_step(ratio, 1.0, 1.2))
+    trust = glimpse.weight * (0.85 - 0.25 * smooth_step(ratio, 1.0, 1.25)) * (1 - 0.85 * glint)
+    return painted + trust[:, None] * (glimpse.colour - painted)
+
+
+def _sphere(points: F64) -> tuple[F64, float]:
+    """Centre and radius of the sphere through points [N, 3], by linear least squares."""
+    middle = points.mean(axis=0)
+    local = points - middle
+    system = np.column_stack([2 * local, np.ones(len(local))])
+    solution = np.linalg.lstsq(system, (local**2).sum(axis=1), rcond=None)[0]
+    return solution[:3] + middle, float(np.sqrt(max(solution[3] + solution[:3] @ solution[:3], 1e-12)))
+
+
+def _hit_sphere(pixel: F64, camera: Camera, centre: F64, radius: float) -> F64:
+    """[3] unit vector from the ball's centre to where the pixel's ray meets it, or passes it most closely."""
+    ray = np.array([(pixel[0] - camera.centre[0]) / camera.focal, -(pixel[1] - camera.centre[1]) / camera.focal, -1.0])
+    ray /= np.linalg.norm(ray)
+    along = float(ray @ centre)
+    closest = along * ray - centre
+    depth = np.sqrt(max(radius**2 - float(closest @ closest), 0.0))
+    offset = closest - depth * ray
+    return np.asarray(offset / np.linalg.norm(offset))
+
+
+def _rotation_between(source: F64, target: F64) -> F64:
+    """[3, 3] the rotation that best carries points [N, 3] onto others (Kabsch 1976)."""
+    u, _, vt = np.linalg.svd(target.T @ source)
+    return np.asarray(u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt)
+
+
+def _shortest_turn(source: F64, target: F64) -> F64:
+    """[3, 3] the smallest rotation that carries one unit vector onto another; not for opposite ones."""
+    axis = np.cross(source, target)
+    k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.asarray(np.eye(3) + k + k @ k / (1 + max(float(source @ target), -0.99)))
+
+
+def _depth_inside(
+    points: NDArray[np.floating],  # [N, 2] px
+    ring: F64,  # [K, 2] px, closed
+) -> F64:  # [N] px, distance to the ring's outline, negative outside
+    """Signed distance to a polygon."""
+    start, end = ring, np.roll(ring, -1, axis=0)
+    nearest = np.full(len(points), np.inf)
+    inside = np.zeros(len(points), bool)
+    for a, b in zip(start, end, strict=True):
+        edge, offset = b - a, points - a
+        t = np.clip(offset @ edge / max(float(edge @ edge), 1e-12), 0, 1)
+        nearest = np.minimum(nearest, ((offset - t[:, None] * edge) ** 2).sum(axis=1))
+        crosses = (a[1] > points[:, 1]) != (b[1] > points[:, 1])
+        rise = b[1] - a[1]
+        at = a[0] + (points[:, 1] - a[1]) * edge[0] / (rise if abs(rise) > 1e-12 else 1e-12)
+        inside ^= crosses & (points[:, 0] < at)
+    distance = np.sqrt(nearest)
+    return np.asarray(np.where(inside, distance, -distance))

@@ -1,0 +1,98 @@
+"""Teeth, tongue, the inside of the mouth and the lashes: painted, in tones that suit the photo.
+
+Frames: avatar frame for the template, image frame of the crop (see frames.py). Colours are sRGB 0..1.
+Dims:   P covered texels, R texels of one part, L landmarks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshlam_core.head.model import HeadModel
+from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.mathematics import luminance, smooth_step
+from meshlam_core.tracker.parsing import Regions, polygon_mask
+from meshlam_core.tracker.points import LIPS_INNER, OVAL
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+IVORY = (0.88, 0.83, 0.74)
+TONGUE = (0.66, 0.36, 0.35)
+CAVITY = (0.38, 0.15, 0.14)
+THROAT = (0.10, 0.03, 0.03)
+LASH = (0.055, 0.042, 0.038)
+BRIGHT_FACE = 0.80  # luminance of the brightest skin in a well exposed portrait
+FEW = 30  # pixels
+
+
+def paint_mouth(
+    colours: Tensor,  # [P, 3] sRGB 0..1, written to
+    crop: U8,  # [H, W, 3] sRGB
+    regions: Regions,
+    landmarks: F32,  # [L, 2] px of the crop
+    model: HeadModel,
+    atlas: Atlas,
+) -> None:
+    """Fill what the lips hide, and the lashes."""
+    exposure = _exposure(crop, landmarks)
+    points = torch.from_numpy(np.array(model.template))
+    teeth = _tooth_tone(crop, landmarks, exposure)
+    for name in ("teeth_upper", "teeth_lower"):
+        rows = atlas.rows_of(name)
+        if len(rows):
+            colours[rows] = teeth * (1 - 0.5 * _depth(points, rows, atlas)[:, None])
+    rows = atlas.rows_of("tongue")
+    if len(rows):
+        tone = exposure * torch.tensor(TONGUE)
+        shade = 1 - 0.45 * _depth(points, rows, atlas)
+        colours[rows] = tone * (shade * (1 + 0.035 * atlas.grain[rows]))[:, None]
+    _paint_cavity(colours, points, exposure, atlas)
+    rows = atlas.rows_of("lashes")
+    colours[rows] = 0.7 * torch.tensor(LASH) + 0.3 * 0.25 * torch.from_numpy(regions.hair_colour)
+
+
+def _paint_cavity(colours: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:
+    """Dark red, darker towards the throat; the lips' colour runs a little way in."""
+    share = atlas.share("mouth_interior")[:, None]
+    rows = ((atlas.at_texels(share)[:, 0] > 0.01) & atlas.skin).nonzero()[:, 0]
+    if not len(rows):
+        return
+    inside = smooth_step(atlas.at_texels(share, rows), 0.1, 0.9)
+    deep = smooth_step(_depth(points, rows, atlas), 0.05, 0.7)[:, None]
+    tone = exposure * (torch.tensor(CAVITY) + deep * (torch.tensor(THROAT) - torch.tensor(CAVITY)))
+    colours[rows] += inside * (tone - colours[rows])
+
+
+def _depth(points: Tensor, rows: Tensor, atlas: Atlas) -> Tensor:  # [R] 0 at the front, 1 at the back
+    z = atlas.at_texels(points[:, 2:], rows)[:, 0]
+    return (z.max() - z) / (z.max() - z.min()).clamp_min(1e-6)
+
+
+def _exposure(crop: U8, landmarks: F32) -> float:
+    """How bright the photo shows bright skin, relative to a well exposed one; the skin's own tone counts little."""
+    face = crop[polygon_mask(landmarks[OVAL], crop.shape[:2]) > 0].astype(np.float32) / 255
+    if len(face) < FEW:
+        return 1.0
+    bright = float(np.quantile(luminance(torch.from_numpy(face[:: max(1, len(face) // 5000)])).numpy(), 0.95))
+    return float(np.clip(0.45 + 0.55 * bright / BRIGHT_FACE, 0.5, 1.05))
+
+
+def _tooth_tone(crop: U8, landmarks: F32, exposure: float) -> Tensor:  # [3]
+    """Ivory, or the teeth's own colour where an open mouth shows them."""
+    ivory = exposure * torch.tensor(IVORY)
+    ring = landmarks[LIPS_INNER].astype(np.float64)
+    width, height = np.ptp(ring[:, 0]), np.ptp(ring[:, 1])
+    if height < 0.12 * width:
+        return ivory
+    middle = ring.mean(axis=0)
+    mouth = crop[polygon_mask(middle + 0.8 * (ring - middle), crop.shape[:2]) > 0].astype(np.float32) / 255
+    light = mouth.mean(axis=1)
+    tinted = np.ptp(mouth, axis=1) / np.maximum(mouth.max(axis=1), 1e-3)  # lips and tongue are redder than teeth
+    teeth = mouth[(tinted < 0.38) & (light > 0.5 * float(ivory.mean()))]
+    if len(teeth) < FEW:
+        return ivory
+    return 0.2 * ivory + 0.8 * torch.from_numpy(np.quantile(teeth, 0.6, axis=0).astype(np.float32))

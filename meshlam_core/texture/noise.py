@@ -1,0 +1,72 @@
+"""Fine detail for texels that no photo shows: skin grain and combed hair, both fixed and seeded.
+
+Frame: avatar frame (see frames.py), metres. Dims: P texels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+F32 = NDArray[np.float32]
+
+SEED = 20260422
+GRAIN_TILE = 256  # texels after which the grain repeats
+# strand noise: cells around the crown, cells from the crown to its antipode, weight
+STRAND_OCTAVES = ((620, 26, 1.0), (310, 18, 0.8), (140, 14, 0.6), (56, 12, 0.5))
+CROWN_TILT = np.radians(32.0)  # the whorl lies behind the top of the head
+WAVE = 0.05  # rad, by which strands wander sideways
+
+
+def skin_grain(
+    texel: Tensor,  # [P] int64, row * size + column
+    size: int,
+) -> Tensor:  # [P] zero mean, unit variance
+    """Band-limited noise in texture space; too fine for its break at a seam to show."""
+    noise = np.random.default_rng(SEED).standard_normal((GRAIN_TILE, GRAIN_TILE))
+    frequency = np.hypot(np.fft.fftfreq(GRAIN_TILE)[:, None], np.fft.fftfreq(GRAIN_TILE)[None, :])
+    band = np.exp(-((frequency / 0.22) ** 2)) - 0.9 * np.exp(-((frequency / 0.03) ** 2))
+    tile = np.fft.ifft2(np.fft.fft2(noise) * band).real
+    grain = torch.from_numpy((tile / tile.std()).astype(np.float32))
+    return grain[(texel // size) % GRAIN_TILE, (texel % size) % GRAIN_TILE]
+
+
+def strands(
+    points: Tensor,  # [P, 3] on the template, m
+    centre: Tensor,  # [3] middle of the skull, m
+) -> Tensor:  # [P] zero mean, about unit variance
+    """Noise drawn out along the lines that run from the crown, so that it reads as combed hair.
+
+    Its coordinates are the angle around the crown's axis and the angle away from it, so no UV seam shows.
+    """
+    rng = np.random.default_rng(SEED + 1)
+    axis = torch.tensor([0.0, np.cos(CROWN_TILT), -np.sin(CROWN_TILT)], dtype=torch.float32)
+    side = torch.tensor([1.0, 0.0, 0.0])
+    front = torch.linalg.cross(side, axis)
+    ray = functional.normalize(points - centre, dim=1)
+    around = torch.atan2(ray @ side, ray @ front) / (2 * np.pi)  # -0.5..0.5
+    away = torch.acos((ray @ axis).clamp(-1, 1)) / np.pi  # 0 at the crown
+    sway = polar_noise(rng, around, away, 9, 7) + 0.5 * polar_noise(rng, around, away, 40, 16)
+    around = around + WAVE / (2 * np.pi) * sway
+    total = torch.zeros(len(points))
+    for cells, rows, weight in STRAND_OCTAVES:
+        total += weight * polar_noise(rng, around, away, cells, rows)
+    return total / total.std().clamp_min(1e-6)
+
+
+def polar_noise(
+    rng: np.random.Generator,
+    around: Tensor,  # [P] turns; whole turns are the same place
+    away: Tensor,  # [P] 0..1
+    cells: int,  # per turn
+    rows: int,  # from 0 to 1
+) -> Tensor:  # [P] zero mean, about unit variance at the cells' middles
+    """Smooth noise on a disc or a sphere in polar coordinates, without a break where the circle closes."""
+    noise = rng.standard_normal((rows, cells)).astype(np.float32)
+    table = torch.from_numpy(np.concatenate([noise[:, -1:], noise, noise[:, :1]], axis=1))[None, None]
+    column = torch.remainder(around, 1.0) * cells + 1.0  # in units of table columns
+    grid = torch.stack([2 * column / (cells + 2) - 1, 2 * away - 1], -1)[None, None]
+    return functional.grid_sample(table, grid, padding_mode="border", align_corners=False)[0, 0, 0]
