@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from math import radians
 from pathlib import Path
-from typing import Any
 
 import bpy
-from mathutils import Euler, Vector
+from mathutils import Vector
 
 from .avatar_reader import AvatarFile
 from .export import ExportError, ExportOptions, export_avatar, verify
@@ -16,6 +14,7 @@ from .scene.action import show_photo_pose
 from .scene.build import BuiltAvatar, build_avatar
 from .scene.camera import fit_render_to_photo
 from .scene.guard import select_only
+from .viewport import aim_view
 
 __all__ = ["ExportError", "convert"]
 
@@ -42,7 +41,9 @@ def _save_blend(built: BuiltAvatar, out: Path) -> None:
     for screen in bpy.data.screens:
         for area in screen.areas:
             if area.type == "VIEW_3D":
-                _look_at_head(area.spaces.active, built.head)
+                space = area.spaces.active
+                space.shading.type, space.lens = "MATERIAL", 85.0
+                aim_view(space, built.head)
     part = out.with_name(f".{out.stem}.part.blend")
     try:
         bpy.ops.wm.save_as_mainfile(filepath=str(part), copy=True, compress=True, check_existing=False)
@@ -51,18 +52,6 @@ def _save_blend(built: BuiltAvatar, out: Path) -> None:
         raise ExportError(f"{out} cannot be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def _look_at_head(space: Any, head: Any) -> None:
-    space.shading.type = "MATERIAL"
-    space.lens = 85.0
-    space.clip_start = 0.01
-    corners = [Vector(corner) for corner in head.bound_box]
-    region = space.region_3d
-    region.view_location = head.matrix_world @ (sum(corners, Vector()) / 8)
-    region.view_rotation = Euler((radians(86), 0.0, radians(-25))).to_quaternion()
-    region.view_distance = 0.9
-    region.view_perspective = "PERSP"
 
 
 def _light(built: BuiltAvatar) -> None:

@@ -21,7 +21,7 @@ from .shape_keys import build_correctives, build_shape_keys
 
 # Custom properties. The links are ID pointers: they survive renaming, undo and saving.
 HEAD, RIG, CAMERA, EYE_TARGET = "meshlam_head", "meshlam_rig", "meshlam_camera", "meshlam_eye_target"
-PROVENANCE, KIND, SOURCE = "meshlam_provenance", "meshlam_kind", "meshlam_source"
+PROVENANCE, KIND, SOURCE, RESULT = "meshlam_provenance", "meshlam_kind", "meshlam_source", "meshlam_result"
 
 _ROOM = 0.3  # m: two heads closer than this overlap
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
-import bpy
-import pytest
-from sample import Sample, make_sample, write_sample
+# Blender reads this once, at import: no test touches the user's own Blender settings and extensions
+_USER_FOLDER = tempfile.mkdtemp(prefix="meshlam-blender-")
+os.environ["BLENDER_USER_RESOURCES"] = _USER_FOLDER
+atexit.register(shutil.rmtree, _USER_FOLDER, ignore_errors=True)
 
-from blender_addon.avatar_reader import AvatarFile, read_avatar
+import bpy  # noqa: E402
+import pytest  # noqa: E402
+from sample import Sample, make_sample, write_sample  # noqa: E402
+
+from blender_addon.avatar_reader import AvatarFile, read_avatar  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

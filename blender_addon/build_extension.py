@@ -1,0 +1,83 @@
+"""Builds and validates the extension's zip with Blender's own tool.
+
+    python -m blender_addon.build_extension --out dist
+
+The tool is part of every Blender and of the bpy package. It is looked for in --blender-ext, in this Python's bpy, and
+in the .venv-bpy-* environments beside this project.
+Exit codes: 0 done, 4 the tool was not found, 1 it refused the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+_TOOL = "*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
+_PACKAGES = ("lib/python*/site-packages", "Lib/site-packages")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m blender_addon.build_extension", description="Build the add-on.")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="FOLDER", help="where the zip goes")
+    parser.add_argument("--blender-ext", type=Path, metavar="FILE", help="Blender's blender_ext.py")
+    options = parser.parse_args(arguments)
+    tool = options.blender_ext or next(_tools(), None)
+    if tool is None or not tool.is_file():
+        print(
+            "Expected Blender's blender_ext.py in a bpy package; install bpy or name it by --blender-ext.",
+            file=sys.stderr,
+        )
+        return 4
+    staging = stage(ROOT / "build" / "extension")
+    zip_path = options.out.resolve() / f"meshlam-{version()}.zip"
+    zip_path.parent.mkdir(parents=True, exist_ok=True)
+    zip_path.unlink(missing_ok=True)
+    build = ["build", "--source-dir", str(staging), "--output-filepath", str(zip_path)]
+    for command in (build, ["validate", str(zip_path)]):
+        run = subprocess.run([sys.executable, str(tool), *command], check=False, capture_output=True, text=True)
+        if run.returncode:
+            print(run.stdout + run.stderr, file=sys.stderr)
+            return 1
+    print(f"{zip_path} ({zip_path.stat().st_size / 1024:.0f} KiB), validated by {tool.parents[4].name}")
+    return 0
+
+
+def version() -> str:
+    """The extension's version, as the manifest states it."""
+    manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
+    return str(manifest["version"])
+
+
+def stage(folder: Path) -> Path:
+    """Lay the package out as Blender wants it: the manifest and the add-on's files at the top."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    for source in sorted((ROOT / "blender_addon").rglob("*.py")):
+        if source.name != Path(__file__).name:
+            target = folder / source.relative_to(ROOT / "blender_addon")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    for name in ("blender_manifest.toml", "LICENSE"):
+        if (ROOT / name).exists():
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def _tools() -> Iterator[Path]:
+    """Every blender_ext.py that can be found, the newest Blender of a place first."""
+    spec = importlib.util.find_spec("bpy")
+    if spec is not None and spec.origin is not None:
+        yield from sorted(Path(spec.origin).parent.glob(_TOOL), reverse=True)
+    for packages in _PACKAGES:
+        yield from sorted(ROOT.glob(f".venv-bpy-*/{packages}/bpy/{_TOOL}"), reverse=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

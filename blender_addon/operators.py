@@ -1,0 +1,270 @@
+"""The buttons that make a head: choose a photo, reconstruct, cancel, import, and the backend check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy_extras.io_utils import ImportHelper
+
+from . import state
+from .avatar_reader import AvatarFileError, read_avatar
+from .backend_setup import BackendError, check_backend, free_avatar_path
+from .job import Request, State
+from .preferences import settings
+from .scene.build import RESULT, BuiltAvatar, build_avatar
+from .scene.guard import select_only
+from .viewport import look_at
+
+_TICK_SECONDS = 0.1
+
+
+class ChoosePhoto(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
+    """Choose the portrait to make a head of"""
+
+    bl_idname = "meshlam.choose_photo"
+    bl_label = "Choose Photo"
+    bl_options = {"INTERNAL", "UNDO"}
+
+    filter_glob: bpy.props.StringProperty(default=state.IMAGE_GLOB, options={"HIDDEN"})  # type: ignore[valid-type]
+    # the file browser reads this: thumbnails instead of a list
+    display_type: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        items=[("DEFAULT", "", "", 0), ("LIST", "", "", 1), ("DETAILS", "", "", 2), ("THUMBNAIL", "", "", 3)],
+        default="THUMBNAIL",
+        options={"HIDDEN"},
+    )
+
+    def execute(self, context: Any) -> set[str]:
+        context.scene.meshlam.photo = self.filepath
+        state.session.forget()
+        return {"FINISHED"}
+
+
+class Reconstruct(bpy.types.Operator):  # type: ignore[misc]
+    """Make a rigged, textured head of the photo"""
+
+    bl_idname = "meshlam.reconstruct"
+    bl_label = "Reconstruct Head"
+    bl_options = {"UNDO"}
+
+    _timer: Any = None
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        if state.session.active:
+            cls.poll_message_set("A reconstruction is running")
+            return False
+        if not context.scene.meshlam.photo:
+            cls.poll_message_set("Choose a photo first")
+            return False
+        return True
+
+    def invoke(self, context: Any, _event: Any) -> set[str]:
+        if context.window is None or bpy.app.background:
+            return self.execute(context)
+        if not self._start(context):
+            return {"CANCELLED"}
+        manager = context.window_manager
+        self._timer = manager.event_timer_add(_TICK_SECONDS, window=context.window)
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: Any, event: Any) -> set[str]:
+        # Everything passes through: the user goes on working while the backend computes
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        if state.session.pump():
+            state.redraw()
+        if state.session.active:
+            return {"PASS_THROUGH"}
+        self._stop_timer(context)
+        state.redraw()
+        return self._finish(context)
+
+    def cancel(self, context: Any) -> None:
+        """Blender ends the operator: a file is loaded, or the window closes."""
+        self._stop_timer(context)
+        state.session.cancel()
+
+    def execute(self, context: Any) -> set[str]:
+        """The same without a window: waits until the head is done."""
+        if not self._start(context):
+            return {"CANCELLED"}
+        state.session.wait()
+        return self._finish(context)
+
+    def _start(self, context: Any) -> bool:
+        chosen = settings()
+        fields = context.scene.meshlam
+        photo = Path(bpy.path.abspath(fields.photo))
+        if not photo.is_file():
+            self.report({"ERROR"}, f"There is no photo at {photo}.")
+            return False
+        try:
+            backend = chosen.backend()
+            out = free_avatar_path(chosen.data_path(), photo)
+        except BackendError as error:
+            self.report({"ERROR"}, str(error))
+            return False
+        except OSError as error:
+            self.report({"ERROR"}, f"The data folder cannot be written: {error}. Choose another in the preferences.")
+            return False
+        options = {"texture_size": int(fields.texture_size), "device": fields.device}
+        options["face"] = fields.face if fields.face else "largest"
+        state.session.start(backend, Request(photo, out, options))
+        return True
+
+    def _finish(self, context: Any) -> set[str]:
+        session = state.session
+        if session.state is State.FAILED and session.error is not None:
+            self.report({"ERROR"}, f"{session.error.message} {session.error.hint}".strip())
+            return {"CANCELLED"}
+        if session.state is not State.DONE or session.request is None:
+            self.report({"INFO"}, "Reconstruction cancelled")
+            return {"CANCELLED"}
+        path = Path(session.result.get("avatar") or session.request.out)
+        built = _add_to_scene(self, path, session.request.photo.stem)
+        if built is None:
+            return {"CANCELLED"}
+        built.rig[RESULT] = json.dumps(session.result)
+        _present(context, built, context.scene.meshlam.frame_result)
+        self.report({"INFO"}, f"{built.head.name} is ready")
+        return {"FINISHED"}
+
+    def _stop_timer(self, context: Any) -> None:
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+
+
+class Cancel(bpy.types.Operator):  # type: ignore[misc]
+    """Stop the reconstruction"""
+
+    bl_idname = "meshlam.cancel"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, _context: Any) -> set[str]:
+        state.session.cancel()
+        state.redraw()
+        return {"FINISHED"}
+
+
+class ImportAvatar(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
+    """Add a head from an avatar file (.meshlam)"""
+
+    bl_idname = "meshlam.import_avatar"
+    bl_label = "Import MeshLAM Avatar"
+    bl_options = {"UNDO"}
+
+    filename_ext = ".meshlam"
+    filter_glob: bpy.props.StringProperty(default="*.meshlam", options={"HIDDEN"})  # type: ignore[valid-type]
+
+    def invoke(self, context: Any, event: Any) -> set[str]:
+        # dropped files come with their path
+        if self.filepath:
+            return self.execute(context)
+        answer: set[str] = ImportHelper.invoke(self, context, event)
+        return answer
+
+    def execute(self, context: Any) -> set[str]:
+        path = Path(bpy.path.abspath(self.filepath))
+        built = _add_to_scene(self, path, path.stem)
+        if built is None:
+            return {"CANCELLED"}
+        _present(context, built, context.scene.meshlam.frame_result)
+        return {"FINISHED"}
+
+
+class DropAvatar(bpy.types.FileHandler):  # type: ignore[misc]
+    """Avatar files dropped onto the 3D view are imported"""
+
+    bl_idname = "MESHLAM_FH_avatar"
+    bl_label = "MeshLAM Avatar"
+    bl_import_operator = "meshlam.import_avatar"
+    bl_file_extensions = ".meshlam"
+
+    @classmethod
+    def poll_drop(cls, context: Any) -> bool:
+        return context.area is not None and context.area.type in ("VIEW_3D", "OUTLINER")
+
+
+class CopyReport(bpy.types.Operator):  # type: ignore[misc]
+    """Copy the error, the backend's trace and its log to the clipboard"""
+
+    bl_idname = "meshlam.copy_report"
+    bl_label = "Copy Error Report"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context: Any) -> bool:
+        return state.session.error is not None
+
+    def execute(self, context: Any) -> set[str]:
+        assert state.session.error is not None
+        context.window_manager.clipboard = (
+            f"MeshLAM on Blender {bpy.app.version_string}\n\n{state.session.error.report}\n"
+        )
+        self.report({"INFO"}, "Error report copied")
+        return {"FINISHED"}
+
+
+class Dismiss(bpy.types.Operator):  # type: ignore[misc]
+    """Hide this message"""
+
+    bl_idname = "meshlam.dismiss"
+    bl_label = "Dismiss"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, _context: Any) -> set[str]:
+        state.session.forget()
+        state.redraw()
+        return {"FINISHED"}
+
+
+class CheckBackend(bpy.types.Operator):  # type: ignore[misc]
+    """Start the chosen Python and see whether MeshLAM is there"""
+
+    bl_idname = "meshlam.check_backend"
+    bl_label = "Check Backend"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, _context: Any) -> set[str]:
+        try:
+            found = check_backend(settings().backend())
+        except BackendError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"The backend works: {found}")
+        return {"FINISHED"}
+
+
+def _add_to_scene(operator: Any, path: Path, name: str) -> BuiltAvatar | None:
+    """Read and build; what goes wrong is reported, and the scene is as it was."""
+    try:
+        return build_avatar(read_avatar(path), name)
+    except (AvatarFileError, ValueError) as error:
+        operator.report({"ERROR"}, str(error))
+    return None
+
+
+def _present(context: Any, built: BuiltAvatar, look: bool) -> None:
+    """Select the new head, as Blender does with new objects, and show it; never while another object is edited."""
+    if context.mode == "OBJECT":
+        select_only([built.head.name], built.head.name)
+        if look:
+            look_at(context, built)
+
+
+CLASSES = (
+    ChoosePhoto,
+    Reconstruct,
+    Cancel,
+    ImportAvatar,
+    DropAvatar,
+    CopyReport,
+    Dismiss,
+    CheckBackend,
+)

@@ -1,0 +1,52 @@
+"""Registers everything the add-on adds to Blender, and takes all of it away again."""
+
+from __future__ import annotations
+
+import atexit
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+
+from . import avatar_operators, operators, panel, preferences, state
+
+_CLASSES = (*preferences.CLASSES, *state.CLASSES, *operators.CLASSES, *avatar_operators.CLASSES, *panel.CLASSES)
+_IDLE_CHECK_SECONDS = 20.0
+
+
+def register() -> None:
+    for cls in _CLASSES:
+        bpy.utils.register_class(cls)
+    state.register()
+    bpy.app.handlers.load_pre.append(_before_load)
+    bpy.types.TOPBAR_MT_file_import.append(_import_entry)
+    bpy.app.timers.register(_idle_check, first_interval=_IDLE_CHECK_SECONDS, persistent=True)
+    atexit.register(state.session.close)
+
+
+def unregister() -> None:
+    atexit.unregister(state.session.close)
+    if bpy.app.timers.is_registered(_idle_check):
+        bpy.app.timers.unregister(_idle_check)
+    bpy.types.TOPBAR_MT_file_import.remove(_import_entry)
+    bpy.app.handlers.load_pre.remove(_before_load)
+    state.unregister()
+    for cls in reversed(_CLASSES):
+        bpy.utils.unregister_class(cls)
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _before_load(*_: Any) -> None:
+    """Another file comes: a job that runs belongs to the scene that goes."""
+    if state.session.active:
+        state.session.close()
+    state.session.forget()
+
+
+def _idle_check() -> float:
+    state.session.end_if_idle(preferences.settings().idle_minutes * 60.0)
+    return _IDLE_CHECK_SECONDS
+
+
+def _import_entry(menu: Any, _context: Any) -> None:
+    menu.layout.operator("meshlam.import_avatar", text="MeshLAM Avatar (.meshlam)")

@@ -1,0 +1,102 @@
+"""What lives while the add-on is enabled: the one session with the worker, the previews, the scene's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import bpy.utils.previews
+
+from .job import Session
+
+IMAGE_GLOB = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp;*.avif;*.heic"
+
+session = Session()
+_previews: Any = None
+
+
+class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
+    """The panel's fields, saved with the scene."""
+
+    photo: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Photo",
+        description="A portrait: one face, reasonably sharp, roughly from the front",
+        subtype="FILE_PATH",
+    )
+    face: bpy.props.IntProperty(  # type: ignore[valid-type]
+        name="Face",
+        description="Which face of a photo with several people; 0 takes the largest, 1 is the leftmost",
+        default=0,
+        min=0,
+        soft_max=9,
+    )
+    texture_size: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Texture",
+        description="Width and height of the texture in pixels",
+        items=[
+            ("512", "512", "Small and fast"),
+            ("1024", "1024", "Enough for most photos"),
+            ("2048", "2048", "For sharp, large photos"),
+            ("4096", "4096", "For very sharp, very large photos"),
+        ],
+        default="1024",
+    )
+    device: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Device",
+        description="Where the backend computes",
+        items=[
+            ("auto", "Automatic", "The graphics card when the backend can use it, else the processor"),
+            ("cpu", "Processor", "Always works"),
+            ("cuda", "NVIDIA Graphics Card", "Needs CUDA"),
+            ("mps", "Apple Graphics Card", "Needs an Apple processor"),
+        ],
+        default="auto",
+    )
+    frame_result: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Show the New Head",
+        description="When a head is done, look at it in Material Preview",
+        default=True,
+    )
+
+
+def photo_icon(photo: str) -> int:
+    """Icon of a photo's preview, 0 where there is none; made again when the file has changed."""
+    path = Path(bpy.path.abspath(photo)) if photo else None
+    if _previews is None or path is None:
+        return 0
+    try:
+        key = f"{path}|{path.stat().st_mtime_ns}"
+    except OSError:
+        return 0
+    if key not in _previews:
+        _previews.load(key, str(path), "IMAGE")
+    icon: int = _previews[key].icon_id
+    return icon
+
+
+def redraw() -> None:
+    """Redraw every sidebar, so that progress is seen."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
+
+
+def register() -> None:
+    global _previews
+    bpy.types.Scene.meshlam = bpy.props.PointerProperty(type=MeshlamSettings)
+    _previews = bpy.utils.previews.new()
+
+
+def unregister() -> None:
+    global _previews
+    session.close()
+    session.forget()
+    if _previews is not None:
+        bpy.utils.previews.remove(_previews)
+        _previews = None
+    del bpy.types.Scene.meshlam
+
+
+CLASSES = (MeshlamSettings,)

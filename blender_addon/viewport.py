@@ -1,0 +1,76 @@
+"""What the add-on does with the user's 3D views: close up on a new head, or through the photo camera."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from math import radians
+from typing import Any
+
+from mathutils import Euler, Vector
+
+from .scene.build import BuiltAvatar
+from .scene.camera import RenderFrame, fit_render_to_photo, render_frame, restore_render_frame
+
+_FRAME_BEFORE = "meshlam_frame_before"  # on the scene while the photo camera is in use: what it replaced, JSON
+
+
+def look_at(context: Any, built: BuiltAvatar) -> None:
+    """Turn the current 3D view to the head, in Material Preview unless it shows a finished rendering already."""
+    space = next(_spaces(context), None)
+    if space is None:
+        return
+    aim_view(space, built.head)
+    if space.shading.type in ("WIREFRAME", "SOLID"):
+        space.shading.type = "MATERIAL"
+
+
+def aim_view(space: Any, head: Any) -> None:
+    """A view of the head from its front left, filling the view."""
+    region = space.region_3d
+    region.view_perspective = "PERSP"
+    region.view_location = head.matrix_world @ (sum((Vector(corner) for corner in head.bound_box), Vector()) / 8)
+    region.view_rotation = Euler((radians(86), 0.0, radians(-25))).to_quaternion()
+    region.view_distance = 2.6 * max(head.dimensions) * space.lens / 50
+    space.clip_start = min(space.clip_start, 0.01)
+
+
+def photo_view_shown(scene: Any) -> bool:
+    return _FRAME_BEFORE in scene
+
+
+def show_photo_view(context: Any, built: BuiltAvatar) -> None:
+    """Look through the photo camera, with renderings on the photo's pixels."""
+    scene = context.scene
+    if not photo_view_shown(scene):
+        scene[_FRAME_BEFORE] = json.dumps(asdict(render_frame(scene)))
+    fit_render_to_photo(scene, built.camera)
+    space = next(_spaces(context), None)
+    if space is not None:
+        space.region_3d.view_perspective = "CAMERA"
+        space.overlay.show_overlays = True  # background images are overlays
+
+
+def hide_photo_view(context: Any) -> None:
+    """Back to the camera, render size and view of before."""
+    scene = context.scene
+    if not photo_view_shown(scene):
+        return
+    stored = json.loads(scene[_FRAME_BEFORE])
+    frame = RenderFrame(stored["camera"], tuple(stored["resolution"]), tuple(stored["aspect"]))
+    restore_render_frame(scene, frame)
+    del scene[_FRAME_BEFORE]
+    for space in _spaces(context):
+        if space.region_3d.view_perspective == "CAMERA":
+            space.region_3d.view_perspective = "PERSP"
+
+
+def _spaces(context: Any) -> Iterator[Any]:
+    """The 3D views of the current screen, the one under the mouse first."""
+    screen = context.screen
+    areas = [area for area in screen.areas if area.type == "VIEW_3D"] if screen is not None else []
+    current = getattr(context, "area", None)
+    areas.sort(key=lambda area: (area != current, -area.width * area.height))
+    for area in areas:
+        yield area.spaces.active
