@@ -1,17 +1,16 @@
 """What a preset costs: parameters and floating-point operations by part, without running or allocating it.
 
-The parts run on torch's meta device under its flop counter, which counts matrix products and convolutions
-(a multiplication and an addition are two operations). DINOv2 is computed from its published sizes.
+The parts are built on torch's meta device. FLOPs are those of matrix products and convolutions, a multiplication and
+an addition being two; each weight of a layer works once per token or pixel, and attention adds its two products.
+DINOv2 is computed from its published sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from meshlam_core.model.attention import CrossAttention
 from meshlam_core.model.backbone.dinov2 import PATCH
@@ -22,7 +21,6 @@ from meshlam_core.model.error_features import Unwrap
 from meshlam_core.model.gru import GeometryGru, TextureGru
 from meshlam_core.model.parsing_head import ParsingHead
 from meshlam_core.model.shape_branch import ShapeBranch
-from meshlam_core.model.state import Observation, State
 from meshlam_core.model.texture_branch import TextureBranch
 
 # ViT-L/14 with 4 registers, trained at 518 px: width, blocks, MLP ratio, extra tokens, position grid
@@ -73,43 +71,59 @@ def describe(preset: Preset, vertices: int = 8000) -> PresetInfo:
 
 
 def _parts(preset: Preset, vertices: int) -> list[PartCost]:
-    image = torch.empty(1, 3, preset.backbone_size, preset.backbone_size)
-    tokens = torch.empty(1, preset.feature_grid**2, preset.width)
-    backbone, levels = _backbone(preset, image)
-    widths = tuple(level.shape[1] for level in levels)
+    backbone, widths, grids = _backbone(preset)
     attention = CrossAttention(preset.width, preset.heads, preset.layers, preset.mlp_ratio)
-    fusion, shape = Fusion(widths, preset.feature_grid, preset.width), ShapeBranch(preset)
-    texture = TextureBranch(preset)
-    start = torch.empty(1, 3, preset.texture_grid, preset.texture_grid)
-    template = torch.empty(vertices, 3)
-    reprojection, geometry, gru = Unwrap(preset), GeometryGru(preset), TextureGru(preset)
-    parsing = ParsingHead(widths)
-    state, observed = _loop_tensors(preset, vertices)
-    pair = torch.empty(1, 9, preset.error_size, preset.error_size)
-    rounds = preset.iterations
-    shared = sum(p.numel() for p in attention.parameters())
+    fusion, shape, texture = Fusion(widths, preset.feature_grid, preset.width), ShapeBranch(preset), _texture(preset)
+    compare, geometry, painter, parsing = Unwrap(preset), GeometryGru(preset), TextureGru(preset), ParsingHead(widths)
+    projected = sum(2 * _weights(p) * grid**2 for p, grid in zip(fusion.project, grids, strict=True))
+    parsed = sum(
+        2 * _weights(layer) * grid**2
+        for stage in (parsing.project, parsing.smooth)
+        for layer, grid in zip(stage, grids, strict=True)
+    )
+    error, latent, rounds = (preset.error_size // 2) ** 2, preset.latent_grid**2, preset.iterations
     return [
         backbone,
-        _cost("fusion", fusion, lambda: fusion(levels)),
-        PartCost("attention", shared, 0),
-        _cost("shape branch", shape, lambda: shape(template, tokens, attention)),
-        _cost("texture branch", texture, lambda: texture(tokens, attention, start)),
-        _cost("error features", reprojection, lambda: reprojection.compare(pair), rounds),
-        _cost("geometry GRU", geometry, lambda: geometry(state, observed), rounds),
-        _cost("texture GRU", gru, lambda: _texture_gru(gru, state, observed), rounds),
-        _cost("head parsing", parsing, lambda: parsing(levels)),
+        _part("fusion", fusion, projected + 2 * _weights(fusion.fuse) * preset.feature_grid**2),
+        _part("attention", attention, 0),
+        _part("shape branch", shape, 2 * _weights(shape) * vertices + _attend(preset, vertices)),
+        texture,
+        _part("error features", compare, rounds * 2 * _weights(compare) * error),
+        _part("geometry GRU", geometry, rounds * 2 * _weights(geometry) * vertices),
+        _part("texture GRU", painter, rounds * 2 * _weights(painter) * latent),
+        _part("head parsing", parsing, parsed + 2 * _weights(parsing.classify) * grids[0] ** 2),
     ]
 
 
-def _texture_gru(gru: TextureGru, state: State, observed: Observation) -> Tensor:
-    return gru(state, observed, None)[0]  # type: ignore[no-any-return]  # it does not look at the rig
+def _attend(preset: Preset, tokens: int) -> int:
+    """FLOPs of the shared layers on this many tokens: query, output and MLP; key and value; the two products."""
+    c, image = preset.width, preset.feature_grid**2
+    per_layer = tokens * (2 + 2 * preset.mlp_ratio) * c * c + image * 2 * c * c + 2 * tokens * image * c
+    return 2 * preset.layers * per_layer
 
 
-def _backbone(preset: Preset, image: Tensor) -> tuple[PartCost, list[Tensor]]:
+def _texture(preset: Preset) -> PartCost:
+    branch = TextureBranch(preset)
+    decoder, grid = branch.decoder, preset.token_grid
+    flops = _attend(preset, grid**2) + 2 * _weights(branch.to_colour) * preset.latent_grid**2
+    flops += 2 * _weights(decoder.reassemble) * grid**2
+    for i, unit in enumerate(decoder.units):
+        flops += 2 * _weights(unit) * (grid << i) ** 2
+    for i, narrow in enumerate(decoder.narrow):
+        flops += 2 * _weights(narrow) * (grid << i) ** 2
+    return _part("texture branch", branch, flops)
+
+
+def _backbone(preset: Preset) -> tuple[PartCost, tuple[int, ...], tuple[int, ...]]:
+    """The cost, and the channels and sides of the levels."""
     if preset.backbone == "mobilenet":
-        net = MobileNet()
-        levels = net(image)
-        return _cost("backbone", net, lambda: net(image), frozen=True), levels
+        network, side, flops = MobileNet(), preset.backbone_size, 0
+        for module in network.modules():  # in the order of the forward pass
+            if isinstance(module, nn.Conv2d):
+                side = -(-side // module.stride[0])
+                flops += 2 * module.weight.numel() * side**2
+        grids = tuple(-(-preset.backbone_size // stride) for stride in (4, 8, 16, 32))
+        return _part("backbone", network, flops, frozen=True), network.widths, grids
     grid = preset.backbone_size // PATCH
     n, c, patch = grid**2 + DINO_EXTRA, DINO_WIDTH, 3 * PATCH**2
     # a block: 4 projections, the MLP, two norms, two layer scales
@@ -118,34 +132,13 @@ def _backbone(preset: Preset, image: Tensor) -> tuple[PartCost, list[Tensor]]:
     parameters = DINO_BLOCKS * block + embedding + 2 * c
     per_block = n * (4 + 2 * DINO_RATIO) * c * c + 2 * n * n * c
     flops = 2 * (DINO_BLOCKS * per_block + grid**2 * patch * c)
-    return PartCost("backbone", parameters, flops, frozen=True), [torch.empty(1, c, grid, grid) for _ in range(4)]
+    return PartCost("backbone", parameters, flops, frozen=True), (c,) * 4, (grid,) * 4
 
 
-def _loop_tensors(preset: Preset, vertices: int) -> tuple[State, Observation]:
-    s, g, e = preset.texture_grid, preset.latent_grid, preset.error_width
-    state = State(
-        vertices=torch.empty(1, vertices, 3),
-        texture=torch.empty(1, 3, s, s),
-        trust=torch.empty(1, 1, s, s),
-        vertex_features=torch.empty(1, vertices, preset.width),
-        latent=torch.empty(1, preset.latent_width, g, g),
-        geometry_hidden=torch.empty(1, vertices, preset.geometry_hidden),
-        texture_hidden=torch.empty(1, preset.texture_hidden, g, g),
-    )
-    observed = Observation(
-        reprojection=torch.empty(1, 3, s, s),
-        texel_seen=torch.empty(1, 1, s, s),
-        texel_error=torch.empty(1, e, g, g),
-        latent_seen=torch.empty(1, 1, g, g),
-        vertex_error=torch.empty(1, vertices, e),
-        vertex_seen=torch.empty(1, vertices, 1),
-    )
-    return state, observed
+def _weights(module: nn.Module) -> int:
+    """Entries of the matrices and kernels: everything but biases and norms."""
+    return sum(p.numel() for p in module.parameters() if p.ndim > 1)
 
 
-def _cost(name: str, module: nn.Module, run: Callable[[], object], rounds: int = 1, frozen: bool = False) -> PartCost:
-    module.requires_grad_(False)  # the counter stumbles over parameters expanded under no_grad
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        run()
-    return PartCost(name, sum(p.numel() for p in module.parameters()), rounds * counter.get_total_flops(), frozen)
+def _part(name: str, module: nn.Module, flops: int, frozen: bool = False) -> PartCost:
+    return PartCost(name, sum(p.numel() for p in module.parameters()), flops, frozen)
