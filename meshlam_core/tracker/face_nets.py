@@ -62,13 +62,13 @@ class FaceNets:
     def landmarks(
         self,
         picture: U8,  # [256, 256, 3] an upright face filling about two thirds
-    ) -> tuple[F32, float]:  # [478, 3] in units of the side, z towards the back; presence 0..1
+    ) -> tuple[F32, float]:  # [478, 3] in units of the side, z towards the back; log odds of a face
         """The face's landmarks and how surely there is a face."""
         with self._lock:
             points, presence = _run(
                 self._mesh, picture.astype(np.float32)[None] / np.float32(255), "Identity", "Identity_1"
             )
-        return (points.reshape(COUNT, 3) / MESH_SIZE).astype(np.float32), float(_sigmoid(presence.ravel()[0]))
+        return (points.reshape(COUNT, 3) / MESH_SIZE).astype(np.float32), float(presence.ravel()[0])
 
     def expression(
         self,
@@ -110,7 +110,8 @@ def _run(interpreter: Any, value: F32, *outputs: str) -> list[F32]:
     return [interpreter.get_tensor(index) for index in found]
 
 
-def _sigmoid(x: Any) -> Any:
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x), without overflow."""
     return 1 / (1 + np.exp(-np.clip(x, -60.0, 60.0)))
 
 
@@ -124,7 +125,7 @@ def _anchors() -> F32:  # [896, 2]
 
 
 def _decode_boxes(raw: F32, logits: F32, anchors: F32) -> FaceBoxes:
-    scores = _sigmoid(logits)
+    scores = sigmoid(logits)
     keep = np.flatnonzero(scores >= MIN_SCORE)
     raw, anchor = raw[keep] / np.float32(DETECTOR_SIZE), anchors[keep]
     centre, half = raw[:, :2] + anchor, raw[:, 2:4] / 2

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.errors import FaceTooSmall, NoFace, UsageError
 from meshlam_core.tracker.arkit import ARKIT_MIRROR
-from meshlam_core.tracker.face_nets import DETECTOR_SIZE, MESH_SIZE, MIN_SCORE, FaceNets, overlaps
+from meshlam_core.tracker.face_nets import DETECTOR_SIZE, MESH_SIZE, MIN_SCORE, FaceNets, overlaps, sigmoid
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE_OUTER, MIRROR, RIGHT_EYE_OUTER
 from meshlam_core.tracker.sampling import Region, sample_region
 from meshlam_core.tracker.types import Detection
@@ -25,6 +25,7 @@ F32 = NDArray[np.float32]
 MAX_FACES = 24
 MIN_FACE_HEIGHT = 64  # px, forehead to chin: below it neither landmarks nor texture carry a likeness
 TILE_MIN_SCORE = 0.9  # in tiles texture of all sorts is seen enlarged, and some of it looks like a face
+REFINE_ZOOMS = (0.9, 1.12)
 ROI_SCALE = 1.5  # region side / longer side of the landmarks' box, as the networks were trained (MediaPipe)
 
 
@@ -94,6 +95,18 @@ def face_span(
 
 
 @dataclass(frozen=True)
+class _Look:
+    """One answer of the landmark network."""
+
+    landmarks: F32  # [L, 3] px
+    coefficients: F32  # [52]
+    log_odds: float  # of a face
+
+    def detection(self) -> Detection:
+        return _detection(self.landmarks, self.coefficients, float(sigmoid(self.log_odds)))
+
+
+@dataclass(frozen=True)
 class _Candidate:
     region: Region
     score: float
@@ -116,7 +129,7 @@ class MediaPipeDetector:
             found = [face for tile in _tiles(width, height, side) for face in self._search_tile(image, tile)]
             for candidate in _distinct(found)[:MAX_FACES]:
                 if not _is_known(candidate.region, faces):
-                    face = self._look(image, self._zoom(image, candidate).region)
+                    face = self._look(image, self._zoom(image, candidate).region).detection()
                     if face.score >= (MIN_SCORE if level == 1 else TILE_MIN_SCORE) and not _overlaps_any(face, faces):
                         faces.append(face)
             tallest = max((face.box[3] - face.box[1] for face in faces), default=0.0)
@@ -127,28 +140,30 @@ class MediaPipeDetector:
 
     def refine(self, image: U8, detection: Detection) -> Detection:
         """Look again at the tight upright region and at its mirror image, and average: the error falls by a third."""
-        region = landmark_region(detection.landmarks)
-        region = landmark_region(self._look(image, region).landmarks)
-        faces = [
-            self._look(image, replace(region, side=region.side * zoom), mirror)
-            for zoom in (0.94, 1.06)
-            for mirror in (False, True)
+        region = landmark_region(self._look(image, landmark_region(detection.landmarks)).landmarks)
+        looks = [
+            self._look(image, replace(region, side=region.side * zoom), mirrored)
+            for zoom in REFINE_ZOOMS
+            for mirrored in (False, True)
         ]
-        landmarks = np.mean([face.landmarks for face in faces], axis=0).astype(np.float32)
-        coefficients = np.mean([face.coefficients for face in faces], axis=0).astype(np.float32)
-        return _detection(landmarks, coefficients, float(np.mean([face.score for face in faces])))
+        points = np.stack([look.landmarks for look in looks])  # [4, L, 3]
+        landmarks = points.mean(axis=0)
+        coefficients = np.mean([look.coefficients for look in looks], axis=0).astype(np.float32)
+        spread = np.sqrt(((points - landmarks)[..., :2] ** 2).sum(axis=-1).mean()) / max(region.side / ROI_SCALE, 1.0)
+        log_odds = float(np.mean([look.log_odds for look in looks]))
+        return _detection(landmarks, coefficients, _likeness(log_odds, float(spread)))
 
     def follow(self, image: U8, previous: Detection) -> Detection | None:
         """One look at where the face was; when it moved, one more at where it went."""
-        face = self._look(image, landmark_region(previous.landmarks))
+        face = self._look(image, landmark_region(previous.landmarks)).detection()
         if face.score < MIN_SCORE:
             return None
         moved = np.abs(np.subtract(face.box, previous.box)).max() / (previous.box[3] - previous.box[1])
-        return self._look(image, landmark_region(face.landmarks)) if moved > 0.08 else face
+        return self._look(image, landmark_region(face.landmarks)).detection() if moved > 0.08 else face
 
-    def _look(self, image: U8, region: Region, mirrored: bool = False) -> Detection:
+    def _look(self, image: U8, region: Region, mirrored: bool = False) -> _Look:
         picture = sample_region(image, region, MESH_SIZE)
-        points, presence = self._nets.landmarks(picture[:, ::-1] if mirrored else picture)
+        points, log_odds = self._nets.landmarks(picture[:, ::-1] if mirrored else picture)
         if mirrored:
             points = points[MIRROR] * np.array([-1, 1, 1], np.float32) + np.array([1, 0, 0], np.float32)
         matrix = region.picture_from_unit()
@@ -158,7 +173,7 @@ class MediaPipeDetector:
             coefficients = self._nets.expression((landmarks * np.array([-1, 1, 1], np.float32))[MIRROR])[ARKIT_MIRROR]
         else:
             coefficients = self._nets.expression(landmarks)
-        return _detection(landmarks, coefficients, presence)
+        return _Look(landmarks, coefficients, log_odds)
 
     def _zoom(self, image: U8, candidate: _Candidate) -> _Candidate:
         """Look again, closer and turned upright: a face that is small in its tile is found there, but not exactly."""
@@ -176,6 +191,16 @@ class MediaPipeDetector:
             roll = tile.roll + float(np.arctan2(eyes[1], eyes[0]))
             candidates.append(_Candidate(Region((float(centre[0]), float(centre[1])), side, roll), float(score)))
         return candidates
+
+
+def _likeness(log_odds: float, spread: float) -> float:
+    """How much a face looks like a human one, 0..1, from several looks at it.
+
+    The network is less sure of animals and its looks at them disagree: on 140 faces of people the log odds were at
+    least 15.0 and the spread 1.33 % of the face (99 % within 0.9 %), on a monkey and two dogs at most 14.0 and at
+    least 1.6 %. The logistic below puts its 0.5 between them.
+    """
+    return float(sigmoid((log_odds - 14.8) / 1.5 + (0.0145 - spread) / 0.002))
 
 
 def landmark_region(

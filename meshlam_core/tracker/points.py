@@ -64,6 +64,9 @@ RIGHT_EYE: Indices = _indices("33 7 163 144 145 153 154 155 133 173 157 158 159 
 LEFT_EYE: Indices = MIRROR[RIGHT_EYE]
 LIPS_OUTER: Indices = _indices("61 146 91 181 84 17 314 405 321 375 291 409 270 269 267 0 37 39 40 185")
 LIPS_INNER: Indices = _indices("78 95 88 178 87 14 317 402 318 324 308 415 310 311 312 13 82 81 80 191")
+# The lower lip's inner edge from right to left, and the outer points below each.
+LOWER_INNER_LIP: Indices = _indices("95 88 178 87 14 317 402 318 324")
+LOWER_OUTER_LIP: Indices = _indices("146 91 181 84 17 314 405 321 375")
 IRISES: Indices = np.arange(468, COUNT)
 
 # The 68 points of the 300-W annotation (jaw, brows, nose, eyes, mouth) as the nearest of the 478.

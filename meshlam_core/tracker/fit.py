@@ -1,0 +1,198 @@
+"""Fitting the head model to the landmarks of one picture.
+
+Pose from a Procrustes alignment, then Gauss-Newton on identity, expression, pose, distance and focal length (solver.py)
+with the outline sliding (contour.py), then a smooth residual (residual.py). Frames and units: frames.py.
+
+The expression is held near the detector's own coefficients, so that a smile is not taken for wide cheeks and the
+neutral head comes out with closed lips and open eyes. How near is said in millimetres of movement, the same for every
+shape: a coefficient of jawOpen moves the chin 39 mm, one of noseSneer 5 mm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.frames import Camera, axis_angle_from_rotation
+from meshlam_core.tracker.arkit import ARKIT_NAMES, reorder
+from meshlam_core.tracker.contour import contour_rig
+from meshlam_core.tracker.observation import Observation
+from meshlam_core.tracker.problem import Face
+from meshlam_core.tracker.residual import smooth_residual, without_folds
+from meshlam_core.tracker.rig import ById, landmark_rig
+from meshlam_core.tracker.solver import Prior, solve
+from meshlam_core.tracker.types import Detection, TrackedFace
+
+if TYPE_CHECKING:
+    from meshlam_core.head.model import HeadModel
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How far the fit trusts what."""
+
+    landmark_sigma: float = 0.010  # face heights, of a trusted landmark
+    identity_sigma: float = 1.5  # standard deviations of the head model
+    expression_slack: float = 0.004  # m of movement the detector's coefficients may be off
+    expression_sigma_range: tuple[float, float] = (0.05, 0.6)
+    robust_scale: float = 4.0  # landmark sigmas at which an outlier loses its pull
+    distance: float = 1.5  # m from which portraits are taken
+    log_distance_sigma: float = 0.35
+    log_exif_focal_sigma: float = 0.15  # crops and zooms make EXIF a hint, not a fact
+    modes: int = 80  # identity modes used; the finer ones move the landmarks less than their noise
+    iterations: int = 6
+    residual: bool = True
+
+
+class HeadFitter:
+    """A head model prepared for fitting; one serves every photo."""
+
+    def __init__(self, model: HeadModel, settings: FitSettings | None = None) -> None:
+        self.model = model
+        self.settings = settings or FitSettings()
+        self.rig = landmark_rig(model).truncated(self.settings.modes)
+        self.contour = contour_rig(model).truncated(self.settings.modes)
+        self.residual = smooth_residual(model)
+        reach = np.linalg.norm(model.blendshapes, axis=2).max(axis=1).astype(np.float64)
+        self.expression_sigma: F64 = np.clip(
+            self.settings.expression_slack / np.maximum(reach, 1e-6), *self.settings.expression_sigma_range
+        )
+
+    def fit(
+        self,
+        detection: Detection,  # native pixels of the upright photo
+        size: tuple[int, int],  # px, (width, height) of the upright photo
+        focal_35mm: float | None = None,  # mm, EXIF
+    ) -> TrackedFace:
+        """The head model on one photo."""
+        settings = self.settings
+        centre = np.array(size, dtype=np.float64) / 2
+        start = self.start(detection, centre)
+        observation = self.observe(detection, centre, start)
+        prior = self.prior(detection, size, focal_35mm)
+        face = solve(
+            observation.look, start, observation.targets, centre, prior, settings.iterations, settings.robust_scale
+        ).face
+        vertices = self.neutral(face.identity)
+        sighting = observation.sight(face)
+        if settings.residual:
+            vertices = without_folds(vertices, self.residual.fit(face, sighting), self.model.faces)
+            sighting = self.observe(detection, centre, face, vertices).sight(replace(face, identity=np.empty(0)))
+        return TrackedFace(
+            camera=Camera(float(np.exp(face.log_focal)), (float(centre[0]), float(centre[1])), size),
+            identity=self.padded(face.identity),
+            vertices=vertices.astype(np.float32),
+            expression=face.expression.astype(np.float32),
+            rotations=self.rotations(face),
+            translation=face.translation.astype(np.float32),
+            detection=detection,
+            landmark_error=sighting.error,
+            plausibility=plausibility(detection, sighting.error, face.identity),
+        )
+
+    def padded(
+        self,
+        identity: F64,  # [n] the modes used
+    ) -> NDArray[np.float32]:  # [N]
+        """The identity in all modes of the head model."""
+        full = np.zeros(len(self.model.identity_basis), np.float32)
+        full[: len(identity)] = identity
+        return full
+
+    def neutral(
+        self,
+        identity: F64,  # [n]
+    ) -> F64:  # [V, 3] m
+        """The neutral head of an identity."""
+        basis = self.model.identity_basis[: len(identity)]
+        offset: F64 = np.tensordot(identity.astype(np.float32), basis, 1).astype(np.float64)
+        return self.model.template + offset
+
+    def rotations(self, face: Face) -> NDArray[np.float32]:  # [J, 3] rad
+        """Joint rotations of a fitted face: the root turns the head; the eyes turn by their blendshapes."""
+        rotations = np.zeros((len(self.model.joint_names), 3), np.float32)
+        rotations[0] = axis_angle_from_rotation(face.rotation)
+        return rotations
+
+    def expression_of(self, detection: Detection) -> F64:  # [K]
+        """The detector's coefficients in the model's order and within its ranges."""
+        values = reorder(detection.coefficients, ARKIT_NAMES, self.rig.names).astype(np.float64)
+        clipped: F64 = np.clip(values, self.rig.ranges[:, 0], self.rig.ranges[:, 1])
+        return clipped
+
+    def prior(
+        self,
+        detection: Detection,
+        size: tuple[int, int],
+        focal_35mm: float | None = None,
+    ) -> Prior:
+        """What is known before looking at the landmarks."""
+        settings = self.settings
+        prior = Prior(
+            identity_sigma=settings.identity_sigma,
+            expression_mean=self.expression_of(detection),
+            expression_sigma=self.expression_sigma,
+            log_distance_mean=float(np.log(settings.distance)),
+            log_distance_sigma=settings.log_distance_sigma,
+        )
+        if focal_35mm is None:
+            return prior
+        # the 35 mm frame's diagonal is 43.27 mm (CIPA DCG-001 defines the equivalent by the diagonal)
+        focal = focal_35mm / 43.27 * float(np.hypot(*size))
+        return replace(prior, log_focal_mean=float(np.log(focal)), log_focal_sigma=settings.log_exif_focal_sigma)
+
+    def observe(
+        self,
+        detection: Detection,
+        centre: F64,  # [2] px
+        face: Face,
+        vertices: F64 | None = None,  # [V, 3] m, a person's own neutral head; None: the model with its identity
+    ) -> Observation:
+        """The detection as a least-squares term."""
+        rig = self.rig if vertices is None else self.rig.of_person(vertices)
+        contour = self.contour if vertices is None else self.contour.of_person(vertices)
+        pixels_per_metre = float(np.exp(face.log_focal)) / -face.translation[2]
+        sigma = self.settings.landmark_sigma * pixels_per_metre * self.rig.face_height
+        targets = np.ascontiguousarray(detection.landmarks[:, :2].T.astype(np.float64))
+        return Observation(rig, contour, targets, centre, float(sigma))
+
+    def start(self, detection: Detection, centre: F64) -> Face:
+        """Pose by aligning the model's landmarks with the detector's three-dimensional ones (Procrustes)."""
+        expression = self.expression_of(detection)
+        model = self.rig.positions(np.zeros(self.rig.modes), expression)
+        seen = detection.landmarks.T.astype(np.float64) * np.array([[1.0], [-1.0], [-1.0]])
+        weight = self.rig.trust / self.rig.trust.sum()
+        a, b = model @ weight, seen @ weight
+        left = model - a[:, None]
+        u, s, vt = np.linalg.svd(((seen - b[:, None]) * weight) @ left.T)
+        sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+        rotation = (u * sign) @ vt
+        scale = float((s * sign).sum() / ((left**2).sum(axis=0) @ weight))  # px per m
+        distance = self.settings.distance
+        at = np.array([(b[0] - centre[0]) / scale, (b[1] + centre[1]) / scale, 0.0]) - rotation @ a
+        at[2] = -distance
+        return Face(np.zeros(self.rig.modes), expression, rotation, at, float(np.log(max(scale, 1e-6) * distance)))
+
+
+def plausibility(detection: Detection, error: float, identity: F64) -> float:
+    """0..1: how much the looks, the fit and the fitted head speak for a human face."""
+    strain = float(np.sqrt((identity**2).mean())) if len(identity) else 0.0
+    fits = 1 / (1 + np.exp((error - 0.03) / 0.004))
+    ordinary = 1 / (1 + np.exp((strain - 1.6) / 0.15))
+    return float(np.clip(detection.score * fits * ordinary, 0, 1))
+
+
+@lru_cache(maxsize=4)
+def _fitter(key: ById) -> HeadFitter:
+    return HeadFitter(key.model)
+
+
+def head_fitter(model: HeadModel) -> HeadFitter:
+    """The fitter of a head model; prepared once per model."""
+    return _fitter(ById(model))

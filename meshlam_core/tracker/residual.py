@@ -1,0 +1,152 @@
+"""The smooth residual: bends the fitted neutral head so that it also meets what the identity basis cannot reach.
+
+A displacement field d(x) = sum_k phi(|x - c_k|) a_k, with Wendland's C2 kernel of compact support (Adv. Comput. Math.
+4, 1995) at centres spread over the landmarks, is fitted to the offsets that the parametric fit leaves, each moved from
+the picture to its landmark's depth. One view says nothing about depth, so the field stays parallel to the picture.
+It is smooth over centimetres, fades out over neck, back and mouth interior, carries each eyeball with its lids as a
+rigid body, and is halved until no triangle turns over.
+
+Frames: frames.py. Dims: V vertices, L landmarks, C centres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.tracker.observation import Sighting
+from meshlam_core.tracker.points import IRISES, LIPS_INNER
+from meshlam_core.tracker.problem import Face
+
+if TYPE_CHECKING:
+    from meshlam_core.head.model import HeadModel
+
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+
+CENTRES = 110
+SUPPORT = 0.075  # m, where a centre's influence ends
+STIFFNESS = 2.0  # larger is smoother; 1 balances one fully trusted landmark against one centre
+LIMIT = 0.008  # m: larger displacements mean a wrong fit, not a face
+STILL_PARTS = ("teeth_upper", "teeth_lower", "tongue")
+NECK_FADE = 0.05  # m above the lowest vertices within which the field fades
+INTERIOR_FADE = 0.02  # m behind the lips within which it fades inside the mouth
+
+
+@dataclass(frozen=True)
+class SmoothResidual:
+    """Everything of the field that depends on the head model alone."""
+
+    at_landmarks: F64  # [L, C]
+    at_vertices: F32  # [V, C] faded
+    stiffness: F64  # [C, C]
+    trust: F64  # [L] how much a landmark pulls: little where an expression may be left over
+    rigid: tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]  # (eyeball, its lids) as vertex numbers
+
+    def fit(
+        self,
+        face: Face,
+        sighting: Sighting,
+    ) -> F64:  # [V, 3] m, avatar frame
+        """The displacement of the neutral head that takes up a fit's left-over offsets."""
+        depth = -sighting.projection.view[2]
+        offset = sighting.offset * (depth / np.exp(face.log_focal)) * np.array([[1.0], [-1.0]])  # [2, L] m, view frame
+        length = np.linalg.norm(offset, axis=0)
+        # a few wild points must not bend the head (Huber's weights)
+        weight = sighting.weight * self.trust * np.minimum(1.0, 0.004 / np.maximum(length, 1e-9))
+        pulled = self.at_landmarks * weight[:, None]
+        normal = self.at_landmarks.T @ pulled + STIFFNESS * self.stiffness
+        coefficients = np.linalg.solve(normal, pulled.T @ offset.T)  # [C, 2]
+        flat = self.at_vertices @ coefficients.astype(np.float32)  # [V, 2]
+        flat *= np.minimum(1.0, LIMIT / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+        for ball, lids in self.rigid:
+            flat[ball] = flat[lids].mean(axis=0)
+        field: F64 = flat.astype(np.float64) @ face.rotation[:2]  # R^T (dx, dy, 0)
+        return field
+
+
+def smooth_residual(model: HeadModel) -> SmoothResidual:
+    """Spread the centres over a head model and evaluate its field's basis."""
+    template = model.template.astype(np.float64)
+    landmarks = model.landmarks(model.template).astype(np.float64)
+    skin = np.delete(np.arange(len(landmarks)), IRISES)
+    centres = landmarks[skin[_spread(landmarks[skin], min(CENTRES, len(skin)))]]
+    trust = np.sqrt(np.clip(model.landmark_weight.astype(np.float64), 0.15, 1))
+    trust[IRISES] = 0.0
+    trust[LIPS_INNER] = 0.2
+    return SmoothResidual(
+        at_landmarks=_kernel(landmarks, centres),
+        at_vertices=(_kernel(template, centres) * _fade(model)[:, None]).astype(np.float32),
+        stiffness=_kernel(centres, centres) + 1e-6 * np.eye(len(centres)),
+        trust=trust,
+        rigid=_eyeballs(model, template),
+    )
+
+
+def without_folds(
+    vertices: F64,  # [V, 3] m
+    displacement: F64,  # [V, 3] m
+    faces: NDArray[np.int32],  # [F, 3]
+) -> F64:  # [V, 3] m
+    """The displaced vertices; the displacement is halved until no triangle turns by more than 60 degrees."""
+    before = _triangle_normals(vertices, faces)
+    for _ in range(4):
+        moved = vertices + displacement
+        after = _triangle_normals(moved, faces)
+        cosine = (before * after).sum(axis=1)
+        size = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+        if not (cosine < 0.5 * size - 1e-12).any():
+            return moved
+        displacement = displacement / 2
+    return vertices
+
+
+def _triangle_normals(vertices: F64, faces: NDArray[np.int32]) -> F64:
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    normals: F64 = np.cross(b - a, c - a)
+    return normals
+
+
+def _kernel(points: F64, centres: F64) -> F64:
+    r = np.minimum(np.linalg.norm(points[:, None] - centres[None], axis=-1) / SUPPORT, 1.0)
+    values: F64 = (1 - r) ** 4 * (4 * r + 1)
+    return values
+
+
+def _spread(points: F64, count: int) -> NDArray[np.intp]:
+    """Farthest-point sampling."""
+    chosen = [0]
+    nearest = np.linalg.norm(points - points[0], axis=1)
+    for _ in range(count - 1):
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return np.array(chosen, dtype=np.intp)
+
+
+def _fade(model: HeadModel) -> F64:  # [V] 0..1
+    template = model.template.astype(np.float64)
+    height = (template[:, 1] - template[:, 1].min()) / NECK_FADE
+    fade: F64 = np.clip(height, 0, 1) ** 2 * (3 - 2 * np.clip(height, 0, 1))
+    part = np.array(model.parts)[model.part]
+    fade[np.isin(part, STILL_PARTS)] = 0.0
+    inside = part == "mouth_interior"
+    if inside.any():
+        front = template[part == "lips", 2].max() if (part == "lips").any() else template[inside, 2].max()
+        fade[inside] *= np.clip(1.5 - (front - template[inside, 2]) / INTERIOR_FADE, 0, 1)
+    return fade
+
+
+def _eyeballs(model: HeadModel, template: F64) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]:
+    part = np.array(model.parts)[model.part]
+    lids = np.flatnonzero(part == "eyelids")
+    pairs = []
+    for name in ("eyeball_left", "eyeball_right"):
+        ball = np.flatnonzero(part == name)
+        if len(ball):
+            side = np.sign(template[ball, 0].mean())
+            near = lids[np.sign(template[lids, 0]) == side] if len(lids) else ball
+            pairs.append((ball, near))
+    return tuple(pairs)
