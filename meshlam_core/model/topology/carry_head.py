@@ -69,7 +69,7 @@ def carry_mirror(
     return np.where(partner >= 0, partner, np.arange(count)).astype(np.int32)
 
 
-def _signatures(indices: NDArray[np.integer], weights: NDArray[np.float64]) -> NDArray[np.float64]:  # [V', 6]
+def _signatures(indices: NDArray[np.integer], weights: F32) -> NDArray[np.float64]:  # [V', 6]
     """Each vertex as sorted (old vertex, weight) pairs; equal for equal places on the old mesh."""
     shares = np.where(weights > 0, weights, 0.0)
     names = np.where(weights > 0, indices, -1)

@@ -40,10 +40,10 @@ class Correction:
     uvs: F32  # [U', 2]
     uv_faces: I32  # [F', 3]
     indices: I64  # [V', 3] old vertices
-    weights: F64  # [V', 3] rows sum to 1
+    weights: F32  # [V', 3] rows sum to 1
     copies: int
     parent: I64  # [F'] the repaired face that each face lies in
-    corner_bary: F64  # [F', 3, 3] its corners in that face
+    corner_bary: F32  # [F', 3, 3] its corners in that face
     repaired: Repaired
 
     @property
@@ -198,7 +198,7 @@ def _correction(sound: Repaired, split: Split) -> Correction:
     corners = sound.source_vertex[sound.faces[split.new_parent]]
     order = np.lexsort((corners, -split.new_bary), axis=1)
     blended, shares = (np.take_along_axis(table, order, axis=1) for table in (corners, split.new_bary))
-    whole = np.broadcast_to(np.array([1.0, 0.0, 0.0]), (len(copied), 3))
+    whole = np.broadcast_to(np.eye(3, dtype=np.float32)[0], (len(copied), 3))
     return Correction(
         faces=split.faces.astype(np.int32),
         uvs=split.uvs.astype(np.float32),

@@ -30,8 +30,9 @@ def edge_keys(
 
 def face_keys(faces: I64, vertex_count: int) -> I64:  # [F]
     """One number per set of three vertices."""
-    low, high = faces.min(axis=1), faces.max(axis=1)
-    middle = faces.sum(axis=1) - low - high
+    a, b, c = faces[:, 0], faces[:, 1], faces[:, 2]
+    low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+    middle = a + b + c - low - high
     keys: I64 = (low * vertex_count + middle) * vertex_count + high
     return keys
 
@@ -51,18 +52,33 @@ def is_sound(faces: I64, vertex_count: int) -> bool:
     return not bool((sets[1:] == sets[:-1]).any())
 
 
+def squared_edges(
+    positions: F64,  # [B, V, 3]
+    faces: I64,  # [F, 3]
+) -> F64:  # [B, 3, F] squared lengths of the edges from corner 0, 1 and 2
+    """Edge lengths, one coordinate at a time: plain columns are several times faster here than rows of three."""
+    corners = [np.ascontiguousarray(faces[:, i]) for i in range(3)]
+    squared = np.zeros((len(positions), 3, len(faces)))
+    for lengths, points in zip(squared, positions, strict=True):
+        for column in np.ascontiguousarray(points.T):
+            at = [column.take(corner) for corner in corners]
+            for slot in range(3):
+                along = at[slot] - at[NEXT[slot]]
+                along *= along
+                lengths[slot] += along
+    return squared
+
+
 def flat_faces(
     positions: F64,  # [B, V, 3]
     faces: I64,  # [F, 3]
 ) -> Bools:  # [F]
     """Triangles without area, in every mesh of the batch."""
-    flat = np.ones(len(faces), dtype=bool)
-    for points in positions:
-        a, b, c = (points[faces[:, corner]] for corner in range(3))
-        u, v = b - a, c - a
-        cross = np.cross(u, v)
-        longest = np.maximum(np.maximum((u * u).sum(1), (v * v).sum(1)), ((b - c) ** 2).sum(1))
-        flat &= (cross * cross).sum(1) <= FLAT**2 * longest * longest
+    a, b, c = squared_edges(positions, faces).transpose(1, 0, 2)  # each [B, F]
+    longest = np.maximum(np.maximum(a, b), c)
+    # Heron: 16 area^2; its rounding, 1e-15 of the longest edge's fourth power, is far below the threshold
+    area = 4 * a * b - (a + b - c) ** 2
+    flat: Bools = (area <= 4 * (FLAT * longest) ** 2).all(axis=0)
     return flat
 
 

@@ -81,7 +81,7 @@ def _nearest(
 
 def _into_children(
     parent: I64,  # [F'] ascending
-    corner_bary: F64,  # [F', 3, 3]
+    corner_bary: F32,  # [F', 3, 3]
     face: I64,  # [L] triangles before the split
     bary: F64,  # [L, 3]
 ) -> tuple[I64, F64]:  # [L], [L, 3]
@@ -90,7 +90,7 @@ def _into_children(
     count = stop - start
     owner = np.repeat(np.arange(len(face)), count)
     child = np.arange(len(owner)) + np.repeat(start - (np.cumsum(count) - count), count)
-    inside = np.linalg.solve(corner_bary[child].transpose(0, 2, 1), bary[owner][:, :, None])[:, :, 0]
+    inside = np.linalg.solve(corner_bary[child].transpose(0, 2, 1).astype(np.float64), bary[owner][:, :, None])[:, :, 0]
     depth = inside.min(axis=1)
     order = np.lexsort((child, -depth, owner))
     best = order[np.unique(owner[order], return_index=True)[1]]

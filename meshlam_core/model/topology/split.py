@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.model.topology.edges import F64, I64, NEXT, edge_keys
+from meshlam_core.model.topology.edges import F64, I64, NEXT, edge_keys, squared_edges
 
 MAX_ROUNDS = 64
 
@@ -34,8 +34,11 @@ _TEMPLATES: tuple[tuple[tuple[int, int, int], ...], ...] = (
     ((4, 2, 5), (0, 1, 5), (1, 4, 5)),
 )
 _SIZE = np.array([len(rows) for rows in _TEMPLATES])
-_CHILDREN = np.array([(rows + ((0, 0, 0),) * 4)[:4] for rows in _TEMPLATES])  # [11, 4, 3], padded
+_CHILDREN = np.array([(rows + ((0, 0, 0),) * 4)[:4] for rows in _TEMPLATES]).reshape(-1, 3)  # four a row, padded
 _DIAGONALS = {3: (8, (0, 4), (2, 3)), 5: (9, (2, 3), (1, 5)), 6: (10, (0, 4), (1, 5))}  # other row, (corner, middle)
+
+
+F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class Split:
     uvs: NDArray[np.floating]  # [U', 2]
     uv_faces: I64  # [F', 3]
     parent: I64  # [F'] the old face each face lies in, ascending
-    corner_bary: F64  # [F', 3, 3] each corner in barycentric coordinates of that face
+    corner_bary: F32  # [F', 3, 3] each corner in barycentric coordinates of that face
     new_parent: I64  # [V' - V] an old face that holds each new vertex
-    new_bary: F64  # [V' - V, 3] its barycentric coordinates there
+    new_bary: F32  # [V' - V, 3] its barycentric coordinates there
 
 
 def split_long_edges(
@@ -70,28 +73,51 @@ def split_long_edges(
     return work.finish()
 
 
+@dataclass(frozen=True)
+class _Faces:
+    """Faces with what belongs to each of them."""
+
+    faces: I64  # [n, 3]
+    uv_faces: I64  # [n, 3]
+    parent: I64  # [n]
+    bary: F32  # [n, 3, 3] corners in the parent; exact, because these are multiples of 2^-rounds
+
+    def take(self, rows: I64) -> _Faces:
+        tables = self.faces, self.uv_faces, self.parent, self.bary
+        return _Faces(*(table.take(rows, axis=0) for table in tables))  # type: ignore[arg-type]
+
+    @staticmethod
+    def join(parts: list[_Faces]) -> _Faces:
+        return _Faces(
+            np.concatenate([part.faces for part in parts]),
+            np.concatenate([part.uv_faces for part in parts]),
+            np.concatenate([part.parent for part in parts]),
+            np.concatenate([part.bary for part in parts]),
+        )
+
+
 class _Work:
     """The mesh between rounds. Faces without a long edge are set aside: nothing can touch them any more."""
 
     def __init__(self, positions: F64, faces: I64, uvs: NDArray[np.floating], uv_faces: I64) -> None:
         self.points = positions  # [B, V, 3]
         self.uv_points = uvs.astype(np.float64)
-        self.uv_type, self.old_uvs = uvs.dtype, uvs
-        self.faces, self.uv_faces = faces, uv_faces
-        self.parent = np.arange(len(faces))
-        self.bary: F64 = np.broadcast_to(np.eye(3), (len(faces), 3, 3))
-        self.done: list[tuple[I64, I64, I64, F64]] = []
-        self.new: list[tuple[I64, F64]] = [(np.zeros(0, np.int64), np.zeros((0, 3)))]
+        self.old_uvs = uvs
+        bary = np.broadcast_to(np.eye(3, dtype=np.float32), (len(faces), 3, 3))
+        self.live = _Faces(faces, uv_faces, np.arange(len(faces)), bary)
+        self.done: list[_Faces] = []
+        self.new: list[tuple[I64, F32]] = [(np.zeros(0, np.int64), np.zeros((0, 3), np.float32))]
 
     def round(self, epsilon: float, max_vertices: int) -> bool:
         """Split every face that has a long edge once; False when there is nothing to split."""
-        lengths = self.edge_lengths()
+        faces = self.live.faces
+        lengths = squared_edges(self.points, faces).max(axis=0).ravel()  # [3 F]
         half = np.flatnonzero(lengths > epsilon * epsilon)
         room = max_vertices - self.points.shape[1]
         if not len(half) or room <= 0:
             return False
-        face, slot = half // 3, half % 3
-        keys = edge_keys(self.faces[face, slot], self.faces[face, NEXT[slot]], self.points.shape[1])
+        slot, face = np.divmod(half, len(faces))
+        keys = edge_keys(faces[face, slot], faces[face, NEXT[slot]], self.points.shape[1])
         unique, first, edge = np.unique(keys, return_index=True, return_inverse=True)
         starts = face[first], slot[first]
         if len(unique) > room:
@@ -104,24 +130,16 @@ class _Work:
         self.split(face, slot, edge, *starts)
         return True
 
-    def edge_lengths(self) -> F64:  # [3 F] squared, the longest of the batch
-        longest = np.zeros(self.faces.shape)
-        for points in self.points:
-            corners = points[self.faces]  # [F, 3, 3]
-            along = corners[:, NEXT] - corners
-            along *= along
-            np.maximum(longest, along[..., 0] + along[..., 1] + along[..., 2], out=longest)
-        return longest.ravel()
-
     def split(self, face: I64, slot: I64, edge: I64, start_face: I64, start_slot: I64) -> None:
         """Cut the half-edges (face, slot); edge numbers them from 0 and starts name one half-edge for each number."""
-        low, high = self.faces[start_face, start_slot], self.faces[start_face, NEXT[start_slot]]
-        middle = (self.bary[start_face, start_slot] + self.bary[start_face, NEXT[start_slot]]) / 2
-        self.new.append((self.parent[start_face], middle))
+        live, start_next = self.live, NEXT[start_slot]
+        low, high = live.faces[start_face, start_slot], live.faces[start_face, start_next]
+        middle = (live.bary[start_face, start_slot] + live.bary[start_face, start_next]) / 2
+        self.new.append((live.parent[start_face], middle))
         vertex = edge + self.points.shape[1]
         self.points = np.concatenate([self.points, (self.points[:, low] + self.points[:, high]) / 2], axis=1)
 
-        ends = self.uv_faces[face, slot], self.uv_faces[face, NEXT[slot]]
+        ends = live.uv_faces[face, slot], live.uv_faces[face, NEXT[slot]]
         uv_keys = edge_keys(*ends, len(self.uv_points))
         _, first, uv_edge = np.unique(uv_keys, return_index=True, return_inverse=True)
         uv_vertex = uv_edge + len(self.uv_points)
@@ -131,27 +149,29 @@ class _Work:
 
     def replace(self, face: I64, slot: I64, vertex: I64, uv_vertex: I64) -> None:
         """Put the templates in the place of the cut faces and set the uncut ones aside."""
-        marked = np.zeros(self.faces.shape, dtype=np.int64)
+        marked = np.zeros(self.live.faces.shape, dtype=np.int64)
         marked[face, slot] = 1 << slot
         mask = marked[:, 0] + marked[:, 1] + marked[:, 2]
-        middles, uv_middles = np.zeros((2, len(self.faces), 3), dtype=np.int64)
+        middles, uv_middles = np.zeros_like(marked), np.zeros_like(marked)
         middles[face, slot], uv_middles[face, slot] = vertex, uv_vertex
-        whole = mask == 0
-        self.done.append((self.faces[whole], self.uv_faces[whole], self.parent[whole], self.bary[whole]))
+        self.done.append(self.live.take(np.flatnonzero(mask == 0)))
 
-        cut = ~whole
-        nodes = np.concatenate([self.faces[cut], middles[cut]], axis=1)  # [n, 6]
-        uv_nodes = np.concatenate([self.uv_faces[cut], uv_middles[cut]], axis=1)
+        cut = np.flatnonzero(mask)
+        old = self.live.take(cut)
+        nodes = np.concatenate([old.faces, middles.take(cut, axis=0)], axis=1)  # [n, 6]
+        uv_nodes = np.concatenate([old.uv_faces, uv_middles.take(cut, axis=0)], axis=1)
+        bary = np.concatenate([old.bary, (old.bary + old.bary.take(NEXT, axis=1)) / 2], axis=1)  # [n, 6, 3]
         row = self.choose_diagonals(mask[cut], nodes)
-        owner = np.repeat(np.arange(len(row)), _SIZE[row])
-        child = np.arange(len(owner)) - np.repeat(np.cumsum(_SIZE[row]) - _SIZE[row], _SIZE[row])
-        corners = _CHILDREN[row[owner], child]  # [n', 3]
-        self.faces = np.take_along_axis(nodes[owner], corners, axis=1)
-        self.uv_faces = np.take_along_axis(uv_nodes[owner], corners, axis=1)
-        bary = self.bary[cut]
-        node_bary = np.concatenate([bary, (bary + bary[:, NEXT]) / 2], axis=1)  # [n, 6, 3]
-        self.bary = node_bary[owner[:, None], corners]
-        self.parent = self.parent[cut][owner]
+        size = _SIZE[row]
+        owner = np.repeat(np.arange(len(row)), size)
+        child = np.arange(len(owner)) - np.repeat(np.cumsum(size) - size, size)
+        corners = _CHILDREN.take(row[owner] * 4 + child, axis=0) + 6 * owner[:, None]  # [n', 3] into 6 n nodes
+        self.live = _Faces(
+            nodes.take(corners),
+            uv_nodes.take(corners),
+            old.parent.take(owner),
+            bary.reshape(-1, 3).take(corners, axis=0),
+        )
 
     def choose_diagonals(self, mask: I64, nodes: I64) -> I64:  # [n] row of _TEMPLATES
         """Faces with two cut edges leave a quadrangle: cut it along the shorter diagonal.
@@ -170,12 +190,11 @@ class _Work:
         return row
 
     def finish(self) -> Split:
-        parts = [*self.done, (self.faces, self.uv_faces, self.parent, self.bary)]
-        faces, uv_faces, parent, bary = (np.concatenate([part[i] for part in parts]) for i in range(4))
-        order = np.argsort(parent, kind="stable")
-        uvs = np.concatenate([self.old_uvs, self.uv_points[len(self.old_uvs) :].astype(self.uv_type)])
-        new_parent, new_bary = (np.concatenate([part[i] for part in self.new]) for i in range(2))
-        return Split(faces[order], uvs, uv_faces[order], parent[order], bary[order], new_parent, new_bary)
+        every = _Faces.join([*self.done, self.live])
+        every = every.take(np.argsort(every.parent, kind="stable"))
+        uvs = np.concatenate([self.old_uvs, self.uv_points[len(self.old_uvs) :].astype(self.old_uvs.dtype)])
+        new_parent, new_bary = (np.concatenate(parts) for parts in zip(*self.new, strict=True))
+        return Split(every.faces, uvs, every.uv_faces, every.parent, every.bary, new_parent, new_bary)
 
 
 def epsilon_for(
