@@ -21,6 +21,7 @@ from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.fill import smooth_fill
+from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.texture.mouth import paint_mouth
 from meshlam_core.texture.sight import Sight, see_skin
@@ -32,6 +33,7 @@ F32 = NDArray[np.float32]
 
 FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours' likeness
 SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.1  # pull of the photo's median colours
+LID_PRIOR = 0.25  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 BALD = (0.04, 0.16)  # hair share between which unseen scalp turns from skin to hair
 
@@ -66,10 +68,11 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     x0, y0 = (c - t * scale for c, t in zip(camera.centre, tracked.camera.centre, strict=True))
     valid = (x0, y0, x0 + tracked.camera.size[0] * scale, y0 + tracked.camera.size[1] * scale)
 
-    sight = see_skin(crop, regions, landmarks, posed, camera, valid, model, atlas)
-    colour = _complete_skin(sight, regions, model, atlas)
     image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float() / 255
-    paint_mouth(colour, crop, regions, landmarks, model, atlas)
+    sight = see_skin(image, regions, landmarks, posed, camera, valid, model, atlas)
+    colour, smooth = _complete_skin(sight, regions, model, atlas)
+    paint_mouth(colour, crop, landmarks, model, atlas)
+    paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
     paint_eyes(colour, image, regions, landmarks, posed, camera, model, atlas)
     seen = torch.zeros(len(colour))
     seen[sight.rows] = sight.weight
@@ -107,7 +110,7 @@ def _complete_skin(
     regions: Regions,
     model: HeadModel,
     atlas: Atlas,
-) -> Tensor:  # [P, 3]
+) -> tuple[Tensor, Tensor]:  # [P, 3] every texel, [V, 3] the skin's smooth colours
     """Photo where it is trusted, the mirrored side where that is, a smooth fill with fine detail elsewhere."""
     # colour, hair and trust of every covered texel, so that mirrored texels can be looked up
     photo = torch.zeros(len(atlas.part), 5)
@@ -119,13 +122,13 @@ def _complete_skin(
     firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
     guide = mean[mirror, :3]
     base = smooth_fill(atlas.graph, mean[:, :3], firmness, guide, sure[mirror] > 0.3)
-    out = _fill(sight, regions, atlas, base, mean, sure, mirror)
+    out, skin = _fill(sight, regions, atlas, base, mean, sure, mirror)
 
     trust = smooth_step(sight.weight, 0.05, 0.6)[:, None]
     hidden = _mirrored_rows(sight.rows, photo[:, 4], atlas)
     out[hidden] += _mirrored(hidden, photo, base, atlas, out[hidden])
     out[sight.rows] += trust * (sight.colour - out[sight.rows])
-    return out
+    return out, skin
 
 
 def _mirrored_rows(
@@ -163,7 +166,7 @@ def _fill(
     mean: Tensor,  # [V, 4] seen colour and hair share
     sure: Tensor,  # [V]
     mirror: Tensor,  # [V]
-) -> Tensor:  # [P, 3]
+) -> tuple[Tensor, Tensor]:  # [P, 3] every texel, [V, 3] the skin layer
     """Skin and hair spread over the hidden surface as two layers with a hair line between them."""
     known = torch.maximum(sure, sure[mirror])  # [V]
     hairy = torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
@@ -171,8 +174,9 @@ def _fill(
     low, high = BALD
     growth = min(max((regions.hair_share - low) / (high - low), 0.0), 1.0)
     ones = torch.ones(3)
+    skin_prior = SKIN_PRIOR + LID_PRIOR * atlas.share("eyelids")
     layers = (  # wanted colour, its weight, prior colour, its weight
-        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, torch.from_numpy(regions.skin_colour), SKIN_PRIOR + 0 * known),
+        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, torch.from_numpy(regions.skin_colour), skin_prior),
         (base, FIRM * (known * hairy**2) ** 2, torch.from_numpy(regions.hair_colour), HAIR_PRIOR + 0 * known),
         (hairy[:, None], FIRM * known**2, (growth * scalp)[:, None], torch.where(scalp > 0, *LINE_PRIOR)),
     )
@@ -187,7 +191,8 @@ def _fill(
     skin_detail, hair_detail = _detail_strength(sight, base, atlas)
     hair = hair * (1 + hair_detail * atlas.strands.clamp(-2.2, 2.2))[:, None]
     skin = skin + skin_detail * atlas.grain[:, None]
-    return skin + smooth_step(line + 0.06 * atlas.strands[:, None], 0.35, 0.65) * (hair - skin)
+    line = smooth_step(line + 0.06 * atlas.strands[:, None], 0.35, 0.65)
+    return skin + line * (hair - skin), spread[:, :3]
 
 
 def _detail_strength(sight: Sight, base: Tensor, atlas: Atlas) -> tuple[float, float]:

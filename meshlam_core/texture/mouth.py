@@ -1,4 +1,4 @@
-"""Teeth, tongue, the inside of the mouth and the lashes: painted, in tones that suit the photo.
+"""Teeth, tongue and the inside of the mouth: painted, in tones that suit the photo.
 
 Frames: avatar frame for the template, image frame of the crop (see frames.py). Colours are sRGB 0..1.
 Dims:   P covered texels, R texels of one part, L landmarks.
@@ -14,7 +14,7 @@ from torch import Tensor
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.mathematics import luminance, smooth_step
-from meshlam_core.tracker.parsing import Regions, polygon_mask
+from meshlam_core.tracker.parsing import polygon_mask
 from meshlam_core.tracker.points import LIPS_INNER, OVAL
 
 F32 = NDArray[np.float32]
@@ -24,7 +24,6 @@ IVORY = (0.88, 0.83, 0.74)
 TONGUE = (0.66, 0.36, 0.35)
 CAVITY = (0.38, 0.15, 0.14)
 THROAT = (0.10, 0.03, 0.03)
-LASH = (0.055, 0.042, 0.038)
 BRIGHT_FACE = 0.80  # luminance of the brightest skin in a well exposed portrait
 FEW = 30  # pixels
 
@@ -32,12 +31,11 @@ FEW = 30  # pixels
 def paint_mouth(
     colours: Tensor,  # [P, 3] sRGB 0..1, written to
     crop: U8,  # [H, W, 3] sRGB
-    regions: Regions,
     landmarks: F32,  # [L, 2] px of the crop
     model: HeadModel,
     atlas: Atlas,
 ) -> None:
-    """Fill what the lips hide, and the lashes."""
+    """Fill what the lips hide."""
     exposure = _exposure(crop, landmarks)
     points = torch.from_numpy(np.array(model.template))
     teeth = _tooth_tone(crop, landmarks, exposure)
@@ -51,8 +49,6 @@ def paint_mouth(
         shade = 1 - 0.45 * _depth(points, rows, atlas)
         colours[rows] = tone * (shade * (1 + 0.035 * atlas.grain[rows]))[:, None]
     _paint_cavity(colours, points, exposure, atlas)
-    rows = atlas.rows_of("lashes")
-    colours[rows] = 0.7 * torch.tensor(LASH) + 0.3 * 0.25 * torch.from_numpy(regions.hair_colour)
 
 
 def _paint_cavity(colours: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:

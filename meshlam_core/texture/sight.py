@@ -23,16 +23,18 @@ from meshlam_core.raster.interpolate import sample_pyramid
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import view_texels
 from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.tracker.parsing import Regions, polygon_mask
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
 
 F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
 
 TRUST_SIDE = 768  # px, long side of the maps: edges are known to about a pixel of a 768-pixel crop anyway
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 2  # px over which trust returns next to an edge
 NECK_SKIN, NECK_MARGIN = 0.7, 3  # mask level; px of the trust maps
+NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
+FEW = 200  # texels
 EYE_MARGIN, LIP_MARGIN = 0.012, 0.004  # of the face height, by which lids and lips keep away from what they frame
 
 
@@ -47,7 +49,7 @@ class Sight:
 
 
 def see_skin(
-    crop: U8,  # [H, W, 3] sRGB
+    image: Tensor,  # [1, 3, H, W] sRGB 0..1, the crop
     regions: Regions,
     landmarks: F32,  # [L, 2 or 3] px of the crop
     posed: Tensor,  # [V, 3] view frame, m
@@ -57,7 +59,7 @@ def see_skin(
     atlas: Atlas,
 ) -> Sight:
     """Read the photo at every texel of the skin that is visible, not too grazing, and on the person."""
-    height, width = crop.shape[:2]
+    height, width = image.shape[2:]
     scale = min(1.0, TRUST_SIDE / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     # lashes are cards in front of the lids: what lies behind them is what the photo shows there
@@ -80,11 +82,25 @@ def see_skin(
     neck = atlas.at_texels(atlas.share("neck")[:, None], rows)[:, 0]
     weight = weight[rows] * trusted * (1 - neck * (1 - neck_skin))
     keep = weight > 0.02
-    rows, weight, hair = rows[keep], weight[keep], hair[keep]
-    image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float() / 255
+    rows, weight, hair, neck = rows[keep], weight[keep], hair[keep], neck[keep]
     level = view.level.view(-1)[texel[rows]]
-    colour = sample_pyramid(image, grid[:, :, keep], level[None, None])[0, :, 0].T
-    return Sight(rows, colour.contiguous(), weight, hair)
+    colour = sample_pyramid(image, grid[:, :, keep], level[None, None])[0, :, 0].T.contiguous()
+    return Sight(rows, colour, weight * (1 - neck * _unlike_neck(colour, weight * neck)), hair)
+
+
+def _unlike_neck(
+    colour: Tensor,  # [R, 3]
+    weight: Tensor,  # [R] on the neck, 0 elsewhere
+) -> Tensor:  # [R] 1 where the colour is far from the neck's usual one: collars, chains, stray hair
+    sample = colour[weight > 0.5]
+    if len(sample) < FEW:
+        return torch.ones(len(colour))
+    centre = sample.median(0).values
+    # brightness may vary more than hue
+    off = colour - centre
+    grey = off.mean(1, keepdim=True)
+    distance = (0.6 * grey.abs() + (off - grey).norm(dim=1, keepdim=True))[:, 0]
+    return smooth_step(distance, *NECK_SPREAD)
 
 
 def _trust(
