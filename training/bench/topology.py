@@ -35,7 +35,7 @@ class Row:
 
 
 def timed(call: Callable[[], object], runs: int) -> tuple[float, float]:  # ms, smallest and median
-    """Run a call several times after a warm-up. Processor time of the one thread, so that a busy machine matters less."""
+    """Run a call several times after a warm-up. Processor time, so that a busy machine matters less."""
     call()
     times = []
     for _ in range(runs):
