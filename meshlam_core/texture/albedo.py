@@ -74,12 +74,19 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     paint_mouth(colour, crop, landmarks, model, atlas)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
     paint_eyes(colour, image, regions, landmarks, posed, camera, model, atlas)
-    seen = torch.zeros(len(colour))
-    seen[sight.rows] = sight.weight
-    pixels = (colour.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-    albedo = atlas.uv_map.scatter(pixels[None])[0].numpy()
-    mask = atlas.uv_map.scatter((seen * 255 + 0.5).to(torch.uint8)[None, :, None])[0, ..., 0].numpy()
-    return Texture(albedo, mask)
+    return _pack(colour, sight, atlas)
+
+
+def _pack(colour: Tensor, sight: Sight, atlas: Atlas) -> Texture:
+    """Covered texels to whole 8-bit textures, through one scatter of four bytes a texel."""
+    pixels = torch.zeros(len(colour), 4, dtype=torch.uint8)
+    pixels[:, :3] = colour.clamp_(0, 1).mul_(255).add_(0.5).to(torch.uint8)
+    pixels[sight.rows, 3] = (sight.weight * 255 + 0.5).to(torch.uint8)
+    size = atlas.uv_map.size
+    whole = np.zeros(size * size, np.int32)
+    whole[atlas.uv_map.texel.numpy()] = pixels.view(torch.int32)[:, 0].numpy()
+    parts = whole.view(np.uint8).reshape(size, size, 4)
+    return Texture(np.ascontiguousarray(parts[..., :3]), np.ascontiguousarray(parts[..., 3]))
 
 
 def posed_vertices(tracked: TrackedFace, model: HeadModel) -> Tensor:  # [V, 3] view frame, m
@@ -113,7 +120,7 @@ def _complete_skin(
 ) -> tuple[Tensor, Tensor]:  # [P, 3] every texel, [V, 3] the skin's smooth colours
     """Photo where it is trusted, the mirrored side where that is, a smooth fill with fine detail elsewhere."""
     # colour, hair and trust of every covered texel, so that mirrored texels can be looked up
-    photo = torch.zeros(len(atlas.part), 5)
+    photo = torch.zeros(len(atlas.corners), 5)
     photo[sight.rows] = torch.cat([sight.colour, sight.hair[:, None], sight.weight[:, None]], 1)
     mean, sure = atlas.at_vertices(photo[:, :4], photo[:, 4])
     mirror = torch.from_numpy(model.mirror.astype(np.int64))

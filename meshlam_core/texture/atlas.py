@@ -33,7 +33,10 @@ class Atlas:
 
     uv_map: UvMap
     corners: Tensor  # [P, 3] int32 vertices of each texel's triangle
-    part: Tensor  # [P] int64 part of the nearest corner
+    row_of_texel: Tensor  # [S * S] int32 row of a texel among the covered ones, -1 where empty
+    part_rows: dict[str, Tensor]  # part name -> [R] int64 covered texels whose nearest corner is in that part
+    neck: Tensor  # [P] 1 on the neck, fading towards other parts
+    cavity: Tensor  # [P] 1 inside the mouth, fading towards the lips
     skin: Tensor  # [P] bool: on the skin surface (face, scalp, neck, ears, lids, lips, nostrils, mouth interior)
     mirror_texel: Tensor  # [P] int64, row of the covered texel (0..P-1) that shows the mirrored point
     graph: Graph  # of the skin surface
@@ -76,10 +79,9 @@ class Atlas:
         )
         return total[:, :-1] / total[:, -1:].clamp_min(1e-6), total[:, -1] / self.texels_around
 
-    def rows_of(self, *names: str) -> Tensor:  # [R] int64
-        """The covered texels of these parts."""
-        numbers = [self.parts[name] for name in names if name in self.parts]
-        return torch.isin(self.part, torch.tensor(numbers, dtype=torch.int64)).nonzero()[:, 0]
+    def rows_of(self, name: str) -> Tensor:  # [R] int64
+        """The covered texels of a part."""
+        return self.part_rows.get(name, torch.zeros(0, dtype=torch.int64))
 
 
 _atlases: OrderedDict[tuple[bytes, int], Atlas] = OrderedDict()
@@ -114,7 +116,10 @@ def _build(model: HeadModel, size: int) -> Atlas:
     atlas = Atlas(
         uv_map=uv_map,
         corners=corners.int(),
-        part=part[nearest],
+        row_of_texel=_row_of_texel(uv_map).int(),
+        part_rows={name: (part[nearest] == i).nonzero()[:, 0] for name, i in names.items()},
+        neck=torch.zeros(0),
+        cavity=torch.zeros(0),
         skin=skin_vertex[nearest],
         mirror_texel=_mirror_texels(model, uv_map),
         graph=build_graph(_edges(model, skin_vertex.numpy()), len(points)),
@@ -125,7 +130,18 @@ def _build(model: HeadModel, size: int) -> Atlas:
         strands=torch.zeros(0),
         parts=names,
     )
-    return replace(atlas, strands=strands(atlas.at_texels(points), centre))
+    return replace(
+        atlas,
+        strands=strands(atlas.at_texels(points), centre),
+        neck=atlas.at_texels(atlas.share("neck")[:, None])[:, 0],
+        cavity=atlas.at_texels(atlas.share("mouth_interior")[:, None])[:, 0] * atlas.skin,
+    )
+
+
+def _row_of_texel(uv_map: UvMap) -> Tensor:  # [S * S] int64
+    index = torch.full((uv_map.size**2,), -1, dtype=torch.int64)
+    index[uv_map.texel] = torch.arange(len(uv_map.texel))
+    return index
 
 
 def _gather_lists(
@@ -164,9 +180,7 @@ def _mirror_texels(model: HeadModel, uv_map: UvMap) -> Tensor:
     size = uv_map.size
     column = (at[:, 0] * size).floor().long().clamp(0, size - 1)
     row = ((1 - at[:, 1]) * size).floor().long().clamp(0, size - 1)
-    index = torch.full((size * size,), -1, dtype=torch.int64)
-    index[uv_map.texel] = torch.arange(len(uv_map.texel))
-    found = index[row * size + column]
+    found = _row_of_texel(uv_map)[row * size + column]
     return torch.where(found >= 0, found, torch.arange(len(found)))
 
 

@@ -121,8 +121,13 @@ def _look(
     height = float(np.linalg.norm(ring[4] - ring[12]))
     size = pixel.new_tensor([image.shape[3], image.shape[2]])
     colour = functional.grid_sample(image, (2 * pixel / size - 1)[None, None], align_corners=False)[0, :, 0].T
-    inside = _depth_inside(pixel.numpy(), ring) / max(width, 1e-6)
-    weight = smooth_step(torch.from_numpy(inside.astype(np.float32)), *LID_SHADE) * smooth_step(facing, 0.2, 0.5)
+    # only texels in the opening's box can lie in the opening
+    low, high = torch.from_numpy(ring.min(axis=0)), torch.from_numpy(ring.max(axis=0))
+    near = ((pixel > low) & (pixel < high)).all(1) & (facing > 0.2)
+    inside = _depth_inside(pixel[near].numpy(), ring) / max(width, 1e-6)
+    weight = torch.zeros(len(rows))
+    weight[near] = smooth_step(torch.from_numpy(inside.astype(np.float32)), *LID_SHADE)
+    weight *= smooth_step(facing, 0.2, 0.5)
     seen = height > SHUT * width
     edge = np.linalg.norm(iris[1:] - iris[0], axis=1).max()
     apparent = edge * -centre[2] / (camera.focal * radius)  # of the ball's radius

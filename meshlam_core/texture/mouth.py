@@ -53,11 +53,10 @@ def paint_mouth(
 
 def _paint_cavity(colours: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:
     """Dark red, darker towards the throat; the lips' colour runs a little way in."""
-    share = atlas.share("mouth_interior")[:, None]
-    rows = ((atlas.at_texels(share)[:, 0] > 0.01) & atlas.skin).nonzero()[:, 0]
+    rows = (atlas.cavity > 0.01).nonzero()[:, 0]
     if not len(rows):
         return
-    inside = smooth_step(atlas.at_texels(share, rows), 0.1, 0.9)
+    inside = smooth_step(atlas.cavity[rows, None], 0.1, 0.9)
     deep = smooth_step(_depth(points, rows, atlas), 0.05, 0.7)[:, None]
     tone = exposure * (torch.tensor(CAVITY) + deep * (torch.tensor(THROAT) - torch.tensor(CAVITY)))
     colours[rows] += inside * (tone - colours[rows])
@@ -70,10 +69,12 @@ def _depth(points: Tensor, rows: Tensor, atlas: Atlas) -> Tensor:  # [R] 0 at th
 
 def _exposure(crop: U8, landmarks: F32) -> float:
     """How bright the photo shows bright skin, relative to a well exposed one; the skin's own tone counts little."""
-    face = crop[polygon_mask(landmarks[OVAL], crop.shape[:2]) > 0].astype(np.float32) / 255
+    step = max(1, int(np.ptp(landmarks[OVAL, 1])) // 64)
+    small = crop[::step, ::step]
+    face = small[polygon_mask(landmarks[OVAL] / step, small.shape[:2]) > 0].astype(np.float32) / 255
     if len(face) < FEW:
         return 1.0
-    bright = float(np.quantile(luminance(torch.from_numpy(face[:: max(1, len(face) // 5000)])).numpy(), 0.95))
+    bright = float(np.quantile(luminance(torch.from_numpy(face)).numpy(), 0.95))
     return float(np.clip(0.45 + 0.55 * bright / BRIGHT_FACE, 0.5, 1.05))
 
 
@@ -85,7 +86,10 @@ def _tooth_tone(crop: U8, landmarks: F32, exposure: float) -> Tensor:  # [3]
     if height < 0.12 * width:
         return ivory
     middle = ring.mean(axis=0)
-    mouth = crop[polygon_mask(middle + 0.8 * (ring - middle), crop.shape[:2]) > 0].astype(np.float32) / 255
+    x0, y0 = (max(0, int(v)) for v in ring.min(axis=0))
+    part = crop[y0 : int(ring[:, 1].max()) + 1, x0 : int(ring[:, 0].max()) + 1]
+    inner = middle + 0.8 * (ring - middle) - [x0, y0]
+    mouth = part[polygon_mask(inner, part.shape[:2]) > 0].astype(np.float32) / 255
     light = mouth.mean(axis=1)
     tinted = np.ptp(mouth, axis=1) / np.maximum(mouth.max(axis=1), 1e-3)  # lips and tongue are redder than teeth
     teeth = mouth[(tinted < 0.38) & (light > 0.5 * float(ivory.mean()))]

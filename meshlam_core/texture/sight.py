@@ -19,7 +19,7 @@ from torch.nn import functional
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.interface import get_rasteriser
-from meshlam_core.raster.interpolate import sample_pyramid
+from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import view_texels
 from meshlam_core.texture.atlas import Atlas
@@ -29,7 +29,8 @@ from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RI
 
 F32 = NDArray[np.float32]
 
-TRUST_SIDE = 768  # px, long side of the maps: edges are known to about a pixel of a 768-pixel crop anyway
+HARDLY = 0.02  # weight below which a texel counts as not seen
+TRUST_SIDE = 640  # px, long side of the maps: landmarks and masks know edges no better
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 2  # px over which trust returns next to an edge
 NECK_SKIN, NECK_MARGIN = 0.7, 3  # mask level; px of the trust maps
@@ -68,10 +69,11 @@ def see_skin(
     fragments = get_rasteriser("auto").rasterise(project(posed[None], seen_through), faces, size)
     view = view_texels(posed[None], torch.from_numpy(np.array(model.faces)), atlas.uv_map, camera, fragments)
 
-    texel = atlas.uv_map.texel
-    weight = view.weight.view(-1)[texel] * atlas.skin
-    rows = (weight > 0.02).nonzero()[:, 0]
-    pixel = view.pixel.view(-1, 2)[texel[rows]]
+    texel = (view.weight.view(-1) > HARDLY).nonzero()[:, 0]
+    rows = atlas.row_of_texel[texel].long()
+    skin = atlas.skin[rows]
+    rows, texel = rows[skin], texel[skin]
+    pixel = view.pixel.view(-1, 2)[texel]
     trust = _trust(regions, landmarks * scale, valid, fragments.depth[0], fragments.face[0], faces, atlas, scale)
     # clothes must not reach the neck: only what is surely skin is trusted there
     bare = (box_blur((_shrunk(regions.skin, size) > NECK_SKIN).numpy().astype(np.float32), NECK_MARGIN) == 1)
@@ -79,13 +81,23 @@ def see_skin(
     maps = torch.cat([trust, _shrunk(regions.hair, size)[None], torch.from_numpy(bare)[None]])
     grid = (2 * pixel / pixel.new_tensor([width, height]) - 1)[None, None]
     trusted, hair, neck_skin = functional.grid_sample(maps[None], grid, align_corners=False)[0, :, 0]
-    neck = atlas.at_texels(atlas.share("neck")[:, None], rows)[:, 0]
-    weight = weight[rows] * trusted * (1 - neck * (1 - neck_skin))
-    keep = weight > 0.02
-    rows, weight, hair, neck = rows[keep], weight[keep], hair[keep], neck[keep]
-    level = view.level.view(-1)[texel[rows]]
-    colour = sample_pyramid(image, grid[:, :, keep], level[None, None])[0, :, 0].T.contiguous()
+    neck = atlas.neck[rows]
+    weight = view.weight.view(-1)[texel] * trusted * (1 - neck * (1 - neck_skin))
+    keep = weight > HARDLY
+    rows, texel, weight, hair, neck = rows[keep], texel[keep], weight[keep], hair[keep], neck[keep]
+    image = _not_finer(image, float(view.level.view(-1)[texel].median()) if len(texel) else 0.0)
+    colour = functional.grid_sample(image, grid[:, :, keep], align_corners=False)[0, :, 0].T.contiguous()
     return Sight(rows, colour, weight * (1 - neck * _unlike_neck(colour, weight * neck)), hair)
+
+
+def _not_finer(
+    image: Tensor,  # [1, 3, H, W]
+    level: float,  # log2 of photo pixels per texel, typical
+) -> Tensor:  # [1, 3, h, w]
+    """Shrink a photo that is much finer than the texture, so that sampling does not alias."""
+    for _ in range(round(level)):
+        image = halved(image)
+    return image
 
 
 def _unlike_neck(

@@ -43,6 +43,7 @@ U8 = NDArray[np.uint8]
 
 WINDOW = 2.6  # side of the parsed square, in face heights
 WORK = 384  # px, side of the window the masks are made at
+SUBSAMPLE = 4  # of the guided filter's statistics
 PERSON_SIDE = 256  # px, the segmenter's input
 FEW_PIXELS = 200  # samples below which a median colour says nothing
 
@@ -115,18 +116,18 @@ def head_window(
 class GuidedFilter:
     """Makes masks follow the edges of one colour image; the image's statistics are computed once.
 
-    The statistics are taken at half size (He and Sun, "Fast guided filter", 2015).
+    The statistics are taken at a quarter of the size (He and Sun, "Fast guided filter", 2015).
     """
 
     def __init__(
         self,
         image: U8,  # [N, N, 3]
-        radius: int = 4,  # px at half size
+        radius: int = 2,  # px at a quarter of the size
         epsilon: float = 2e-4,  # variance of 0..1 colours below which a patch counts as flat
     ) -> None:
         self._full = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255  # [1, 3, N, N]
         self._radius = radius
-        self._guide = functional.avg_pool2d(self._full, 2)
+        self._guide = functional.avg_pool2d(self._full, SUBSAMPLE)
         self._mean = self._box(self._guide)
         i, j = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
         products = self._box(self._guide[:, i] * self._guide[:, j]) - self._mean[:, i] * self._mean[:, j]
@@ -136,16 +137,16 @@ class GuidedFilter:
         c00, c01, c02 = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
         c11, c12, c22 = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
         inverse = torch.stack([c00, c01, c02, c01, c11, c12, c02, c12, c22])
-        self._inverse = (inverse / (rr * c00 + rg * c01 + rb * c02)).unflatten(0, (3, 3))  # [3, 3, N/2, N/2]
+        self._inverse = (inverse / (rr * c00 + rg * c01 + rb * c02)).unflatten(0, (3, 3))  # [3, 3, N/4, N/4]
 
     def __call__(
         self,
         masks: F32,  # [M, N, N]
     ) -> F32:  # [M, N, N] in 0..1
         """The masks as locally linear functions of the image's colours."""
-        small = functional.avg_pool2d(torch.from_numpy(np.ascontiguousarray(masks, np.float32))[:, None], 2)
-        mean = self._box(small)  # [M, 1, N/2, N/2]
-        covariance = self._box(self._guide * small) - self._mean * mean  # [M, 3, N/2, N/2]
+        small = functional.avg_pool2d(torch.from_numpy(np.ascontiguousarray(masks, np.float32))[:, None], SUBSAMPLE)
+        mean = self._box(small)  # [M, 1, N/4, N/4]
+        covariance = self._box(self._guide * small) - self._mean * mean  # [M, 3, N/4, N/4]
         slope = torch.einsum("ijhw,mjhw->mihw", self._inverse, covariance)
         offset = mean - (slope * self._mean).sum(1, keepdim=True)
         line = self._box(torch.cat([slope, offset], 1))
