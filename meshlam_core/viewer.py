@@ -209,9 +209,11 @@ def studio_view(
     turn = np.radians(yaw)
     rotation = vertices.new_tensor([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     placed = (vertices - middle) @ rotation.T - vertices.new_tensor([0, 0, DISTANCE])
-    half = max(high[1] - low[1], np.linalg.norm((high - low)[[0, 2]])) / 2
-    # the nearest part of the head is larger than the middle by its distance
-    focal = (0.5 - MARGIN) * size * (DISTANCE - half) / half
+    offset = rest - (low + high) / 2
+    radius = np.linalg.norm(offset[:, [0, 2]], axis=1)
+    # the widest and highest that any vertex appears, per focal length, while the head turns all the way round
+    spread = max((radius / np.sqrt(DISTANCE**2 - radius**2)).max(), (np.abs(offset[:, 1]) / (DISTANCE - radius)).max())
+    focal = (0.5 - MARGIN) * size / spread
     return placed, Camera(float(focal), (size / 2, size / 2), (size, size))
 
 
