@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from meshlam_core import quiet
 
 def main() -> None:
     """Keep the two streams for the protocol alone, then serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the caller's terminal is the caller's affair
     source = os.fdopen(os.dup(0), "rb")
     with Path(os.devnull).open("rb") as nothing:  # libraries and child processes must not read our messages
         os.dup2(nothing.fileno(), 0)
