@@ -6,10 +6,13 @@ Needs the bpy module. Exit codes: 0 done, 2 wrong usage, 3 the avatar cannot be 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from .avatar_reader import AvatarFileError, read_avatar
 
@@ -57,5 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if problems else 0
 
 
+def _leave(code: int) -> NoReturn:
+    """End without tearing Blender down: bpy 4.2 crashes in its own clean-up after a glTF export."""
+    bpy = sys.modules.get("bpy")
+    if bpy is None:
+        sys.exit(code)
+    shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

@@ -74,6 +74,20 @@ class ToggleEyeAim(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         for bone in built.rig.pose.bones:
             if EYE_AIM in bone.constraints:
                 bone.constraints[EYE_AIM].influence = influence
+        if built.eye_target is not None:
+            built.eye_target.hide_set(not influence)
+        return {"FINISHED"}
+
+
+class ToggleBones(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Draw the bones in front of the face, to pose them, or inside the head"""
+
+    bl_idname = "meshlam.toggle_bones"
+    bl_label = "Show Bones"
+
+    def execute(self, context: Any) -> set[str]:
+        rig = self.avatar(context).rig
+        rig.show_in_front = not rig.show_in_front
         return {"FINISHED"}
 
 
@@ -201,4 +215,4 @@ def draw_text(layout: Any, context: Any, text: str, icon: str = "NONE") -> None:
         column.label(text=line, icon=icon if index == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
 
-CLASSES = (TogglePhotoPose, TogglePhotoCamera, ToggleEyeAim, RestPose, ExportAvatar)
+CLASSES = (TogglePhotoPose, TogglePhotoCamera, ToggleEyeAim, ToggleBones, RestPose, ExportAvatar)

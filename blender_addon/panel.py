@@ -101,6 +101,7 @@ class AvatarPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
         column.operator("meshlam.toggle_photo_camera", icon="CAMERA_DATA", depress=looking)
         if built.eye_target is not None:
             column.operator("meshlam.toggle_eye_aim", icon="HIDE_OFF", depress=eye_aim_on(built.rig))
+        column.operator("meshlam.toggle_bones", icon="BONE_DATA", depress=built.rig.show_in_front)
         column.operator("meshlam.rest_pose", icon="LOOP_BACK")
         row = layout.row()
         row.scale_y = 1.3

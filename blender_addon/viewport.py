@@ -32,7 +32,7 @@ def aim_view(space: Any, head: Any) -> None:
     region.view_perspective = "PERSP"
     region.view_location = head.matrix_world @ (sum((Vector(corner) for corner in head.bound_box), Vector()) / 8)
     region.view_rotation = Euler((radians(86), 0.0, radians(-25))).to_quaternion()
-    region.view_distance = 2.6 * max(head.dimensions) * space.lens / 50
+    region.view_distance = 1.8 * max(head.dimensions) * space.lens / 50
     space.clip_start = min(space.clip_start, 0.01)
 
 

@@ -23,7 +23,7 @@ _BONE_LENGTH = 0.025
 def build_armature(avatar: AvatarFile, name: str) -> Any:
     """A rig object with its bones; it must already be possible to link it to the active scene's root collection."""
     rig = bpy.data.objects.new(name, bpy.data.armatures.new(name))
-    rig.show_in_front = True
+    rig.show_in_front = False  # bones drawn over the face hide it; the panel has a switch
     rig.data.display_type = "STICK"
     layer = bpy.context.view_layer
     bpy.context.scene.collection.objects.link(rig)
@@ -68,7 +68,7 @@ def build_eye_target(rig: Any, name: str) -> Any:
         return None
     target = bpy.data.objects.new(name, None)
     target.empty_display_type = "SPHERE"
-    target.empty_display_size = 0.01
+    target.empty_display_size = 0.015
     target.parent = rig
     middle = np.mean([bone.bone.head_local for bone in eyes], axis=0)
     target.location = middle - np.array([0.0, _TARGET_DISTANCE, 0.0])

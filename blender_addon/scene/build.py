@@ -64,6 +64,8 @@ def build_avatar(avatar: AvatarFile, name: str) -> BuiltAvatar:
         scene.collection.children.link(collection)
         bpy.context.view_layer.update()
         build_actions(rig, head, name)
+        if eye_target is not None:
+            eye_target.hide_set(True)  # until the eyes follow it
     return BuiltAvatar(collection, rig, head, camera, eye_target)
 
 

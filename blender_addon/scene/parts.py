@@ -12,6 +12,7 @@ SURFACES = (SKIN, EYES, TEETH, MOUTH, LASHES)
 _WORDS = (
     ("lash", LASHES),
     ("eyelid", SKIN),
+    ("socket", SKIN),
     ("brow", SKIN),
     ("tongue", MOUTH),
     ("mouth", MOUTH),
