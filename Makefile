@@ -55,7 +55,7 @@ clean:
 
 out/demo.meshlam: $(VENV)/.assets
 	mkdir -p out
-	$(PY) -m training.demo --photo-only --out out
+	$(PY) -m training.demo --out out
 
 out/demo.glb: out/demo.meshlam $(BPY)/.done
 	$(BPY)/bin/python -m blender_addon out/demo.meshlam -o out/demo.glb
