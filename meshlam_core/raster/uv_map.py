@@ -93,8 +93,8 @@ def build_uv_map(
     margin: int = MARGIN,  # texels
 ) -> UvMap:
     """Rasterise the UV layout, with the islands grown by `margin`. The last few maps are kept and returned again."""
-    points = torch.as_tensor(uvs).detach().cpu().float().contiguous()
-    faces = torch.as_tensor(uv_faces).detach().cpu().int().contiguous()
+    points = _tensor(uvs).float().contiguous()
+    faces = _tensor(uv_faces).int().contiguous()
     content = hashlib.blake2b(points.numpy().tobytes() + faces.numpy().tobytes()).digest()
     key = (content, size, margin)
     if key not in _maps:
@@ -103,6 +103,11 @@ def build_uv_map(
             _maps.popitem(last=False)
     _maps.move_to_end(key)
     return _maps[key]
+
+
+def _tensor(values: Tensor | NDArray[np.generic]) -> Tensor:
+    # a copy, since arrays of a head model are read-only and torch has no such tensors
+    return values.detach().cpu() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
 
 
 def _build(
