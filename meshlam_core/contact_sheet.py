@@ -37,7 +37,7 @@ PAPER = (24, 25, 28)
 INK = (226, 224, 220)
 SOFT_INK = (140, 140, 146)
 CELL_CENTRE, CELL_EDGE = np.array([74, 76, 82.0]), np.array([40, 41, 45.0])
-MESH_OPACITY = 0.82
+MESH_OPACITY = 0.78
 EXPRESSION_YAW = -18.0  # degrees
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
@@ -69,26 +69,35 @@ def contact_sheet(avatar: Avatar, progress: Progress = silent, device: str = "cp
     return _lay_out(cells, title or _title(avatar), _facts(avatar))
 
 
+def _window(avatar: Avatar) -> tuple[float, float, float]:  # px of the photo: x0, y0, side
+    """The largest square of the crop that lies inside the photo, as near to the crop's middle as can be."""
+    low, high = avatar.photo.crop[:2].astype(float), avatar.photo.crop[2:].astype(float)
+    first, last = np.maximum(low, 0), np.minimum(high, avatar.photo.size)
+    if (last <= first).any():
+        first, last = low, high
+    side = float((last - first).min())
+    corner = np.clip((low + high - side) / 2, first, last - side)
+    return float(corner[0]), float(corner[1]), side
+
+
 def _photo(avatar: Avatar) -> U8:
-    """The crop the avatar was made from."""
-    image = Image.fromarray(avatar.photo_image)
-    scale = CELL / max(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-    cell = Image.fromarray(_backdrop())
-    cell.paste(image, ((CELL - image.width) // 2, (CELL - image.height) // 2))
-    return np.array(cell)
+    """The photo around the head."""
+    x0, y0, side = _window(avatar)
+    crop = avatar.photo.crop.astype(float)
+    scale = avatar.photo_image.shape[1] / (crop[2] - crop[0])
+    left, top = (x0 - crop[0]) * scale, (y0 - crop[1]) * scale
+    box = (left, top, left + side * scale, top + side * scale)
+    seen: U8 = np.array(Image.fromarray(avatar.photo_image).resize((CELL, CELL), Image.Resampling.LANCZOS, box))
+    return seen
 
 
 def _mesh_on_photo(avatar: Avatar, renderer: AvatarRenderer) -> U8:
-    """The posed mesh as clay over the crop, through the photo's camera."""
-    photo = _photo(avatar)
-    x0, y0, x1, y1 = (float(value) for value in avatar.photo.crop)
-    scale = CELL / max(x1 - x0, y1 - y0)
-    seen = photo_camera(avatar).cropped(x0, y0, round(x1 - x0), round(y1 - y0)).scaled(scale)
-    centred = ((CELL - (x1 - x0) * scale) / 2, (CELL - (y1 - y0) * scale) / 2)
-    camera = Camera(seen.focal, (seen.centre[0] + centred[0], seen.centre[1] + centred[1]), (CELL, CELL))
+    """The posed mesh as clay over the photo, through its camera."""
+    x0, y0, side = _window(avatar)
+    seen = photo_camera(avatar).cropped(x0, y0, 1, 1).scaled(CELL / side)
+    camera = Camera(seen.focal, seen.centre, (CELL, CELL))
     vertices = renderer.posed(photo_pose(avatar)) + torch.tensor(avatar.photo.translation, device=renderer.device)
-    return _over(renderer.draw(vertices, camera, "clay"), photo, MESH_OPACITY)
+    return _over(renderer.draw(vertices, camera, "clay"), _photo(avatar), MESH_OPACITY)
 
 
 def _on_cell(picture: U8) -> U8:
