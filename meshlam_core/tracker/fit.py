@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera, axis_angle_from_rotation
 from meshlam_core.tracker.arkit import ARKIT_NAMES, reorder
-from meshlam_core.tracker.contour import contour_rig
+from meshlam_core.tracker.contour import ContourRig, contour_rig
 from meshlam_core.tracker.observation import Observation
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.residual import smooth_residual, without_folds
-from meshlam_core.tracker.rig import ById, landmark_rig
+from meshlam_core.tracker.rig import ById, LandmarkRig, landmark_rig
 from meshlam_core.tracker.solver import Prior, solve
 from meshlam_core.tracker.types import Detection, TrackedFace
 
@@ -48,6 +48,15 @@ class FitSettings:
     modes: int = 80  # identity modes used; the finer ones move the landmarks less than their noise
     iterations: int = 6
     residual: bool = True
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person's neutral head, prepared for fitting pose and expression."""
+
+    vertices: F64  # [V, 3] m
+    rig: LandmarkRig
+    contour: ContourRig
 
 
 class HeadFitter:
@@ -83,7 +92,9 @@ class HeadFitter:
         sighting = observation.sight(face)
         if settings.residual:
             vertices = without_folds(vertices, self.residual.fit(face, sighting), self.model.faces)
-            sighting = self.observe(detection, centre, face, vertices).sight(replace(face, identity=np.empty(0)))
+            sighting = self.observe(detection, centre, face, self.person(vertices)).sight(
+                replace(face, identity=np.empty(0))
+            )
         return TrackedFace(
             camera=Camera(float(np.exp(face.log_focal)), (float(centre[0]), float(centre[1])), size),
             identity=self.padded(face.identity),
@@ -95,6 +106,13 @@ class HeadFitter:
             landmark_error=sighting.error,
             plausibility=plausibility(detection, sighting.error, face.identity),
         )
+
+    def person(
+        self,
+        vertices: F64,  # [V, 3] m, neutral
+    ) -> Person:
+        """A neutral head prepared for fitting pose and expression."""
+        return Person(vertices, self.rig.of_person(vertices), self.contour.of_person(vertices))
 
     def padded(
         self,
@@ -126,6 +144,10 @@ class HeadFitter:
         clipped: F64 = np.clip(values, self.rig.ranges[:, 0], self.rig.ranges[:, 1])
         return clipped
 
+    def pose_prior(self, detection: Detection) -> Prior:
+        """The prior of a frame whose person and focal length are known."""
+        return Prior(np.inf, self.expression_of(detection), self.expression_sigma)
+
     def prior(
         self,
         detection: Detection,
@@ -152,11 +174,10 @@ class HeadFitter:
         detection: Detection,
         centre: F64,  # [2] px
         face: Face,
-        vertices: F64 | None = None,  # [V, 3] m, a person's own neutral head; None: the model with its identity
+        person: Person | None = None,  # None: the model with its identity
     ) -> Observation:
         """The detection as a least-squares term."""
-        rig = self.rig if vertices is None else self.rig.of_person(vertices)
-        contour = self.contour if vertices is None else self.contour.of_person(vertices)
+        rig, contour = (self.rig, self.contour) if person is None else (person.rig, person.contour)
         pixels_per_metre = float(np.exp(face.log_focal)) / -face.translation[2]
         sigma = self.settings.landmark_sigma * pixels_per_metre * self.rig.face_height
         targets = np.ascontiguousarray(detection.landmarks[:, :2].T.astype(np.float64))

@@ -29,7 +29,7 @@ F32 = NDArray[np.float32]
 
 CENTRES = 110
 SUPPORT = 0.075  # m, where a centre's influence ends
-STIFFNESS = 2.0  # larger is smoother; 1 balances one fully trusted landmark against one centre
+STIFFNESS = 0.3  # larger is smoother; 1 balances one fully trusted landmark against one centre
 LIMIT = 0.008  # m: larger displacements mean a wrong fit, not a face
 STILL_PARTS = ("teeth_upper", "teeth_lower", "tongue")
 NECK_FADE = 0.05  # m above the lowest vertices within which the field fades

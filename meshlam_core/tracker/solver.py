@@ -59,12 +59,12 @@ def solve(
     rig, W = look(face)
     cost = _cost(rig, face, targets, centre, W, prior, robust_scale)
     for count in range(1, iterations + 1):
-        hessian, gradient = _normal_equations(rig, face, targets, centre, W, prior, robust_scale)
-        free = _free(rig, face, gradient)
+        hessian, gradient = normal_equations(rig, face, targets, centre, W, prior, robust_scale)
+        free = free_parameters(rig, face, gradient)
         if fix_focal:
             free[-1] = False
         for _ in range(3):
-            trial = _clamp(rig, face.moved(_step(hessian, gradient, free, damping)))
+            trial = clamped(rig, face.moved(_step(hessian, gradient, free, damping)))
             new_cost = _cost(rig, trial, targets, centre, W, prior, robust_scale)
             if new_cost < cost:
                 break
@@ -90,7 +90,7 @@ def _step(hessian: F64, gradient: F64, free: NDArray[np.bool_], damping: float) 
     return step
 
 
-def _free(rig: LandmarkRig, face: Face, gradient: F64) -> NDArray[np.bool_]:
+def free_parameters(rig: LandmarkRig, face: Face, gradient: F64) -> NDArray[np.bool_]:  # [N + K + 7]
     """All but the coefficients that stand at a bound and are pushed against it."""
     free = np.ones(len(gradient), dtype=bool)
     n, k = len(face.identity), len(face.expression)
@@ -101,7 +101,8 @@ def _free(rig: LandmarkRig, face: Face, gradient: F64) -> NDArray[np.bool_]:
     return free
 
 
-def _clamp(rig: LandmarkRig, face: Face) -> Face:
+def clamped(rig: LandmarkRig, face: Face) -> Face:
+    """The face with its expression inside the ranges."""
     expression = np.clip(face.expression, rig.ranges[:, 0], rig.ranges[:, 1])
     return Face(face.identity, expression, face.rotation, face.translation, face.log_focal)
 
@@ -133,7 +134,7 @@ def _prior_terms(face: Face, prior: Prior) -> tuple[F64, F64]:
     return value, slope
 
 
-def _normal_equations(
+def normal_equations(
     rig: LandmarkRig, face: Face, targets: F64, centre: F64, W: F64, prior: Prior, scale: float
 ) -> tuple[F64, F64]:
     """Half the Gauss-Newton Hessian and half the gradient of the cost."""

@@ -1,0 +1,235 @@
+"""From a photo to a TrackedFace, and from a clip to a Track.
+
+A clip has one identity and one focal length, estimated together from a dozen frames that differ most (clip_fit.py);
+every frame then gets its pose and expression, and the whole track is smoothed without lag (smoothing.py).
+Frames and units: frames.py. Dims: T frames, K blendshapes, L landmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.errors import NoFace
+from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
+from meshlam_core.images import Frame, Photo
+from meshlam_core.tracker.clip_fit import fit_person, spread_frames, with_shared
+from meshlam_core.tracker.fit import HeadFitter, Person, head_fitter
+from meshlam_core.tracker.landmarks import LandmarkDetector, check_face_size, choose_face
+from meshlam_core.tracker.problem import Face
+from meshlam_core.tracker.smoothing import smooth
+from meshlam_core.tracker.solver import solve
+from meshlam_core.tracker.types import Detection, TrackedFace
+
+if TYPE_CHECKING:
+    from meshlam_core.head.model import HeadModel
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+Progress = Callable[[str, float], None]  # (stage, fraction done); may raise to cancel
+
+KEY_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class TrackFrame:
+    """The face in one frame."""
+
+    time: float  # s
+    found: bool  # False: filled in between its neighbours
+    expression: F32  # [K]
+    rotation: F32  # [3] axis-angle of the head, rad
+    translation: F32  # [3] m, view frame
+    landmark_error: float  # rms over the visible landmarks / face height; NaN where not found
+
+
+@dataclass(frozen=True)
+class Track:
+    """The face through a clip, as seen by one camera."""
+
+    size: tuple[int, int]  # px
+    focal: float  # px
+    centre: tuple[float, float]  # px
+    names: tuple[str, ...]  # [K] of the expression
+    identity: F32  # [N]
+    landmarks: F32  # [L, 3] m, of the person's neutral face: what retarget.py compares proportions by
+    eyes: F32  # [2, 3] m, centres of the right and the left eyeball
+    frames: tuple[TrackFrame, ...]
+    source: str = ""  # file name of the clip
+
+
+def find_face(
+    photo: Photo,
+    detector: LandmarkDetector,
+    face: int | str = "largest",
+) -> tuple[Detection, int]:
+    """The chosen face in native pixels, and how many faces the photo shows."""
+    found = detector.detect(photo.pixels)
+    chosen = detector.refine(photo.pixels, choose_face(found, face, photo.path.name))
+    native = scaled_detection(chosen, 1 / photo.scale)
+    check_face_size(native, photo.path.name)
+    return native, len(found)
+
+
+def track_photo(
+    photo: Photo,
+    detector: LandmarkDetector,
+    model: HeadModel,
+    face: int | str = "largest",
+) -> TrackedFace:
+    """Fit the head model to one face of a photo. `face`: "largest", or 1 for the leftmost, 2 for the next, ..."""
+    detection, _ = find_face(photo, detector, face)
+    return head_fitter(model).fit(detection, photo.native_size, photo.focal_35mm)
+
+
+def scaled_detection(detection: Detection, factor: float) -> Detection:
+    """The detection on a picture `factor` times as large."""
+    if factor == 1.0:
+        return detection
+    x0, y0, x1, y1 = (side * factor for side in detection.box)
+    return replace(detection, landmarks=(detection.landmarks * factor).astype(np.float32), box=(x0, y0, x1, y1))
+
+
+def track_clip(
+    frames: Iterable[Frame],
+    detector: LandmarkDetector,
+    model: HeadModel,
+    face: int | str = "largest",
+    source: str = "the clip",
+    progress: Progress = lambda stage, fraction: None,
+) -> Track:
+    """Track one face through a clip."""
+    fitter = head_fitter(model)
+    times, detections, size = _detect_all(frames, detector, face, source, progress)
+    seen = [index for index, detection in enumerate(detections) if detection is not None]
+    if not seen:
+        raise NoFace(f"No face was found in {source}.", "Use a clip that shows one face from the front, well lit.")
+    found = [detection for detection in detections if detection is not None]
+    progress("person", 0.0)
+    person, start = fit_person(fitter, [found[i] for i in spread_frames(found, KEY_FRAMES)], size)
+    faces, errors = _follow(fitter, person, found, start, size, progress)
+    expression, rotation, translation = _fill_and_smooth(np.array(times), np.array(seen), faces)
+    all_errors = np.full(len(times), np.nan)
+    all_errors[seen] = errors
+    neutral = model.joint_regressor.astype(np.float64) @ person.vertices
+    return Track(
+        size=size,
+        focal=float(np.exp(start.log_focal)),
+        centre=(size[0] / 2, size[1] / 2),
+        names=fitter.rig.names,
+        identity=fitter.padded(start.identity),
+        landmarks=person.rig.neutral.T.astype(np.float32),
+        eyes=neutral[list(eye_joints(model))].astype(np.float32),
+        frames=tuple(
+            TrackFrame(
+                float(time),
+                detections[index] is not None,
+                expression[index].astype(np.float32),
+                rotation[index].astype(np.float32),
+                translation[index].astype(np.float32),
+                float(all_errors[index]),
+            )
+            for index, time in enumerate(times)
+        ),
+        source=source,
+    )
+
+
+def eye_joints(model: HeadModel) -> tuple[int, int]:
+    """Indices of the right and the left eye among the joints; the root where a model has none."""
+    names = [name.lower() for name in model.joint_names]
+    right = next((i for i, name in enumerate(names) if "eye" in name and "right" in name), 0)
+    left = next((i for i, name in enumerate(names) if "eye" in name and "left" in name), 0)
+    return right, left
+
+
+def _detect_all(
+    frames: Iterable[Frame], detector: LandmarkDetector, face: int | str, source: str, progress: Progress
+) -> tuple[list[float], list[Detection | None], tuple[int, int]]:
+    times: list[float] = []
+    detections: list[Detection | None] = []
+    previous: Detection | None = None
+    size = (0, 0)
+    for frame in frames:
+        size = (frame.pixels.shape[1], frame.pixels.shape[0])
+        current = None if previous is None else detector.follow(frame.pixels, previous)
+        if current is None:
+            current = _pick_up(detector.detect(frame.pixels), previous, face, source)
+            if current is not None and previous is None:
+                check_face_size(current, source)
+                current = detector.follow(frame.pixels, current) or current
+        times.append(frame.time)
+        detections.append(current)
+        previous = current or previous
+        progress("landmarks", 0.0)
+    return times, detections, size
+
+
+def _pick_up(found: list[Detection], previous: Detection | None, face: int | str, source: str) -> Detection | None:
+    """The face asked for in the first frame that has one; later the one nearest to where it was lost."""
+    if not found:
+        return None
+    if previous is None:
+        return choose_face(found, face, source)
+    middle = np.add(previous.box[:2], previous.box[2:]) / 2
+    nearest = min(found, key=lambda item: float(np.hypot(*(np.add(item.box[:2], item.box[2:]) / 2 - middle))))
+    jump = float(np.hypot(*(np.add(nearest.box[:2], nearest.box[2:]) / 2 - middle)))
+    return nearest if jump < 1.5 * (previous.box[3] - previous.box[1]) else None
+
+
+def _follow(
+    fitter: HeadFitter, person: Person, found: list[Detection], start: Face, size: tuple[int, int], progress: Progress
+) -> tuple[list[Face], list[float]]:
+    """Pose and expression of every frame, each starting from the frame before."""
+    centre = np.array(size, dtype=np.float64) / 2
+    faces: list[Face] = []
+    errors: list[float] = []
+    for index, detection in enumerate(found):
+        pose = with_shared(fitter.start(detection, centre), start) if not faces else faces[-1]
+        pose = replace(pose, identity=np.empty(0), expression=fitter.expression_of(detection))
+        observation = fitter.observe(detection, centre, pose, person)
+        prior = fitter.pose_prior(detection)
+        face = solve(
+            observation.look,
+            pose,
+            observation.targets,
+            centre,
+            prior,
+            iterations=6 if not faces else 4,
+            robust_scale=fitter.settings.robust_scale,
+            fix_focal=True,
+        ).face
+        faces.append(face)
+        errors.append(observation.sight(face).error)
+        progress("fit", (index + 1) / len(found))
+    return faces, errors
+
+
+def _fill_and_smooth(
+    times: F64,  # [T] s, of every frame
+    seen: NDArray[np.intp],  # frames with a face
+    faces: list[Face],
+) -> tuple[F64, F64, F64]:  # [T, K], [T, 3], [T, 3]
+    """Channels of every frame: gaps bridged, jitter smoothed away."""
+    reference = faces[len(faces) // 2].rotation
+    # rotations as small turns away from one of them, where axis-angle vectors can be averaged
+    turns = np.array([axis_angle_from_rotation(face.rotation @ reference.T) for face in faces])
+    channels = np.concatenate(
+        [turns, np.array([face.translation for face in faces]), np.array([face.expression for face in faces])], axis=1
+    )
+    smoothed = _smooth_by_run(times[seen], channels, seen)
+    filled = np.stack([np.interp(times, times[seen], channel) for channel in smoothed.T], axis=1)
+    rotations = rotation_from_axis_angle(filled[:, :3]) @ reference
+    return filled[:, 6:], np.array([axis_angle_from_rotation(matrix) for matrix in rotations]), filled[:, 3:6]
+
+
+def _smooth_by_run(times: F64, channels: F64, seen: NDArray[np.intp]) -> F64:
+    """Smooth each unbroken run of frames by itself: across a gap there is nothing to average."""
+    out = channels.copy()
+    for run in np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen) > 1) + 1):
+        out[run] = smooth(times[run], channels[run])
+    return out
