@@ -10,10 +10,12 @@ Dims: B batch, V vertices, F triangles, U texture vertices.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from meshlam_core.model.topology.edges import F64, Bools, flat_faces, grow_components, manifold_links
+from meshlam_core.model.topology.edges import F64, I64, Bools, flat_faces, grow_components, manifold_links
 from meshlam_core.model.topology.records import Repaired
 
 SHORT = 1e-3  # of the longest edge: what counts as the short edge of a flat face
@@ -43,11 +45,42 @@ def remove_flat_faces(
 
 def _vanished(mesh: Repaired, flat: Bools) -> Bools:  # [F]
     """Faces of components that have no area at all: nothing of them can be seen or kept."""
-    first, second = manifold_links(mesh.faces, len(mesh.source_vertex))
-    root, _ = grow_components(len(mesh.faces), first // 3, second // 3, np.zeros(len(first), dtype=bool))
-    solid = np.zeros(len(mesh.faces), dtype=bool)
-    solid[root[~flat]] = True
+    first, second = (side // 3 for side in manifold_links(mesh.faces, len(mesh.source_vertex)))
+    both = flat[first] & flat[second]
+    root, _ = grow_components(len(flat), first[both], second[both], np.zeros(int(both.sum()), dtype=bool))
+    solid = ~flat
+    for face, neighbour in ((first, second), (second, first)):
+        solid[root[face[flat[face] & ~flat[neighbour]]]] = True
     return ~solid[root]
+
+
+Number = TypeVar("Number", int, float)
+
+
+class _Rows(dict[int, list[Number]]):
+    """The rows of a table as lists, each read when first asked for."""
+
+    def __init__(self, table: NDArray[np.generic]) -> None:
+        super().__init__()
+        self.table = table
+
+    def __missing__(self, row: int) -> list[Number]:
+        self[row] = self.table[row].tolist()
+        return self[row]
+
+
+class _FacesAt(dict[int, set[int]]):
+    """The faces at each vertex, looked up when first asked for: an operation touches few of them."""
+
+    def __init__(self, faces: I64, numbers: I64, vertex_count: int) -> None:
+        super().__init__()
+        order = np.argsort(faces.ravel(), kind="stable")
+        self.faces_by_vertex = numbers[order // 3]
+        self.starts = np.searchsorted(faces.ravel()[order], np.arange(vertex_count + 1))
+
+    def __missing__(self, vertex: int) -> set[int]:
+        self[vertex] = set(self.faces_by_vertex[self.starts[vertex] : self.starts[vertex + 1]].tolist())
+        return self[vertex]
 
 
 class _Surgery:
@@ -55,17 +88,16 @@ class _Surgery:
 
     def __init__(self, mesh: Repaired, points: F64, removed: Bools) -> None:
         self.mesh, self.points = mesh, points
-        self.faces: list[list[int]] = mesh.faces.tolist()
-        self.uv_faces: list[list[int]] = mesh.uv_faces.tolist()
-        self.uvs: list[list[float]] = mesh.uvs.astype(np.float64).tolist()
+        self.faces: _Rows[int] = _Rows(mesh.faces)
+        self.uv_faces: _Rows[int] = _Rows(mesh.uv_faces)
+        self.uvs: _Rows[float] = _Rows(mesh.uvs)
+        self.uv_count = len(mesh.uvs)
         self.alive = (~removed).tolist()
-        self.remade: set[int] = set()
+        self.changed: set[int] = set()  # faces with other corners than before
+        self.remade: set[int] = set()  # those that are new faces rather than the old ones with merged corners
         self.merged = np.arange(len(mesh.representative))
         self.collapsed = self.reconnected = 0
-        self.at: list[set[int]] = [set() for _ in mesh.source_vertex]
-        for face in np.flatnonzero(~removed).tolist():
-            for vertex in self.faces[face]:
-                self.at[vertex].add(face)
+        self.at = _FacesAt(mesh.faces[~removed], np.flatnonzero(~removed), len(mesh.source_vertex))
 
     def remove(self, face: int) -> bool:
         """Try to get rid of a flat face; True when it is gone or no longer flat."""
@@ -121,6 +153,7 @@ class _Surgery:
         if all(self.same_side(self.uv_faces[f], uv) for f, uv in zip(moved, uv_changed, strict=True)):
             for face, uv in zip(moved, uv_changed, strict=True):
                 self.uv_faces[face] = uv
+        self.changed.update(moved)
         for face in moved:
             self.faces[face] = [keep if v == gone else v for v in self.faces[face]]
             self.at[keep].add(face)
@@ -171,6 +204,7 @@ class _Surgery:
         for vertex in self.faces[face]:
             self.at[vertex].discard(face)
         self.faces[face], self.uv_faces[face] = corners, uv
+        self.changed.add(face)
         self.remade.add(face)
         for vertex in corners:
             self.at[vertex].add(face)
@@ -205,18 +239,25 @@ class _Surgery:
 
     def between(self, a: int, b: int, fraction: float) -> int:
         """A new texture vertex on the line from a to b."""
-        self.uvs.append([(1 - fraction) * p + fraction * q for p, q in zip(self.uvs[a], self.uvs[b], strict=True)])
-        return len(self.uvs) - 1
+        ends = zip(self.uvs[a], self.uvs[b], strict=True)
+        self.uvs[self.uv_count] = [(1 - fraction) * p + fraction * q for p, q in ends]
+        self.uv_count += 1
+        return self.uv_count - 1
 
     def result(self, left: int, vanished: int) -> Repaired:
         mesh = self.mesh
-        kept = np.flatnonzero(self.alive)
+        kept, changed = np.flatnonzero(self.alive), sorted(self.changed)
+        faces, uv_faces = mesh.faces.copy(), mesh.uv_faces.copy()
+        faces[changed] = np.array([self.faces[face] for face in changed], dtype=np.int64).reshape(-1, 3)
+        uv_faces[changed] = np.array([self.uv_faces[face] for face in changed], dtype=np.int64).reshape(-1, 3)
         source_face = mesh.source_face.copy()
         source_face[sorted(self.remade)] = -1
         merged = self.merged
         while not np.array_equal(merged, merged[merged]):
             merged = merged[merged]
-        fresh = np.array(self.uvs[len(mesh.uvs) :], dtype=mesh.uvs.dtype).reshape(-1, 2)
+        fresh = np.array([self.uvs[i] for i in range(len(mesh.uvs), self.uv_count)], dtype=mesh.uvs.dtype).reshape(
+            -1, 2
+        )
         repairs = replace(
             mesh.repairs,
             collapsed=self.collapsed,
@@ -226,8 +267,8 @@ class _Surgery:
         )
         return replace(
             mesh,
-            faces=np.array(self.faces, dtype=np.int64).reshape(-1, 3)[kept],
-            uv_faces=np.array(self.uv_faces, dtype=np.int64).reshape(-1, 3)[kept],
+            faces=faces[kept],
+            uv_faces=uv_faces[kept],
             uvs=np.concatenate([mesh.uvs, fresh]),
             source_face=source_face[kept],
             representative=merged[mesh.representative],
@@ -238,7 +279,7 @@ class _Surgery:
 _EDGES = ((0, 1), (1, 2), (2, 0))
 
 
-def _sign(uvs: list[list[float]], corners: list[int]) -> int:
+def _sign(uvs: _Rows[float], corners: list[int]) -> int:
     (ax, ay), (bx, by), (cx, cy) = (uvs[i] for i in corners)
     area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
     return (area > 0) - (area < 0)

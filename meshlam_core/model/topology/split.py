@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from meshlam_core.model.topology.edges import F64, I64, NEXT, edge_keys, squared_edges
 
 MAX_ROUNDS = 64
+CLOSE = 0.005  # how near to the wanted number of vertices is near enough
 
 # Nodes 0, 1, 2 are the corners; 3, 4, 5 the middles of the edges 0-1, 1-2, 2-0. The row is the bit mask of cut edges;
 # rows 8, 9, 10 are the masks 3, 5, 6 with the other diagonal of the quadrangle.
@@ -221,7 +222,7 @@ def epsilon_for(
         )
         if abs(count - target_vertices) < best_distance:
             best, best_distance = middle, abs(count - target_vertices)
-        if count == target_vertices:
+        if best_distance <= CLOSE * target_vertices:
             break
         low, high = (middle, high) if count > target_vertices else (low, middle)
     return best
