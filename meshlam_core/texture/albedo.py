@@ -22,9 +22,10 @@ from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.texture.lashes import paint_lashes
+from meshlam_core.texture.lids import lid_tones
 from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.texture.mouth import paint_mouth
-from meshlam_core.texture.sight import Sight, see_skin
+from meshlam_core.texture.sight import Sight, see
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import TrackedFace
 
@@ -33,7 +34,7 @@ F32 = NDArray[np.float32]
 
 FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours' likeness
 SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.1  # pull of the photo's median colours
-LID_PRIOR = 0.25  # hidden lids must not inherit the dark of the crease and the lashes
+LID_PRIOR = 0.08  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 BALD = (0.04, 0.16)  # hair share between which unseen scalp turns from skin to hair
 
@@ -69,10 +70,11 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     valid = (x0, y0, x0 + tracked.camera.size[0] * scale, y0 + tracked.camera.size[1] * scale)
 
     image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float() / 255
-    sight = see_skin(image, regions, landmarks, posed, camera, valid, model, atlas)
-    colour, smooth = _complete_skin(sight, regions, model, atlas)
-    paint_mouth(colour, crop, landmarks, model, atlas)
-    paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
+    tones = lid_tones(crop, landmarks, regions.skin_colour, model)
+    sight = see(image, regions, landmarks, posed, camera, valid, tones, model, atlas)
+    colour, smooth = _complete_skin(sight, regions, tones, model, atlas)
+    paint_mouth(colour, crop, sight, landmarks, model, atlas)
+    paint_lashes(colour, image, sight, landmarks, posed, camera, smooth, regions.hair_colour, model, atlas)
     paint_eyes(colour, image, regions, landmarks, posed, camera, model, atlas)
     return _pack(colour, sight, atlas)
 
@@ -81,7 +83,8 @@ def _pack(colour: Tensor, sight: Sight, atlas: Atlas) -> Texture:
     """Covered texels to whole 8-bit textures, through one scatter of four bytes a texel."""
     pixels = torch.zeros(len(colour), 4, dtype=torch.uint8)
     pixels[:, :3] = colour.clamp_(0, 1).mul_(255).add_(0.5).to(torch.uint8)
-    pixels[sight.rows, 3] = (sight.weight * 255 + 0.5).to(torch.uint8)
+    for seen in (sight, sight.mouth):
+        pixels[seen.rows, 3] = (seen.weight * 255 + 0.5).to(torch.uint8)
     size = atlas.uv_map.size
     whole = np.zeros(size * size, np.int32)
     whole[atlas.uv_map.texel.numpy()] = pixels.view(torch.int32)[:, 0].numpy()
@@ -115,6 +118,7 @@ def landmarks_on_crop(tracked: TrackedFace, camera: Camera) -> F32:  # [L, 2] px
 def _complete_skin(
     sight: Sight,
     regions: Regions,
+    tones: Tensor,  # [V, 3] lid tones
     model: HeadModel,
     atlas: Atlas,
 ) -> tuple[Tensor, Tensor]:  # [P, 3] every texel, [V, 3] the skin's smooth colours
@@ -129,7 +133,7 @@ def _complete_skin(
     firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
     guide = mean[mirror, :3]
     base = smooth_fill(atlas.graph, mean[:, :3], firmness, guide, sure[mirror] > 0.3)
-    out, skin = _fill(sight, regions, atlas, base, mean, sure, mirror)
+    out, skin = _fill(sight, regions, tones, atlas, base, mean, sure, mirror)
 
     trust = smooth_step(sight.weight, 0.05, 0.6)[:, None]
     hidden = _mirrored_rows(sight.rows, photo[:, 4], atlas)
@@ -168,6 +172,7 @@ def _mirrored(
 def _fill(
     sight: Sight,
     regions: Regions,
+    tones: Tensor,  # [V, 3] lid tones
     atlas: Atlas,
     base: Tensor,  # [V, 3]
     mean: Tensor,  # [V, 4] seen colour and hair share
@@ -181,9 +186,11 @@ def _fill(
     low, high = BALD
     growth = min(max((regions.hair_share - low) / (high - low), 0.0), 1.0)
     ones = torch.ones(3)
-    skin_prior = SKIN_PRIOR + LID_PRIOR * atlas.share("eyelids")
+    lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
+    skin_prior = SKIN_PRIOR + LID_PRIOR * lids
+    skin_tone = torch.where(lids[:, None] > 0, tones, torch.from_numpy(regions.skin_colour))
     layers = (  # wanted colour, its weight, prior colour, its weight
-        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, torch.from_numpy(regions.skin_colour), skin_prior),
+        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, skin_tone, skin_prior),
         (base, FIRM * (known * hairy**2) ** 2, torch.from_numpy(regions.hair_colour), HAIR_PRIOR + 0 * known),
         (hairy[:, None], FIRM * known**2, (growth * scalp)[:, None], torch.where(scalp > 0, *LINE_PRIOR)),
     )
@@ -197,7 +204,7 @@ def _fill(
     skin, hair, line = at_texels[:, :3], at_texels[:, 3:6], at_texels[:, 6:]
     skin_detail, hair_detail = _detail_strength(sight, base, atlas)
     hair = hair * (1 + hair_detail * atlas.strands.clamp(-2.2, 2.2))[:, None]
-    skin = skin + skin_detail * atlas.grain[:, None]
+    skin = skin + (skin_detail * atlas.grain * (1 - 0.8 * atlas.lids))[:, None]  # a blink stretches the lids' texels
     line = smooth_step(line + 0.06 * atlas.strands[:, None], 0.35, 0.65)
     return skin + line * (hair - skin), spread[:, :3]
 

@@ -19,11 +19,13 @@ from torch.nn import functional
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.uv_map import UvMap, build_uv_map
 from meshlam_core.texture.fill import Graph, build_graph
+from meshlam_core.texture.lids import lid_share
 from meshlam_core.texture.noise import skin_grain, strands
 
 I64 = NDArray[np.int64]
 
 SKIN_PARTS = ("face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "mouth_interior")
+MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 CACHED_ATLASES = 2
 
 
@@ -36,12 +38,15 @@ class Atlas:
     row_of_texel: Tensor  # [S * S] int32 row of a texel among the covered ones, -1 where empty
     part_rows: dict[str, Tensor]  # part name -> [R] int64 covered texels whose nearest corner is in that part
     neck: Tensor  # [P] 1 on the neck, fading towards other parts
+    lids: Tensor  # [P] 0..1, see lids.py
+    mouth: Tensor  # [P] bool: teeth, tongue, or more inside the mouth than on the lips
     cavity: Tensor  # [P] 1 inside the mouth, fading towards the lips
     skin: Tensor  # [P] bool: on the skin surface (face, scalp, neck, ears, lids, lips, nostrils, mouth interior)
     mirror_texel: Tensor  # [P] int64, row of the covered texel (0..P-1) that shows the mirrored point
     graph: Graph  # of the skin surface
     vertex_part: Tensor  # [V] int64 index into the model's parts
     skin_vertex: Tensor  # [V] bool
+    lid_vertices: Tensor  # [V] 0..1, see lids.py
     gathered: Tensor  # [G] int32 covered texels around each skin vertex, vertex by vertex
     gather_first: Tensor  # [V] int32 where each vertex's texels begin
     gather_weight: Tensor  # [G] how much of the texel is the vertex's
@@ -119,12 +124,15 @@ def _build(model: HeadModel, size: int) -> Atlas:
         row_of_texel=_row_of_texel(uv_map).int(),
         part_rows={name: (part[nearest] == i).nonzero()[:, 0] for name, i in names.items()},
         neck=torch.zeros(0),
+        lids=torch.zeros(0),
         cavity=torch.zeros(0),
+        mouth=torch.isin(part[nearest], torch.tensor([names[name] for name in MOUTH_PARTS if name in names])),
         skin=skin_vertex[nearest],
         mirror_texel=_mirror_texels(model, uv_map),
         graph=build_graph(_edges(model, skin_vertex.numpy()), len(points)),
         vertex_part=part,
         skin_vertex=skin_vertex,
+        lid_vertices=lid_share(model),
         **_gather_lists(uv_map, corners, skin_vertex),
         grain=skin_grain(uv_map.texel, size),
         strands=torch.zeros(0),
@@ -134,6 +142,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         atlas,
         strands=strands(atlas.at_texels(points), centre),
         neck=atlas.at_texels(atlas.share("neck")[:, None])[:, 0],
+        lids=atlas.at_texels(atlas.lid_vertices[:, None])[:, 0],
         cavity=atlas.at_texels(atlas.share("mouth_interior")[:, None])[:, 0] * atlas.skin,
     )
 

@@ -22,7 +22,7 @@ from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.project import project
 from meshlam_core.texture.atlas import Atlas
-from meshlam_core.texture.mathematics import luminance, smooth_step
+from meshlam_core.texture.mathematics import depth_inside, luminance, smooth_step
 from meshlam_core.texture.noise import SEED, polar_noise
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.points import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
@@ -124,7 +124,7 @@ def _look(
     # only texels in the opening's box can lie in the opening
     low, high = torch.from_numpy(ring.min(axis=0)), torch.from_numpy(ring.max(axis=0))
     near = ((pixel > low) & (pixel < high)).all(1) & (facing > 0.2)
-    inside = _depth_inside(pixel[near].numpy(), ring) / max(width, 1e-6)
+    inside = depth_inside(pixel[near].numpy(), ring) / max(width, 1e-6)
     weight = torch.zeros(len(rows))
     weight[near] = smooth_step(torch.from_numpy(inside.astype(np.float32)), *LID_SHADE)
     weight *= smooth_step(facing, 0.2, 0.5)
@@ -232,23 +232,3 @@ def _shortest_turn(source: F64, target: F64) -> F64:
     axis = np.cross(source, target)
     k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.asarray(np.eye(3) + k + k @ k / (1 + max(float(source @ target), -0.99)))
-
-
-def _depth_inside(
-    points: NDArray[np.floating],  # [N, 2] px
-    ring: F64,  # [K, 2] px, closed
-) -> F64:  # [N] px, distance to the ring's outline, negative outside
-    """Signed distance to a polygon."""
-    start, end = ring, np.roll(ring, -1, axis=0)
-    nearest = np.full(len(points), np.inf)
-    inside = np.zeros(len(points), bool)
-    for a, b in zip(start, end, strict=True):
-        edge, offset = b - a, points - a
-        t = np.clip(offset @ edge / max(float(edge @ edge), 1e-12), 0, 1)
-        nearest = np.minimum(nearest, ((offset - t[:, None] * edge) ** 2).sum(axis=1))
-        crosses = (a[1] > points[:, 1]) != (b[1] > points[:, 1])
-        rise = b[1] - a[1]
-        at = a[0] + (points[:, 1] - a[1]) * edge[0] / (rise if abs(rise) > 1e-12 else 1e-12)
-        inside ^= crosses & (points[:, 0] < at)
-    distance = np.sqrt(nearest)
-    return np.asarray(np.where(inside, distance, -distance))

@@ -1,4 +1,4 @@
-"""Teeth, tongue and the inside of the mouth: painted, in tones that suit the photo.
+"""Teeth, tongue and the inside of the mouth: from the photo between open lips, else painted in tones that suit it.
 
 Frames: avatar frame for the template, image frame of the crop (see frames.py). Colours are sRGB 0..1.
 Dims:   P covered texels, R texels of one part, L landmarks.
@@ -14,6 +14,7 @@ from torch import Tensor
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.mathematics import luminance, smooth_step
+from meshlam_core.texture.sight import Sight
 from meshlam_core.tracker.parsing import polygon_mask
 from meshlam_core.tracker.points import LIPS_INNER, OVAL
 
@@ -31,6 +32,7 @@ FEW = 30  # pixels
 def paint_mouth(
     colours: Tensor,  # [P, 3] sRGB 0..1, written to
     crop: U8,  # [H, W, 3] sRGB
+    sight: Sight,
     landmarks: F32,  # [L, 2] px of the crop
     model: HeadModel,
     atlas: Atlas,
@@ -49,6 +51,8 @@ def paint_mouth(
         shade = 1 - 0.45 * _depth(points, rows, atlas)
         colours[rows] = tone * (shade * (1 + 0.035 * atlas.grain[rows]))[:, None]
     _paint_cavity(colours, points, exposure, atlas)
+    seen = sight.mouth
+    colours[seen.rows] += smooth_step(seen.weight, 0.05, 0.5)[:, None] * (seen.colour - colours[seen.rows])
 
 
 def _paint_cavity(colours: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:

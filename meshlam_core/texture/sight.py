@@ -23,6 +23,7 @@ from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import view_texels
 from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.lids import lid_trust
 from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.tracker.parsing import Regions, polygon_mask
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
@@ -33,33 +34,47 @@ HARDLY = 0.02  # weight below which a texel counts as not seen
 TRUST_SIDE = 640  # px, long side of the maps: landmarks and masks know edges no better
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 2  # px over which trust returns next to an edge
-NECK_SKIN, NECK_MARGIN = 0.7, 3  # mask level; px of the trust maps
+NECK_SKIN = 0.7  # level of the skin mask
+OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
 FEW = 200  # texels
 EYE_MARGIN, LIP_MARGIN = 0.012, 0.004  # of the face height, by which lids and lips keep away from what they frame
 
 
 @dataclass(frozen=True)
+class _Texels:
+    """Texels that the photo shows."""
+
+    rows: Tensor  # [R] int64 among the covered texels
+    colour: Tensor  # [R, 3] sRGB 0..1
+    weight: Tensor  # [R] 0..1 trust
+
+
+@dataclass(frozen=True)
 class Sight:
-    """The skin texels that the photo shows."""
+    """The texels of the skin that the photo shows, and those inside the mouth."""
 
     rows: Tensor  # [R] int64 among the covered texels
     colour: Tensor  # [R, 3] sRGB 0..1
     weight: Tensor  # [R] 0..1 trust
     hair: Tensor  # [R] 0..1 share of hair
+    mouth: _Texels  # teeth, tongue and the inside of the mouth between open lips
+    depth: Tensor  # [h, w] m, of the head without its lashes; infinity off the head
+    person: Tensor  # [h, w] 0..1
 
 
-def see_skin(
+def see(
     image: Tensor,  # [1, 3, H, W] sRGB 0..1, the crop
     regions: Regions,
-    landmarks: F32,  # [L, 2 or 3] px of the crop
+    landmarks: F32,  # [L, 2] px of the crop
     posed: Tensor,  # [V, 3] view frame, m
     camera: Camera,  # of the crop
     valid: tuple[float, float, float, float],  # px, (x0, y0, x1, y1) of the crop that the photo covers
+    tones: Tensor,  # [V, 3] lid tones
     model: HeadModel,
     atlas: Atlas,
 ) -> Sight:
-    """Read the photo at every texel of the skin that is visible, not too grazing, and on the person."""
+    """Read the photo at every texel that is visible, not too grazing, and on the person; eyes are left to eyes.py."""
     height, width = image.shape[2:]
     scale = min(1.0, TRUST_SIDE / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -71,23 +86,34 @@ def see_skin(
 
     texel = (view.weight.view(-1) > HARDLY).nonzero()[:, 0]
     rows = atlas.row_of_texel[texel].long()
-    skin = atlas.skin[rows]
-    rows, texel = rows[skin], texel[skin]
-    pixel = view.pixel.view(-1, 2)[texel]
-    trust = _trust(regions, landmarks * scale, valid, fragments.depth[0], fragments.face[0], faces, atlas, scale)
-    # clothes must not reach the neck: only what is surely skin is trusted there
-    bare = (box_blur((_shrunk(regions.skin, size) > NECK_SKIN).numpy().astype(np.float32), NECK_MARGIN) == 1)
-    bare = box_blur(bare.astype(np.float32), NECK_MARGIN)
-    maps = torch.cat([trust, _shrunk(regions.hair, size)[None], torch.from_numpy(bare)[None]])
-    grid = (2 * pixel / pixel.new_tensor([width, height]) - 1)[None, None]
-    trusted, hair, neck_skin = functional.grid_sample(maps[None], grid, align_corners=False)[0, :, 0]
-    neck = atlas.neck[rows]
-    weight = view.weight.view(-1)[texel] * trusted * (1 - neck * (1 - neck_skin))
+    depth, points = fragments.depth[0], landmarks * scale
+    person = _shrunk(regions.person, size)
+    good = _on_person(person, valid, depth, scale)
+    maps = torch.stack(
+        [
+            _soft(good * _shows_skin(points, fragments.face[0], faces, atlas)),
+            _shrunk(regions.hair, size),
+            # clothes must not reach the neck: only what is surely skin is trusted there
+            _soft((_shrunk(regions.skin, size) > NECK_SKIN).float()),
+            _soft(good * _mouth_opening(points, size)),
+        ]
+    )
+    grid = 2 * view.pixel.view(-1, 2)[texel] / view.pixel.new_tensor([width, height]) - 1
+    outer, hair, neck_skin, inner = functional.grid_sample(maps[None], grid[None, None], align_corners=False)[0, :, 0]
+    neck, in_mouth = atlas.neck[rows], atlas.mouth[rows]
+    trusted = torch.where(in_mouth, inner, outer * (1 - neck * (1 - neck_skin)) * atlas.skin[rows])
+    weight = view.weight.view(-1)[texel] * trusted
     keep = weight > HARDLY
-    rows, texel, weight, hair, neck = rows[keep], texel[keep], weight[keep], hair[keep], neck[keep]
     image = _not_finer(image, float(view.level.view(-1)[texel].median()) if len(texel) else 0.0)
-    colour = functional.grid_sample(image, grid[:, :, keep], align_corners=False)[0, :, 0].T.contiguous()
-    return Sight(rows, colour, weight * (1 - neck * _unlike_neck(colour, weight * neck)), hair)
+    colour = functional.grid_sample(image, grid[keep][None, None], align_corners=False)[0, :, 0].T.contiguous()
+    rows, weight, hair, in_mouth = rows[keep], weight[keep], hair[keep], in_mouth[keep]
+    mouth = _Texels(rows[in_mouth], colour[in_mouth], weight[in_mouth])
+    outside = ~in_mouth
+    rows, colour, weight, hair = rows[outside], colour[outside], weight[outside], hair[outside]
+    neck = atlas.neck[rows]
+    weight = weight * (1 - neck * _unlike_neck(colour, weight * neck, regions))
+    weight = weight * lid_trust(colour, atlas.at_texels(tones, rows), atlas.lids[rows])
+    return Sight(rows, colour, weight, hair, mouth, depth, person)
 
 
 def _not_finer(
@@ -103,11 +129,13 @@ def _not_finer(
 def _unlike_neck(
     colour: Tensor,  # [R, 3]
     weight: Tensor,  # [R] on the neck, 0 elsewhere
+    regions: Regions,
 ) -> Tensor:  # [R] 1 where the colour is far from the neck's usual one: collars, chains, stray hair
     sample = colour[weight > 0.5]
     if len(sample) < FEW:
         return torch.ones(len(colour))
-    centre = sample.median(0).values
+    # a neck is hardly brighter than the face: where most of it is, that is a shirt
+    centre = torch.minimum(sample.median(0).values, torch.from_numpy(regions.skin_colour) + 0.06)
     # brightness may vary more than hue
     off = colour - centre
     grey = off.mean(1, keepdim=True)
@@ -115,33 +143,54 @@ def _unlike_neck(
     return smooth_step(distance, *NECK_SPREAD)
 
 
-def _trust(
-    regions: Regions,
-    landmarks: F32,  # [L, 2 or 3] px of the maps
+def _on_person(
+    person: Tensor,  # [h, w]
     valid: tuple[float, float, float, float],  # px of the crop
     depth: Tensor,  # [h, w] m
-    face: Tensor,  # [h, w]
-    faces: Tensor,  # [F, 3]
-    atlas: Atlas,
     scale: float,  # map pixels per crop pixel
-) -> Tensor:  # [1, h, w] 0..1
-    """Where a pixel shows skin or hair of the person, away from every edge at which something else begins."""
+) -> Tensor:  # [h, w] 0 or 1
+    """Pixels of the photo that show the person, away from edges in depth."""
     height, width = depth.shape
-    skin_face = atlas.skin_vertex[faces[:, 0].long()].float()
-    on_skin = torch.where(face >= 0, skin_face[face.clamp_min(0).long()], 0.0)
-    good = on_skin * ~_depth_edges(depth) * (_shrunk(regions.person, (height, width)) > 0.5)
     x0, y0, x1, y1 = (round(v * scale) for v in valid)
     inside = torch.zeros(height, width)
     inside[max(0, y0 + 1) : max(0, y1 - 1), max(0, x0 + 1) : max(0, x1 - 1)] = 1
-    good *= inside
-    points = landmarks[:, :2].astype(np.float64)
-    span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+    return inside * ~_depth_edges(depth) * (person > 0.5)
+
+
+def _shows_skin(
+    landmarks: F32,  # [L, 2] px of the maps
+    face: Tensor,  # [h, w]
+    faces: Tensor,  # [F, 3]
+    atlas: Atlas,
+) -> Tensor:  # [h, w] 0 or 1
+    """Pixels where both the mesh and the landmarks see skin: neither eyes nor the inside of the mouth."""
+    skin_face = atlas.skin_vertex[faces[:, 0].long()].float()
+    good = torch.where(face >= 0, skin_face[face.clamp_min(0).long()], 0.0)
+    span = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
     for ring, margin in ((RIGHT_EYE, EYE_MARGIN), (LEFT_EYE, EYE_MARGIN), (LIPS_INNER, LIP_MARGIN)):
-        opening = polygon_mask(points[ring], (height, width))
+        opening = polygon_mask(landmarks[ring].astype(np.float64), (face.shape[0], face.shape[1]))
         good *= torch.from_numpy(box_blur(opening, max(1, round(margin * span)))) == 0
-    # erode, then let the trust rise again over a few pixels
+    return good
+
+
+def _mouth_opening(
+    landmarks: F32,  # [L, 2] px of the maps
+    size: tuple[int, int],
+) -> Tensor:  # [h, w] 0 or 1
+    """Pixels between the lips, when they are open far enough to show something."""
+    ring = landmarks[LIPS_INNER].astype(np.float64)
+    width, height = np.ptp(ring[:, 0]), np.ptp(ring[:, 1])
+    if height < OPEN * width:
+        return torch.zeros(size)
+    return torch.from_numpy(polygon_mask(ring, size))
+
+
+def _soft(
+    good: Tensor,  # [h, w] 0 or 1
+) -> Tensor:  # [h, w] 0..1
+    """Eroded, with the trust rising again over a few pixels."""
     eroded = (box_blur(good.numpy(), SOFT) == 1).astype(np.float32)
-    return torch.from_numpy(box_blur(eroded, SOFT))[None]
+    return torch.from_numpy(box_blur(eroded, SOFT))
 
 
 def _depth_edges(

@@ -1,0 +1,74 @@
+"""The eyelids: what must show when the eyes close, which most photos hide.
+
+Frames: avatar frame for the template, image frame of the crop (see frames.py). Colours are sRGB 0..1.
+Dims:   V vertices, R texels that the photo shows, L landmarks.
+
+An open eye's upper lid is folded under the brow. The few pixels there are brow hair, crease and lashes; a blink would
+spread them over the whole lid. So dark pixels are not believed on the lids, and what is hidden takes the tone of the
+skin below the same eye.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshlam_core.head.model import HeadModel
+from meshlam_core.texture.mathematics import luminance, smooth_step
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
+MOVED = (1e-3, 4e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
+DARK = (0.40, 0.68)  # of the reference's brightness, between which a lid's pixel is believed
+LID_SHADE = 0.93  # lids lie deeper than cheekbones
+# MediaPipe's landmarks on the cheekbone below each eye, the subject's left first
+BELOW_EYES = ((347, 348, 329, 330), (118, 119, 100, 101))
+
+
+def lid_share(model: HeadModel) -> Tensor:  # [V] 0..1
+    """How much a vertex belongs to the lids, by how far a blink moves it."""
+    moved = np.zeros(len(model.template), np.float32)
+    for name in BLINKS:
+        if name in model.blendshape_names:
+            shape = model.blendshapes[model.blendshape_names.index(name)]
+            moved = np.maximum(moved, np.linalg.norm(shape, axis=1))
+    return smooth_step(torch.from_numpy(moved), *MOVED)
+
+
+def lid_tones(
+    crop: U8,  # [H, W, 3] sRGB
+    landmarks: F32,  # [L, 2] px of the crop
+    skin_colour: F32,  # [3]
+    model: HeadModel,
+) -> Tensor:  # [V, 3] the tone of the skin below the eye of the vertex's side
+    """Reference tones; the two sides of a face are often lit differently."""
+    span = float(np.ptp(landmarks[:468, 1]))
+    reach = max(1, round(0.012 * span))
+    tones = []
+    for numbers in BELOW_EYES:
+        patches = []
+        for x, y in landmarks[list(numbers)]:
+            row, column = int(y), int(x)
+            patch = crop[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+            patches.append(patch.reshape(-1, 3))
+        pixels = np.concatenate(patches)
+        # where the cheek is not in the picture, or hair lies over it, the face's tone serves
+        tone = np.median(pixels, axis=0) / 255 if len(pixels) else skin_colour
+        tones.append(tone if tone.mean() > 0.4 * skin_colour.mean() else skin_colour)
+    left, right = (LID_SHADE * torch.from_numpy(np.asarray(tone, np.float32)) for tone in tones)
+    across = smooth_step(torch.from_numpy(np.array(model.template[:, :1])), -0.01, 0.01)
+    return right + across * (left - right)
+
+
+def lid_trust(
+    colour: Tensor,  # [R, 3] the photo
+    reference: Tensor,  # [R, 3] lid tones
+    share: Tensor,  # [R] lid shares
+) -> Tensor:  # [R] 0..1
+    """Less than 1 where a lid's texel is too dark to be skin."""
+    ratio = luminance(colour) / luminance(reference).clamp_min(0.02)
+    return 1 - share * (1 - smooth_step(ratio, *DARK))
