@@ -35,6 +35,7 @@ class LandmarkRig:
     trust: F64  # [L] 0..1
     corners: NDArray[np.int32]  # [L, 3] the vertices each landmark lies between
     bary: F64  # [L, 3]
+    eyes: F64  # [2, 3] m, centres of the right and the left eyeball
 
     def positions(
         self,
@@ -120,7 +121,16 @@ def _build(model: HeadModel) -> LandmarkRig:
         trust=model.landmark_weight.astype(np.float64),
         corners=corners,
         bary=bary,
+        eyes=(model.joint_regressor[list(eye_joints(model))] @ model.template).astype(np.float64),
     )
+
+
+def eye_joints(model: HeadModel) -> tuple[int, int]:
+    """Indices of the right and the left eye among the joints; the root where a model has none."""
+    names = [name.lower() for name in model.joint_names]
+    right = next((i for i, name in enumerate(names) if "eye" in name and "right" in name), 0)
+    left = next((i for i, name in enumerate(names) if "eye" in name and "left" in name), 0)
+    return right, left
 
 
 def stacked_basis(

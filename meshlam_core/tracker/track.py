@@ -21,6 +21,7 @@ from meshlam_core.tracker.clip_fit import fit_person, spread_frames, with_shared
 from meshlam_core.tracker.fit import HeadFitter, Person, head_fitter
 from meshlam_core.tracker.landmarks import LandmarkDetector, check_face_size, choose_face
 from meshlam_core.tracker.problem import Face
+from meshlam_core.tracker.rig import eye_joints
 from meshlam_core.tracker.smoothing import smooth
 from meshlam_core.tracker.solver import solve
 from meshlam_core.tracker.types import Detection, TrackedFace
@@ -137,14 +138,6 @@ def track_clip(
         ),
         source=source,
     )
-
-
-def eye_joints(model: HeadModel) -> tuple[int, int]:
-    """Indices of the right and the left eye among the joints; the root where a model has none."""
-    names = [name.lower() for name in model.joint_names]
-    right = next((i for i, name in enumerate(names) if "eye" in name and "right" in name), 0)
-    left = next((i for i, name in enumerate(names) if "eye" in name and "left" in name), 0)
-    return right, left
 
 
 def _detect_all(

@@ -1,0 +1,187 @@
+"""Driving an avatar with a track: the avatar's own proportions, on the clip's pixel grid.
+
+For every frame the clip's person is put where the track has him, and the avatar is laid onto his landmarks with the
+track's expression: a small fit of the head's rotation and translation, so that differences of build and of the two
+distance guesses do not show as an offset. When avatar and clip are known to be the same person, the expression may give
+a little, which takes up what one photo could not tell about the neutral face.
+
+Frames and units: frames.py. Dims: L landmarks, K blendshapes, J joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.frames import Camera, axis_angle_from_rotation, rotation_from_axis_angle
+from meshlam_core.tracker.arkit import reorder
+from meshlam_core.tracker.problem import Face, project_face
+from meshlam_core.tracker.rig import LandmarkRig, landmark_rig
+from meshlam_core.tracker.solver import Prior, solve
+from meshlam_core.tracker.track import Track, TrackFrame
+
+if TYPE_CHECKING:
+    from meshlam_core.avatar import Avatar
+    from meshlam_core.head.model import HeadModel
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+SAME_PERSON_SLACK = 0.0015  # m of movement by which the expression may then differ from the track's
+
+
+@dataclass(frozen=True)
+class AvatarPose:
+    """What to render for one frame."""
+
+    time: float  # s
+    found: bool  # False where the clip shows no face
+    camera: Camera
+    expression: F32  # [K] of the avatar
+    rotations: F32  # [J, 3] axis-angle, rad
+    translation: F32  # [3] m, view frame
+
+
+def retarget(
+    track: Track,
+    avatar: LandmarkRig,  # of the avatar: rig.of_person, or avatar_rig below
+    joint_count: int,
+    same_person: bool = False,  # the avatar was made from the clip itself
+) -> Iterator[AvatarPose]:
+    """The avatar's pose in every frame of a track."""
+    names = track.names
+    order = [names.index(name) for name in avatar.names if name in names]
+    known = np.array([name in names for name in avatar.names])
+    clip_basis = np.zeros((3, len(names), avatar.basis.shape[2]))
+    clip_basis[:, order] = avatar.basis[:, avatar.modes :][:, known]
+    # the clip's person smiles as the avatar does: both come from the same blendshapes
+    clip = replace(avatar, neutral=track.landmarks.T.astype(np.float64), basis=clip_basis, modes=0, names=names)
+    camera = Camera(track.focal, track.centre, track.size)
+    previous: Face | None = None
+    for frame in track.frames:
+        face = _lay_on(avatar, clip, frame, camera, previous, same_person, names)
+        previous = face
+        rotations = np.zeros((joint_count, 3), np.float32)
+        rotations[0] = axis_angle_from_rotation(face.rotation)
+        yield AvatarPose(
+            frame.time,
+            frame.found,
+            camera,
+            face.expression.astype(np.float32),
+            rotations,
+            face.translation.astype(np.float32),
+        )
+
+
+def _lay_on(
+    avatar: LandmarkRig,
+    clip: LandmarkRig,
+    frame: TrackFrame,
+    camera: Camera,
+    previous: Face | None,
+    same_person: bool,
+    names: tuple[str, ...],
+) -> Face:
+    """Rotation and translation (and a little expression) that put the avatar onto the clip's person."""
+    centre = np.array(camera.centre)
+    rotation = np.asarray(rotation_from_axis_angle(frame.rotation), dtype=np.float64)
+    nothing = np.empty(0)
+    translation = frame.translation.astype(np.float64)
+    person = Face(nothing, frame.expression.astype(np.float64), rotation, translation, float(np.log(camera.focal)))
+    targets = project_face(clip, person, centre).pixels
+    expression = reorder(frame.expression, names, avatar.names).astype(np.float64)
+    expression = np.clip(expression, avatar.ranges[:, 0], avatar.ranges[:, 1])
+    start = replace(person, expression=expression)
+    if previous is not None:  # the offset between the two builds changes slowly
+        start = replace(start, rotation=previous.rotation, translation=previous.translation)
+    view = rotation @ clip.neutral + translation[:, None]
+    facing = -((rotation @ clip.normals) * view).sum(axis=0) / np.linalg.norm(view, axis=0)
+    sigma = 0.005 * camera.focal / -translation[2] * clip.face_height
+    weight = np.sqrt(np.maximum(clip.trust, 0.02) * np.clip(facing * 4, 0.01, 1)) / sigma
+    W = np.zeros((2, 2, len(weight)))
+    W[0, 0] = W[1, 1] = weight
+    reach = np.linalg.norm(avatar.basis[:, avatar.modes :], axis=0).max(axis=1)
+    slack = SAME_PERSON_SLACK / np.maximum(reach, 1e-4) if same_person else np.full(len(expression), 1e-5)
+    prior = Prior(np.inf, expression, slack)
+    look = lambda face: (avatar, W)  # noqa: E731
+    return solve(look, start, targets, centre, prior, iterations=4, robust_scale=6.0, fix_focal=True).face
+
+
+def avatar_rig(
+    avatar: Avatar,
+    model: HeadModel,
+) -> LandmarkRig:
+    """The landmarks of an avatar made from a head model, found again by their texture coordinates.
+
+    A corrected mesh has other vertices and faces than its template, but the same UV layout.
+    """
+    rig = landmark_rig(model)
+    if np.array_equal(avatar.faces, model.faces):
+        corners, bary = rig.corners, rig.bary
+    else:
+        triangle, bary = _locate(_landmark_uvs(model, rig), avatar.uvs[avatar.uv_faces].astype(np.float64))
+        corners = avatar.faces[triangle]
+
+    def embed(values: NDArray[np.floating]) -> F64:  # [..., V, 3] -> [3, ..., L]
+        embedded = np.einsum("lk,...lkd->d...l", bary, values[..., corners, :].astype(np.float64))
+        return np.ascontiguousarray(embedded)
+
+    return replace(
+        rig,
+        neutral=embed(avatar.vertices),
+        basis=embed(avatar.blendshapes),
+        modes=0,
+        names=avatar.blendshape_names,
+        ranges=avatar.blendshape_ranges.astype(np.float64),
+        corners=corners,
+        bary=bary,
+    )
+
+
+def _landmark_uvs(model: HeadModel, rig: LandmarkRig) -> F64:  # [L, 2]
+    """Texture coordinates of the landmarks; a vertex on a seam counts with any of its copies."""
+    first = np.zeros(len(model.template), dtype=np.intp)
+    first[model.faces.ravel()] = model.uv_faces.ravel()
+    own = (rig.corners == model.faces[model.landmark_faces]).all(axis=1)
+    copies = np.where(own[:, None], model.uv_faces[model.landmark_faces], first[rig.corners])
+    uvs: F64 = np.einsum("lk,lkd->ld", rig.bary, model.uvs[copies].astype(np.float64))
+    return uvs
+
+
+def _locate(
+    points: F64,  # [L, 2]
+    triangles: F64,  # [F, 3, 2]
+) -> tuple[NDArray[np.intp], F64]:  # [L], [L, 3]
+    """The triangle that holds each point (the nearest where none does), and the barycentric coordinates in it."""
+    low, high = triangles.min(axis=1) - 1e-9, triangles.max(axis=1) + 1e-9
+    middle = triangles.mean(axis=1)
+    found = np.empty(len(points), dtype=np.intp)
+    bary = np.empty((len(points), 3))
+    for index, point in enumerate(points):
+        around = np.flatnonzero(((low <= point) & (point <= high)).all(axis=1))
+        if not len(around):
+            around = np.array([np.linalg.norm(middle - point, axis=1).argmin()])
+        inside = _barycentric(point, triangles[around])
+        best = int(inside.min(axis=1).argmax())
+        found[index] = around[best]
+        corner = np.clip(inside[best], 0, 1)
+        bary[index] = corner / corner.sum()
+    return found, bary
+
+
+def _barycentric(
+    point: F64,  # [2]
+    triangles: F64,  # [M, 3, 2]
+) -> F64:  # [M, 3]; flat triangles give -1
+    a, b, c = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    area = b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0]
+    safe = np.where(np.abs(area) < 1e-14, 1.0, area)
+    d = point - a
+    v = (d[:, 0] * c[:, 1] - d[:, 1] * c[:, 0]) / safe
+    w = (b[:, 0] * d[:, 1] - b[:, 1] * d[:, 0]) / safe
+    out: F64 = np.where((np.abs(area) < 1e-14)[:, None], -1.0, np.stack([1 - v - w, v, w], axis=1))
+    return out
