@@ -41,7 +41,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 0 is the largest"
     )
-    command.add_argument("--texture-size", type=_between(64, 4096), default=1024, metavar="PIXELS")
+    command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
     command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
     _device(command)
 
@@ -83,6 +83,9 @@ def _reenact(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
     command.add_argument("--track", type=Path, required=True, metavar="TRACK.json")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    command.add_argument(
+        "--head", default="open", metavar="open|PATH", help="the head model that the avatar was made with"
+    )
     _device(command)
 
 
@@ -111,6 +114,13 @@ def _size(text: str) -> int | str:
     if text == "native":
         return text
     return _between(16, 4096, "a size in pixels (16 to 4096) or native")(text)
+
+
+def _texture_size(text: str) -> int:
+    sizes = [str(1 << power) for power in range(6, 13)]
+    if text not in sizes:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(sizes)}, got {text!r}")
+    return int(text)
 
 
 def _between(low: int, high: int, wanted: str = "") -> Callable[[str], int]:

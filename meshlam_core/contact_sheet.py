@@ -7,7 +7,6 @@ Image frame: frames.py. Arrays are [H, W, C] uint8 sRGB.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -19,7 +18,6 @@ from meshlam_core.viewer import (
     AvatarRenderer,
     neutral_pose,
     photo_camera,
-    photo_pose,
     render_yaw,
 )
 
@@ -96,8 +94,9 @@ def _mesh_on_photo(avatar: Avatar, renderer: AvatarRenderer) -> U8:
     x0, y0, side = _window(avatar)
     seen = photo_camera(avatar).cropped(x0, y0, 1, 1).scaled(CELL / side)
     camera = Camera(seen.focal, seen.centre, (CELL, CELL))
-    vertices = renderer.posed(photo_pose(avatar)) + torch.tensor(avatar.photo.translation, device=renderer.device)
-    return _over(renderer.draw(vertices, camera, "clay"), _photo(avatar), MESH_OPACITY)
+    photo = avatar.photo
+    mesh = renderer.draw_pose(photo.expression, photo.rotations, photo.translation, camera, "clay")
+    return _over(mesh, _photo(avatar), MESH_OPACITY)
 
 
 def _on_cell(picture: U8) -> U8:
@@ -120,7 +119,8 @@ def _backdrop() -> U8:  # [CELL, CELL, 3]
     away = np.clip(np.hypot(x, y + 0.08) / 0.62, 0, 1)[..., None] ** 1.5
     # half a grey step of noise keeps the gradient from showing bands
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (CELL, CELL, 1))
-    return (CELL_CENTRE * (1 - away) + CELL_EDGE * away + noise + 0.5).astype(np.uint8)
+    wall: U8 = (CELL_CENTRE * (1 - away) + CELL_EDGE * away + noise + 0.5).astype(np.uint8)
+    return wall
 
 
 def _lay_out(cells: list[tuple[str, U8]], title: str, facts: str) -> U8:

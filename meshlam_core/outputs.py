@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ def check_output_folder(path: Path) -> Path:
     """Refuse a folder that cannot be written or made; it is made (one level) only when something is written into it."""
     if path.exists() and not path.is_dir():
         raise UsageError(f"The output {path} is a file; a folder was expected.", _ELSEWHERE)
-    _probe_folder(path if path.is_dir() else path.parent, f"The output folder {path} cannot be written")
+    _probe_folder(path.absolute().parent, f"The output folder {path} cannot be written")
     return path
 
 
@@ -60,6 +61,25 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         raise UsageError(f"The output {path} cannot be written: {error.strerror or error}.", _ELSEWHERE) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder for many files; they take their place only when the block ends without an error.
+
+    Files that are already in the folder stay, unless they have the name of a new one.
+    """
+    check_output_folder(path)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.absolute().parent))
+    try:
+        yield temporary
+        path.mkdir(exist_ok=True)
+        for file in sorted(temporary.iterdir()):
+            file.replace(path / file.name)
+    except OSError as error:
+        raise UsageError(f"The output {path} cannot be written: {error.strerror or error}.", _ELSEWHERE) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_file(path: Path, data: bytes) -> None:

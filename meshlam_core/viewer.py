@@ -86,6 +86,18 @@ class AvatarRenderer:
             self._correctives,
         )[0]
 
+    def draw_pose(
+        self,
+        expression: F32,  # [K]
+        rotations: F32,  # [J, 3] axis-angle, rad
+        translation: F32,  # [3] m
+        camera: Camera,
+        style: Style = "texture",
+    ) -> U8:  # [H, W, 4]
+        """The head in a pose of the view frame, as photos and tracks give it."""
+        offset = torch.tensor(translation, device=self.device)
+        return self.draw(self.posed(Pose(expression, rotations)) + offset, camera, style)
+
     def draw(
         self,
         vertices: Tensor,  # [V, 3] m, view frame
@@ -238,8 +250,8 @@ def render_avatar(
     )
     if view == "photo":
         placed = replace(bent, rotations=_with_root(bent.rotations, avatar.photo.rotations[0]))
-        vertices = renderer.posed(placed) + torch.tensor(avatar.photo.translation, device=renderer.device)
-        return renderer.draw(vertices, photo_camera(avatar, pixels), style)
+        camera = photo_camera(avatar, pixels)
+        return renderer.draw_pose(placed.expression, placed.rotations, avatar.photo.translation, camera, style)
     if view not in VIEW_YAW:
         raise UsageError(f"Expected a view of photo, {', '.join(VIEW_YAW)}, got {view!r}.")
     return render_yaw(renderer, bent, VIEW_YAW[view], pixels or int(avatar.photo.size.max()), style)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshlam_core.errors import UsageError
-from meshlam_core.outputs import atomic_file, check_output_file, check_output_folder, write_file
+from meshlam_core.outputs import atomic_file, atomic_folder, check_output_file, check_output_folder, write_file
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -59,3 +59,25 @@ def test_outputs_that_cannot_be_are_refused_without_touching_the_disk(tmp_path: 
         check_output_folder(tmp_path / "no" / "no")
     check_output_folder(tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_is_filled_at_once_or_not_at_all(tmp_path: Path) -> None:
+    def write_two(fail: bool) -> None:
+        with atomic_folder(tmp_path / "frames") as folder:
+            (folder / "0.png").write_bytes(b"new")
+            if fail:
+                raise ZeroDivisionError
+            (folder / "1.png").write_bytes(b"new")
+
+    with pytest.raises(ZeroDivisionError):
+        write_two(fail=True)
+    assert list(tmp_path.iterdir()) == []
+    write_two(fail=False)
+    (tmp_path / "frames" / "0.png").write_bytes(b"old")
+    (tmp_path / "frames" / "notes").write_bytes(b"mine")
+    with pytest.raises(ZeroDivisionError):
+        write_two(fail=True)
+    assert (tmp_path / "frames" / "0.png").read_bytes() == b"old"
+    write_two(fail=False)
+    assert (tmp_path / "frames" / "0.png").read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["0.png", "1.png", "frames", "notes"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshlam_core.avatar_io import read_avatar
 from meshlam_core.errors import UsageError
-from meshlam_core.outputs import check_output_file, check_output_folder, write_file
+from meshlam_core.outputs import atomic_folder, check_output_file, check_output_folder, write_file
 from meshlam_core.png import encode_png
 from meshlam_core.progress import Progress
 
@@ -64,9 +64,9 @@ def render_file(
         pixels = int(avatar.photo.size.max()) if isinstance(size, str) else size
         pictures = _turntable(avatar, renderer, settings, pose, pixels, progress)
         if into_folder:
-            out.mkdir(exist_ok=True)
-            for index, picture in enumerate(pictures):
-                write_file(out / f"{index:03d}.png", encode_png(picture))
+            with atomic_folder(out) as folder:
+                for index, picture in enumerate(pictures):
+                    (folder / f"{index:03d}.png").write_bytes(encode_png(picture))
         else:
             write_file(out, _animation(pictures))
     else:

@@ -68,15 +68,13 @@ def _reconstruct(photo: Path, options: ReconstructOptions, sessions: Sessions, p
             progress("retry", 0.0, remark)
         try:
             made = reconstruct(photo, attempt, sessions.get(attempt), progress)
-        except (MemoryError, RuntimeError, DeviceError) as error:
-            if not (is_out_of_memory(error) or isinstance(error, DeviceError)):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
             trouble = error
             sessions.free()
         else:
             return _with_remarks(made, remarks)
-    if isinstance(trouble, DeviceError):
-        raise trouble
     hint = "Close other programs, or choose a smaller photo."
     raise DeviceError("There is not enough memory for this photo, not even for a small texture.", hint) from trouble
 

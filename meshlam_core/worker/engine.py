@@ -72,4 +72,5 @@ class CoreEngine:
     def _track(self, job: Track, progress: Progress) -> dict[str, Any]:
         from meshlam_core.commands.track import track_file
 
-        return track_file(Path(job.source), Path(job.out), job.options.face, job.options.device, progress)
+        options = job.options
+        return track_file(Path(job.source), Path(job.out), options.face, options.device, self._sessions, progress)
