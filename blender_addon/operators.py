@@ -66,6 +66,7 @@ class Reconstruct(bpy.types.Operator):  # type: ignore[misc]
             return self.execute(context)
         if not self._start(context):
             return {"CANCELLED"}
+        state.redraw()
         manager = context.window_manager
         self._timer = manager.event_timer_add(_TICK_SECONDS, window=context.window)
         manager.modal_handler_add(self)
