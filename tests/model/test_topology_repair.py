@@ -225,6 +225,20 @@ def test_vertices_that_never_had_a_face_keep_their_place() -> None:
     assert result.vertex_count == 97
 
 
+@pytest.mark.parametrize(
+    ("faces", "sound"),
+    [
+        ([[0, 1, 2], [2, 1, 3]], True),
+        ([[0, 1, 2], [1, 2, 3]], False),  # they disagree
+        ([[0, 1, 2], [2, 1, 0]], False),  # copies
+        ([[0, 0, 1]], False),
+        ([[0, 1, 2], [2, 1, 3], [1, 2, 4]], False),  # three at an edge
+    ],
+)
+def test_soundness_is_told_from_one_look(faces: list[list[int]], sound: bool) -> None:
+    assert is_sound(np.array(faces), 5) is sound
+
+
 def test_components_and_signs_match_a_plain_search() -> None:
     random = np.random.default_rng(2)
     hidden = random.random(200) < 0.5

@@ -51,7 +51,7 @@ def repair(
         mesh = _orient(mesh, *manifold_links(mesh.faces, count))
         mesh = _untangle(mesh, positions)
     mesh = remove_flat_faces(mesh, positions)
-    return _without_orphans(mesh, used_before=np.unique(faces))
+    return _without_orphans(mesh, faces)
 
 
 def _keep(mesh: Repaired, kept: Bools) -> Repaired:
@@ -196,11 +196,12 @@ def _cut_loose(mesh: Repaired, count: int, first: I64, second: I64) -> Repaired:
     )
 
 
-def _without_orphans(mesh: Repaired, used_before: I64) -> Repaired:
+def _without_orphans(mesh: Repaired, old_faces: I64) -> Repaired:
     """Remove vertices whose faces are all gone; vertices that never had a face stay."""
     used = np.zeros(len(mesh.source_vertex), dtype=bool)
     used[mesh.faces.ravel()] = True
-    had_faces = np.isin(mesh.source_vertex, used_before)
-    kept = used | ~had_faces
+    had_faces = np.zeros(len(mesh.representative), dtype=bool)
+    had_faces[old_faces.ravel()] = True
+    kept = used | ~had_faces[mesh.source_vertex]
     renumber = np.cumsum(kept) - 1
     return replace(mesh, faces=renumber[mesh.faces], source_vertex=mesh.source_vertex[kept])
