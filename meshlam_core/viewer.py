@@ -39,6 +39,11 @@ MARGIN = 0.06  # of the picture's side, left free around the head
 SUPERSAMPLES = 2  # samples per pixel and axis
 MAX_SAMPLES = 1 << 21  # rasterised at once; larger pictures are made in strips to bound the memory
 
+# unlit, the inside of the mouth would glow: what lies deep behind the lips gets less light
+MOUTH_PARTS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
+MOUTH_DEPTH = 0.03  # m in which the light falls to 1/e
+MOUTH_DARKEST = 0.12
+
 CLAY = (0.80, 0.78, 0.76)
 # direction to the light in the view frame, strength: a soft key from the upper left, a fill, a rim
 LIGHTS = (((-0.5, 0.6, 0.65), 0.62), ((0.8, 0.1, 0.5), 0.22), ((0.2, 0.5, -0.8), 0.25))
@@ -69,6 +74,7 @@ class AvatarRenderer:
             tensor, (avatar.blendshapes, avatar.joints, avatar.weights)
         )
         self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
+        self._light = tensor(mouth_light(avatar))[:, None]
         self._pyramid = _pyramid(tensor(avatar.albedo).permute(2, 0, 1)[None].float() / 255)
 
     def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
@@ -155,7 +161,8 @@ class AvatarRenderer:
         level = round(0.5 * float(torch.log2(span.clamp_min(1e-6))))
         texture = self._pyramid[min(max(level, 0), len(self._pyramid) - 1)]
         uv = _blend(self._uvs, self._uv_faces, face, bary)
-        return sample_texture(texture, uv[None, None])[0, :, 0].T
+        light = _blend(self._light, self._faces, face, bary)
+        return sample_texture(texture, uv[None, None])[0, :, 0].T * light
 
 
 def _blend(
@@ -173,6 +180,26 @@ def _pyramid(texture: Tensor) -> list[Tensor]:
     while min(levels[-1].shape[2:]) > 8:
         levels.append(halved(levels[-1]))
     return levels
+
+
+def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth
+    """How much of the light in the photo reaches each vertex; what the photo itself shows is as it was."""
+    light = np.ones(len(avatar.vertices), np.float32)
+    inside = np.isin(avatar.part, [avatar.parts.index(name) for name in MOUTH_PARTS if name in avatar.parts])
+    if not inside.any():
+        return light
+    outside = avatar.vertices[avatar.part == avatar.parts.index("lips")] if "lips" in avatar.parts else avatar.vertices
+    depth = outside[:, 2].max() - avatar.vertices[inside, 2]
+    dark = np.maximum(np.exp(-np.maximum(depth, 0) / MOUTH_DEPTH), MOUTH_DARKEST)
+    texture_vertex = np.zeros(len(light), np.intp)
+    texture_vertex[avatar.faces] = avatar.uv_faces
+    height, width = avatar.albedo_seen.shape
+    uv = avatar.uvs[texture_vertex[inside]]
+    row = np.clip((1 - uv[:, 1]) * height, 0, height - 1).astype(np.intp)
+    column = np.clip(uv[:, 0] * width, 0, width - 1).astype(np.intp)
+    seen = avatar.albedo_seen[row, column] / np.float32(255)
+    light[inside] = dark + (1 - dark) * seen
+    return light
 
 
 def neutral_pose(avatar: Avatar, settings: Mapping[str, float] | None = None) -> Pose:

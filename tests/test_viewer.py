@@ -11,6 +11,7 @@ from meshlam_core.errors import UsageError
 from meshlam_core.frames import project as project_points
 from meshlam_core.viewer import (
     AvatarRenderer,
+    mouth_light,
     neutral_pose,
     photo_camera,
     photo_pose,
@@ -117,6 +118,20 @@ def test_settings_replace_coefficients_by_name(sample_avatar: Avatar) -> None:
         with_settings(sample_avatar, changed, {"mouthSmileLefft": 1})
     with pytest.raises(UsageError, match="from -10 to 10"):
         with_settings(sample_avatar, changed, {"jawOpen": float("inf")})
+
+
+def test_the_inside_of_the_mouth_darkens_with_its_depth_but_not_where_the_photo_showed_it(
+    sample_avatar: Avatar,
+) -> None:
+    mouth = replace(sample_avatar, parts=("face", "scalp", "tongue"), albedo_seen=sample_avatar.albedo_seen * 0)
+    inside = mouth.part == 2
+    light = mouth_light(mouth)
+    assert (light[~inside] == 1).all()
+    deep, shallow = (light[inside][pick(mouth.vertices[inside, 2])] for pick in (np.argmin, np.argmax))
+    assert deep < shallow <= 1
+    seen = replace(mouth, albedo_seen=np.full_like(mouth.albedo_seen, 255))
+    assert np.allclose(mouth_light(seen), 1)
+    assert (mouth_light(sample_avatar) == 1).all(), "a head without a mouth interior stays as it is"
 
 
 def test_the_thumbnail_shows_the_head(sample_avatar: Avatar) -> None:
