@@ -1,0 +1,56 @@
+"""The commands track and reenact on a real photo, which is a clip of one frame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from meshlam_core import cli
+from meshlam_core.avatar_io import read_avatar
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, dict[str, Any]]:
+    code = cli.main([*map(str, arguments), "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def photo(shared_data: Path) -> Path:
+    return sorted((shared_data / "portraits").iterdir())[3]
+
+
+def test_an_avatar_driven_by_its_own_photo_lies_where_the_photo_view_puts_it(
+    photo: Path, assets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, tracked = run(capsys, "track", photo, "-o", tmp_path / "track.json")
+    assert (code, tracked["frames"], tracked["found"]) == (0, 1, 1), tracked
+    assert tracked["landmark_error"] < 0.02
+    avatar = tmp_path / "head.meshlam"
+    assert run(capsys, "reconstruct", photo, "-o", avatar, "--texture-size", "256")[0] == 0
+
+    code, driven = run(capsys, "reenact", avatar, "--track", tmp_path / "track.json", "-o", tmp_path / "frames")
+    assert (code, driven["frames"]) == (0, 1), driven
+    assert driven["size"] == read_avatar(avatar).photo.size.tolist()
+    run(capsys, "render", avatar, "-o", tmp_path / "photo.png", "--view", "photo", "--size", "native")
+    with Image.open(tmp_path / "frames" / "00000.png") as a, Image.open(tmp_path / "photo.png") as b:
+        ours, theirs = np.array(a)[..., 3] > 127, np.array(b)[..., 3] > 127
+    assert (ours & theirs).sum() / (ours | theirs).sum() > 0.9
+
+
+def test_what_is_no_clip_and_no_track_is_refused_and_leaves_nothing(
+    photo: Path, assets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poem = tmp_path / "poem.mp4"
+    poem.write_text("I am a poem")
+    code, result = run(capsys, "track", poem, "-o", tmp_path / "track.json")
+    assert (code, result["error"]["kind"]) == (3, "unreadable")
+    code, result = run(capsys, "reenact", poem, "--track", poem, "-o", tmp_path / "frames")
+    assert code == 3
+    code, result = run(capsys, "reenact", poem, "--track", poem, "-o", tmp_path / "no" / "frames")
+    assert code == 2
+    assert list(tmp_path.iterdir()) == [poem]
