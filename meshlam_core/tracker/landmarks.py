@@ -25,6 +25,9 @@ F32 = NDArray[np.float32]
 MAX_FACES = 24
 MIN_FACE_HEIGHT = 64  # px, forehead to chin: below it neither landmarks nor texture carry a likeness
 TILE_MIN_SCORE = 0.9  # in tiles texture of all sorts is seen enlarged, and some of it looks like a face
+SURE = 0.9999  # score of a real face seen the right way up
+QUARTERS = (np.pi / 2, np.pi, -np.pi / 2)
+SMALLEST_TILE = 160  # px: in smaller ones even a face too small to use is large
 REFINE_ZOOMS = (0.9, 1.12)
 ROI_SCALE = 1.5  # region side / longer side of the landmarks' box, as the networks were trained (MediaPipe)
 
@@ -124,19 +127,30 @@ class MediaPipeDetector:
         faces: list[Detection] = []
         for level in (1, 2, 4, 8):
             side = max(height, width) / level
-            if level > 1 and side < DETECTOR_SIZE / 2:
+            if level > 1 and side < SMALLEST_TILE:
                 break
-            found = [face for tile in _tiles(width, height, side) for face in self._search_tile(image, tile)]
-            for candidate in _distinct(found)[:MAX_FACES]:
-                if not _is_known(candidate.region, faces):
-                    face = self._look(image, self._zoom(image, candidate).region).detection()
-                    if face.score >= (MIN_SCORE if level == 1 else TILE_MIN_SCORE) and not _overlaps_any(face, faces):
-                        faces.append(face)
+            least = MIN_SCORE if level == 1 else TILE_MIN_SCORE
+            faces = self._search(image, _tiles(width, height, side), faces, least)
+            if level == 1 and max((face.score for face in faces), default=0.0) < SURE:
+                # a scan lying on its side, a drawing upside down
+                rolled = [replace(tile, roll=roll) for tile in _tiles(width, height, side) for roll in QUARTERS]
+                faces = _best_apart(faces + self._search(image, rolled, [], SURE))
             tallest = max((face.box[3] - face.box[1] for face in faces), default=0.0)
             # a face that fills a quarter of the picture leaves no room for others that matter
             if tallest > 0.25 * min(height, width) or (faces and level >= 4):
                 break
         return sorted(faces, key=lambda face: face.box[0] + face.box[2])
+
+    def _search(self, image: U8, tiles: list[Region], known: list[Detection], least: float) -> list[Detection]:
+        """The known faces and those that the tiles show beside them."""
+        faces = list(known)
+        found = [face for tile in tiles for face in self._search_tile(image, tile)]
+        for candidate in _distinct(found)[:MAX_FACES]:
+            if not _is_known(candidate.region, faces):
+                face = self._look(image, self._zoom(image, candidate).region).detection()
+                if face.score >= least and not _overlaps_any(face, faces):
+                    faces.append(face)
+        return faces
 
     def refine(self, image: U8, detection: Detection) -> Detection:
         """Look again at the tight upright region and at its mirror image, and average: the error falls by a third."""
@@ -240,6 +254,15 @@ def _is_known(region: Region, faces: list[Detection]) -> bool:
 def _overlaps_any(face: Detection, faces: list[Detection]) -> bool:
     known = np.array([other.box for other in faces], np.float32).reshape(-1, 4)
     return bool((overlaps(np.array(face.box, np.float32), known) > 0.3).any())
+
+
+def _best_apart(faces: list[Detection]) -> list[Detection]:
+    """The surest of every group of overlapping faces."""
+    kept: list[Detection] = []
+    for face in sorted(faces, key=lambda item: -item.score):
+        if not _overlaps_any(face, kept):
+            kept.append(face)
+    return kept
 
 
 def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
