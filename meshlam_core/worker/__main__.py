@@ -23,9 +23,11 @@ def main() -> None:
     from meshlam_core.worker.server import IDLE_SECONDS, Server
 
     idle_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else IDLE_SECONDS
-    finished = Server(source, target, CoreEngine(), idle_seconds).serve()
-    if not finished:
-        os._exit(0)  # a job hangs in native code; its output file has no name yet, so nothing half-written stays
+    Server(source, target, CoreEngine(), idle_seconds).serve()
+    # Taking the libraries apart takes seconds, and a job may hang in native code. Output files have no name before they
+    # are whole, so nothing half-written stays.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
