@@ -33,8 +33,8 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
 FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours' likeness
-SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.1  # pull of the photo's median colours
-LID_PRIOR = 0.08  # hidden lids must not inherit the dark of the crease and the lashes
+SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
+LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 BALD = (0.04, 0.16)  # hair share between which unseen scalp turns from skin to hair
 

@@ -33,7 +33,7 @@ F64 = NDArray[np.float64]
 IRIS_ANGLE = (0.38, 0.52)  # rad, theta of the iris' edge: 4.5 to 6 mm on a ball of 12 mm
 PUPIL = 0.36  # of the iris' radius, indoors
 SHUT = 0.13  # height / width of the lids' opening below which nothing is read
-LID_SHADE = (0.01, 0.07)  # distances from the lids, in opening widths, between which the photo is believed
+LID_SHADE = (-0.01, 0.04)  # distances from the lids, in opening widths, between which the photo is believed
 FEW = 40  # samples
 BROWN = (0.27, 0.17, 0.11)
 CATCHLIGHT = 0.12  # how much brighter than the iris' median a reflection is
@@ -197,7 +197,7 @@ def _paint(glimpse: _Glimpse, palette: _Palette) -> Tensor:  # [R, 3]
     # reflections stay where they are when the eye turns, so they do not belong on it
     excess = luminance(glimpse.colour) - luminance(painted)
     glint = smooth_step(excess, 0.08, 0.2) * (1 - smooth_step(ratio, 1.0, 1.2))
-    trust = glimpse.weight * 0.9 * (1 - 0.75 * glint)
+    trust = glimpse.weight * 0.95 * (1 - 0.75 * glint)
     return painted + trust[:, None] * (glimpse.colour - painted)
 
 

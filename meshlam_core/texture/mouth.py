@@ -25,6 +25,8 @@ IVORY = (0.88, 0.83, 0.74)
 TONGUE = (0.66, 0.36, 0.35)
 CAVITY = (0.38, 0.15, 0.14)
 THROAT = (0.10, 0.03, 0.03)
+GUM = (0.68, 0.40, 0.38)
+TOOTH = (7.6e-3, 5.8e-3)  # m, typical widths of upper and lower front teeth
 BRIGHT_FACE = 0.80  # luminance of the brightest skin in a well exposed portrait
 FEW = 30  # pixels
 
@@ -41,10 +43,11 @@ def paint_mouth(
     exposure = _exposure(crop, landmarks)
     points = torch.from_numpy(np.array(model.template))
     teeth = _tooth_tone(crop, landmarks, exposure)
-    for name in ("teeth_upper", "teeth_lower"):
+    gum = exposure * torch.tensor(GUM)
+    for name, upward in (("teeth_upper", 1.0), ("teeth_lower", -1.0)):
         rows = atlas.rows_of(name)
         if len(rows):
-            colours[rows] = teeth * (1 - 0.5 * _depth(points, rows, atlas)[:, None])
+            colours[rows] = _paint_teeth(atlas.at_texels(points, rows), upward, teeth, gum)
     rows = atlas.rows_of("tongue")
     if len(rows):
         tone = exposure * torch.tensor(TONGUE)
@@ -52,7 +55,30 @@ def paint_mouth(
         colours[rows] = tone * (shade * (1 + 0.035 * atlas.grain[rows]))[:, None]
     _paint_cavity(colours, points, exposure, atlas)
     seen = sight.mouth
-    colours[seen.rows] += smooth_step(seen.weight, 0.05, 0.5)[:, None] * (seen.colour - colours[seen.rows])
+    # where the jaw was fitted a little too open, teeth in the photo must not land on the tongue behind them
+    tinted = (seen.colour.amax(1) - seen.colour.amin(1)) / seen.colour.amax(1).clamp_min(1e-3)
+    soft = ~torch.isin(seen.rows, torch.cat([atlas.rows_of("teeth_upper"), atlas.rows_of("teeth_lower")]))
+    believed = seen.weight * torch.where(soft, smooth_step(tinted, 0.25, 0.45), 1.0)
+    colours[seen.rows] += smooth_step(believed, 0.05, 0.5)[:, None] * (seen.colour - colours[seen.rows])
+
+
+def _paint_teeth(
+    points: Tensor,  # [R, 3] on the template, m
+    upward: float,  # 1 where the roots are above, -1 where below
+    tone: Tensor,  # [3]
+    gum: Tensor,  # [3]
+) -> Tensor:  # [R, 3]
+    """Darker towards the back and between the teeth, gum at the roots."""
+    x, y, z = points.unbind(1)
+    depth = (z.max() - z) / (z.max() - z.min()).clamp_min(1e-6)
+    radius = 0.5 * (x.max() - x.min())
+    around = torch.atan2(x, z - (z.max() - radius)) * radius  # m along the arch from the middle
+    gap = smooth_step(torch.cos(2 * np.pi * around / TOOTH[0 if upward > 0 else 1]), 0.8, 1.0)
+    shade = (1 - 0.5 * depth) * (1 - 0.22 * gap)
+    height = upward * y
+    root = (height - height.min()) / (height.max() - height.min()).clamp_min(1e-6)
+    enamel = tone * shade[:, None]
+    return enamel + smooth_step(root + 0.06 * gap, 0.72, 0.84)[:, None] * (gum * (1 - 0.5 * depth[:, None]) - enamel)
 
 
 def _paint_cavity(colours: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:
@@ -99,4 +125,4 @@ def _tooth_tone(crop: U8, landmarks: F32, exposure: float) -> Tensor:  # [3]
     teeth = mouth[(tinted < 0.38) & (light > 0.5 * float(ivory.mean()))]
     if len(teeth) < FEW:
         return ivory
-    return 0.2 * ivory + 0.8 * torch.from_numpy(np.quantile(teeth, 0.6, axis=0).astype(np.float32))
+    return 0.2 * ivory + 0.75 * torch.from_numpy(np.quantile(teeth, 0.6, axis=0).astype(np.float32))

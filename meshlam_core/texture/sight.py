@@ -33,12 +33,13 @@ F32 = NDArray[np.float32]
 HARDLY = 0.02  # weight below which a texel counts as not seen
 TRUST_SIDE = 640  # px, long side of the maps: landmarks and masks know edges no better
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
-SOFT = 2  # px over which trust returns next to an edge
+SOFT = 1  # px over which trust returns next to an edge
 NECK_SKIN = 0.7  # level of the skin mask
+MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
 FEW = 200  # texels
-EYE_MARGIN, LIP_MARGIN = 0.012, 0.004  # of the face height, by which lids and lips keep away from what they frame
+EYE_MARGIN, LIP_MARGIN = 0.004, 0.0  # of the face height, by which lids and lips keep away from what they frame
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def see(
             _shrunk(regions.hair, size),
             # clothes must not reach the neck: only what is surely skin is trusted there
             _soft((_shrunk(regions.skin, size) > NECK_SKIN).float()),
-            _soft(good * _mouth_opening(points, size)),
+            (person > 0.5) * torch.from_numpy(box_blur(_mouth_opening(points, size), SOFT)),
         ]
     )
     grid = 2 * view.pixel.view(-1, 2)[texel] / view.pixel.new_tensor([width, height]) - 1
@@ -169,27 +170,29 @@ def _shows_skin(
     span = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
     for ring, margin in ((RIGHT_EYE, EYE_MARGIN), (LEFT_EYE, EYE_MARGIN), (LIPS_INNER, LIP_MARGIN)):
         opening = polygon_mask(landmarks[ring].astype(np.float64), (face.shape[0], face.shape[1]))
-        good *= torch.from_numpy(box_blur(opening, max(1, round(margin * span)))) == 0
+        good *= torch.from_numpy(box_blur(opening, round(margin * span))) == 0
     return good
 
 
 def _mouth_opening(
     landmarks: F32,  # [L, 2] px of the maps
     size: tuple[int, int],
-) -> Tensor:  # [h, w] 0 or 1
+) -> F32:  # [h, w] 0 or 1
     """Pixels between the lips, when they are open far enough to show something."""
     ring = landmarks[LIPS_INNER].astype(np.float64)
     width, height = np.ptp(ring[:, 0]), np.ptp(ring[:, 1])
     if height < OPEN * width:
-        return torch.zeros(size)
-    return torch.from_numpy(polygon_mask(ring, size))
+        return np.zeros(size, np.float32)
+    # the mesh's lips open a little further or less than the photo's: a rim of lip reads as gum, a gap does not
+    span = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
+    return (box_blur(polygon_mask(ring, size), round(MOUTH_RIM * span)) > 0).astype(np.float32)
 
 
 def _soft(
     good: Tensor,  # [h, w] 0 or 1
 ) -> Tensor:  # [h, w] 0..1
     """Eroded, with the trust rising again over a few pixels."""
-    eroded = (box_blur(good.numpy(), SOFT) == 1).astype(np.float32)
+    eroded = (box_blur((good.numpy() > 0.5).astype(np.float32), SOFT) == 1).astype(np.float32)
     return torch.from_numpy(box_blur(eroded, SOFT))
 
 
