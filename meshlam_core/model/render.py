@@ -8,16 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices
-from meshlam_core.model.state import Photo, Rig
+from meshlam_core.model.state import Rig
 from meshlam_core.raster.interface import Fragments, get_rasteriser
 from meshlam_core.raster.interpolate import barycentrics, interpolate, sample_texture
 from meshlam_core.raster.project import project
+
+
+class Posed(Protocol):
+    """Anything that says how heads are posed: a Photo, or a target view in training."""
+
+    @property
+    def rotations(self) -> Tensor:
+        """[B, J, 3] axis-angle, rad."""
+
+    @property
+    def translation(self) -> Tensor:
+        """[B, 3] m, view frame."""
+
+    @property
+    def expression(self) -> Tensor:
+        """[B, K]."""
+
+    @property
+    def joints(self) -> Tensor:
+        """[B, J, 3] m, rest joints."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +60,21 @@ class View:
 def animate(
     vertices: Tensor,  # [B, V, 3] neutral heads, m
     rig: Rig,
-    photo: Photo,  # its pose and expression are used
+    pose: Posed,
 ) -> Tensor:  # [B, V, 3] view frame, m
-    """Put neutral heads into the photo's expression and pose."""
+    """Put neutral heads into an expression and a pose, those of the photo or of any other view."""
     dtype = vertices.dtype
     posed = pose_vertices(
         vertices,
         rig.blendshapes.to(dtype),
-        photo.expression.to(dtype),
-        photo.rotations.to(dtype),
-        photo.joints.to(dtype),
+        pose.expression.to(dtype),
+        pose.rotations.to(dtype),
+        pose.joints.to(dtype),
         rig.weights.to(dtype),
         rig.parents,
         rig.pose_correctives,
     )
-    return posed + photo.translation[:, None].to(dtype)
+    return posed + pose.translation[:, None].to(dtype)
 
 
 def look(

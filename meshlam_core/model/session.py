@@ -1,0 +1,169 @@
+"""The network as the pipeline sees it: tracked heads and pictures in, refined heads as plain numpy arrays out.
+
+    refiner = Refiner.open(bundled_weights("small"), head)
+    refined = refiner.refine([RefineJob(...), ...])          # photos go through the network together
+
+Frames and units: frames.py. Dims: V vertices, F triangles, U texture vertices, J joints, K blendshapes, D texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from meshlam_core.errors import UsageError
+from meshlam_core.frames import Camera
+from meshlam_core.head.model import HeadModel
+from meshlam_core.model.config import preset
+from meshlam_core.model.network import MeshLAM, Reconstruction
+from meshlam_core.model.state import Photo, Rig, make_rig
+from meshlam_core.model.weights import WeightsInfo, load_weights, read_info
+from meshlam_core.tracker.types import TrackedFace
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+MAX_PHOTO = 1024  # px, side of the pictures that the network compares and unwraps
+
+
+@dataclass(frozen=True)
+class RefineJob:
+    """One tracked photo."""
+
+    tracked: TrackedFace
+    picture: U8  # [h, w, 3] sRGB, the crop around the head
+    person: F32  # [h, w] 0..1, the person in it
+    camera: Camera  # of the picture
+    albedo: U8  # [D, D, 3] sRGB, the tracker stage's texture
+
+
+@dataclass(frozen=True)
+class RefinedHead:
+    """What replaces the tracker's geometry and texture in the avatar. Joints stay those of the tracker's head."""
+
+    vertices: F32  # [V, 3] neutral, m
+    faces: I32  # [F, 3]
+    uvs: F32  # [U, 2]
+    uv_faces: I32  # [F, 3]
+    part: U8  # [V]
+    weights: F32  # [V, J]
+    blendshapes: F32  # [K, V, 3]
+    pose_correctives: F32 | None  # [36, V, 3]
+    albedo: U8  # [D, D, 3] sRGB
+    albedo_seen: U8  # [D, D] 255 where the texel is the photo's own
+
+
+def bundled_weights(preset_name: str) -> Path | None:
+    """The weights that come with the package, or None: then the tracker's result stands."""
+    path = DATA / f"{preset(preset_name).name}.safetensors"
+    return path if path.is_file() else None
+
+
+class Refiner:
+    """A loaded network and the rig of its head model; stays warm between photos."""
+
+    def __init__(self, network: MeshLAM, head: HeadModel, device: str = "cpu", info: WeightsInfo | None = None) -> None:
+        self.network = network.eval().to(device)
+        self.head = head
+        self.rig: Rig = make_rig(head, network.preset.target_vertices).to(device)
+        self.device = device
+        self.info = info
+
+    @classmethod
+    def open(cls, weights: Path, head: HeadModel, device: str = "cpu", backbone: nn.Module | None = None) -> Refiner:
+        """Load weights; AssetError when they don't belong to this version, preset or head model."""
+        wanted = read_info(weights).preset
+        if wanted != preset(wanted.name):
+            raise UsageError(
+                f"The weights {weights} are of a variant of preset {wanted.name}.", "Use released weights."
+            )
+        network = MeshLAM(wanted, backbone)
+        return cls(network, head, device, load_weights(network, wanted, head, weights))
+
+    def refine(
+        self,
+        jobs: Sequence[RefineJob],
+        texture_size: int = 1024,
+        precision: str = "float32",
+        on_step: Callable[[float], None] = lambda fraction: None,
+    ) -> list[RefinedHead]:
+        """Refine photos together; the results do not depend on which photos share a batch."""
+        if not jobs:
+            return []
+        singles = [make_photo(job, self.head, self.device) for job in jobs]
+        side = max(single.image.shape[-1] for single in singles)
+        photo = _stack([single.resized(side) for single in singles])
+        found = self.network.reconstruct(photo, self.rig, texture_size, precision, on_step)
+        return [_to_numpy(result) for result in found]
+
+
+def make_photo(job: RefineJob, head: HeadModel, device: str = "cpu") -> Photo:
+    """A batch of one: the picture on a square canvas, at most MAX_PHOTO pixels wide."""
+    height, width = job.picture.shape[:2]
+    if job.person.shape != (height, width) or job.camera.size != (width, height):
+        raise UsageError(
+            f"picture: expected person and camera of {width}x{height} px, "
+            f"got {job.person.shape[1]}x{job.person.shape[0]} and {job.camera.size}."
+        )
+    side = max(height, width)
+    image, mask = torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side)
+    image[0, :, :height, :width] = _colours(job.picture)
+    mask[0, 0, :height, :width] = torch.from_numpy(np.ascontiguousarray(job.person, np.float32))
+    tracked = job.tracked
+    photo = Photo(
+        image=image,
+        mask=mask,
+        cameras=(replace(job.camera, size=(side, side)),),
+        rotations=_row(tracked.rotations),
+        translation=_row(tracked.translation),
+        expression=_row(tracked.expression),
+        vertices=_row(tracked.vertices),
+        joints=_row(head.joints(tracked.vertices)),
+        texture=_colours(job.albedo)[None],
+    )
+    return photo.resized(min(side, MAX_PHOTO)).to(device)
+
+
+def _stack(photos: list[Photo]) -> Photo:
+    names = [name for name in vars(photos[0]) if name != "cameras"]
+    joined: dict[str, Any] = {name: torch.cat([getattr(photo, name) for photo in photos]) for name in names}
+    return Photo(**joined, cameras=tuple(photo.cameras[0] for photo in photos))
+
+
+def _row(array: NDArray[np.floating]) -> Tensor:
+    return torch.from_numpy(np.array(array, np.float32))[None]
+
+
+def _colours(image: U8) -> Tensor:  # [h, w, 3] -> [3, h, w] 0..1
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+
+
+def _to_numpy(result: Reconstruction) -> RefinedHead:
+    rig = result.rig
+
+    def array(values: Tensor, kind: type[np.generic]) -> NDArray[Any]:
+        found: NDArray[Any] = values.detach().cpu().numpy().astype(kind)
+        return found
+
+    correctives = rig.pose_correctives
+    return RefinedHead(
+        vertices=array(result.vertices, np.float32),
+        faces=array(rig.faces, np.int32),
+        uvs=array(rig.uvs, np.float32),
+        uv_faces=array(rig.uv_faces, np.int32),
+        part=array(rig.part, np.uint8),
+        weights=array(rig.weights, np.float32),
+        blendshapes=array(rig.blendshapes, np.float32),
+        pose_correctives=None if correctives is None else array(correctives, np.float32),
+        albedo=array((result.texture.permute(1, 2, 0) * 255).round(), np.uint8),
+        albedo_seen=array((result.seen[0] * 255).round(), np.uint8),
+    )

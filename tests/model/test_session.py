@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meshlam_core.errors import AssetError, UsageError
+from meshlam_core.frames import Camera
+from meshlam_core.model import session
+from meshlam_core.model.network import MeshLAM
+from meshlam_core.model.session import RefineJob, Refiner, bundled_weights, make_photo
+from meshlam_core.model.weights import save_weights
+from meshlam_core.tracker.types import Detection, TrackedFace
+from tests.model.tiny import TINY_HEAD, tiny_network, tiny_preset
+
+
+def make_job(width: int = 60, height: int = 80, seed: int = 0) -> RefineJob:
+    random = np.random.default_rng(seed)
+    camera = Camera(150.0, (30.0, 36.0), (width, height))
+    box = (0.0, 0.0, float(width), float(height))
+    detection = Detection(np.zeros((478, 3), np.float32), np.zeros(52, np.float32), box, 1.0)
+    tracked = TrackedFace(
+        camera=camera,
+        identity=np.zeros(2, np.float32),
+        vertices=TINY_HEAD.template,
+        expression=np.zeros(len(TINY_HEAD.blendshapes), np.float32),
+        rotations=np.zeros((5, 3), np.float32),
+        translation=np.array([0, -0.17, -0.7], np.float32),
+        detection=detection,
+        landmark_error=0.01,
+        plausibility=1.0,
+    )
+    picture = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    albedo = random.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    return RefineJob(tracked, picture, np.ones((height, width), np.float32), camera, albedo)
+
+
+def test_the_picture_lies_in_the_corner_of_a_square_and_nothing_beside_it_counts() -> None:
+    job = make_job()
+    photo = make_photo(job, TINY_HEAD)
+    assert photo.image.shape == (1, 3, 80, 80)
+    assert photo.cameras == (Camera(150.0, (30.0, 36.0), (80, 80)),)
+    np.testing.assert_allclose(photo.image[0, :, :, :60].permute(1, 2, 0).numpy(), job.picture / 255, atol=1e-6)
+    assert not photo.mask[..., 60:].any()
+    assert bool(photo.mask[..., :60].all())
+
+
+def test_large_pictures_are_shrunk_with_their_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MAX_PHOTO", 40)
+    photo = make_photo(make_job(), TINY_HEAD)
+    assert photo.image.shape[-1] == 40
+    assert photo.cameras[0] == Camera(75.0, (15.0, 18.0), (40, 40))
+
+
+def test_refined_heads_are_whole_and_do_not_depend_on_their_batch() -> None:
+    refiner = Refiner(tiny_network(correction="topology"), TINY_HEAD)
+    jobs = [make_job(seed=1), make_job(seed=2)]
+    together = refiner.refine(jobs, 64)
+    for job, refined in zip(jobs, together, strict=True):
+        count = len(refined.vertices)
+        assert count > len(TINY_HEAD.template)
+        assert refined.albedo.shape == (64, 64, 3)
+        assert refined.albedo.dtype == refined.albedo_seen.dtype == np.uint8
+        assert len(refined.part) == len(refined.weights) == refined.blendshapes.shape[1] == count
+        assert refined.faces.max() < count
+        assert len(refined.uv_faces) == len(refined.faces)
+        np.testing.assert_allclose(refined.weights.sum(1), 1, atol=1e-5)
+        alone = refiner.refine([job], 64)[0]
+        np.testing.assert_allclose(alone.vertices, refined.vertices, atol=1e-6)
+        assert np.abs(alone.albedo.astype(int) - refined.albedo).max() <= 1
+    assert refiner.refine([], 64) == []
+
+
+def test_a_mask_or_camera_of_another_size_is_refused() -> None:
+    job = make_job()
+    with pytest.raises(UsageError, match=r"expected person and camera of 60x80 px, got 60x79"):
+        make_photo(replace(job, person=job.person[1:]), TINY_HEAD)
+
+
+def test_weights_open_the_refiner_of_their_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "small.safetensors"
+    save_weights(tiny_network(), tiny_preset(), TINY_HEAD, path, "CC0-1.0")
+    with pytest.raises(UsageError, match="a variant of preset small"):
+        Refiner.open(path, TINY_HEAD)
+    monkeypatch.setattr(session, "preset", lambda name: tiny_preset())
+    refiner = Refiner.open(path, TINY_HEAD)
+    assert isinstance(refiner.network, MeshLAM)
+    assert refiner.info is not None
+    assert refiner.info.licence == "CC0-1.0"
+
+
+def test_without_weights_there_is_nothing_to_refine_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "DATA", tmp_path)
+    assert bundled_weights("small") is None
+    with pytest.raises(AssetError, match="are missing"):
+        Refiner.open(tmp_path / "small.safetensors", TINY_HEAD)
