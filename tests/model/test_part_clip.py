@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from meshlam_core.errors import UsageError
+from meshlam_core.head.io import load_head
 from meshlam_core.model.part_clip import STEP_LIMITS, clip_displacement, limit_of, move, part_limits
 
 
@@ -127,3 +128,13 @@ def test_a_wrong_vertex_count_is_named() -> None:
 
 def test_every_limit_is_a_length() -> None:
     assert all(0 <= limit <= 0.08 for limit in STEP_LIMITS.values())
+
+
+def test_every_part_of_the_open_head_has_a_limit_and_its_eyes_are_fixed() -> None:
+    head = load_head()
+    limits = part_limits(head.part, head.parts, head.faces).numpy()
+    fixed = [i for i, name in enumerate(head.parts) if "eye" in name or name == "lashes"]
+    assert len(fixed) >= 3
+    assert (limits[np.isin(head.part, fixed)] == 0).all()
+    assert limits.max() == pytest.approx(0.08)
+    assert (limits[head.part == head.parts.index("lips")] <= 0.003 + 1e-9).all()

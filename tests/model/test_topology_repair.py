@@ -148,12 +148,17 @@ def test_a_vertex_on_the_opposite_edge_is_handed_to_the_neighbour(place: float) 
 
 def test_a_flat_face_at_a_seam_moves_the_seam_and_keeps_the_texture_in_place() -> None:
     mesh = box()
-    mesh.vertices[2] = (mesh.vertices[0] + mesh.vertices[3]) / 2  # on the diagonal of one side
-    mesh.vertices[3] += 1e-3 * np.array([0.0, 1.0, 0.0])
-    mesh.vertices[2] = (mesh.vertices[0] + mesh.vertices[3]) / 2
+    a, b, c = mesh.faces[0]  # every box edge is a seam; a-b is one
+    mesh.vertices[c] = (mesh.vertices[a] + mesh.vertices[b]) / 2
     result = fixed(mesh)
+    assert result.repairs.reconnected == 1
     assert shape_of(result.faces) == shape_of(mesh.faces)
-    assert areas(result.carry(mesh.vertices), result.faces).min() > 1e-3
+    assert not flat_faces(result.carry(mesh.vertices)[None], result.faces.astype(np.int64)).any()
+    # the neighbour's two pieces cover what it covered before; only the flat face's texels are gone
+    before, after = uv_areas(mesh.uvs, mesh.uv_faces), uv_areas(result.uvs, result.uv_faces)
+    assert (after > 0).all()
+    np.testing.assert_allclose(after.sum(), before[1:].sum(), rtol=1e-6)
+    assert len(result.uvs) == len(mesh.uvs) + 1
 
 
 def test_a_flat_face_at_an_open_border_is_peeled_off() -> None:
@@ -172,6 +177,41 @@ def test_a_pinched_handle_keeps_its_shape_and_is_counted() -> None:
     result = fixed(mesh)
     assert result.repairs.left > 0
     assert shape_of(result.faces) == shape_of(mesh.faces)
+
+
+TETRAHEDRON = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
+
+
+@pytest.mark.parametrize(
+    ("second", "left"),
+    [
+        ([0.0, 0, 0], 2),  # on the first vertex: a merger would leave two faces back to back
+        ([0.5, 0.0, 0], 1),  # on an edge: a flip would double the edge that is there
+    ],
+)
+def test_a_tetrahedron_without_volume_is_not_torn(second: list[float], left: int) -> None:
+    points = np.array([[0.0, 0, 0], second, [1, 0, 0], [0, 1, 0]])
+    result = fixed(Mesh(points, TETRAHEDRON, np.eye(4, 2, dtype=np.float32), TETRAHEDRON))
+    assert result.repairs.left == left
+    assert shape_of(result.faces).components == ((2, 0),)
+    assert is_sound(result.faces.astype(np.int64), result.vertex_count)
+
+
+def test_a_strip_is_not_pinched_where_both_borders_meet() -> None:
+    points = np.array([[i / 2, 2.0 * (i % 2), 0.0] for i in range(6)])
+    points[3] = points[2]
+    faces = np.array([[0, 2, 1], [1, 2, 3], [2, 4, 3], [3, 4, 5]])
+    result = fixed(Mesh(points, faces, np.eye(6, 2, dtype=np.float32), faces))
+    assert shape_of(result.faces).components == ((1, 1),)
+
+
+def test_two_wedges_that_touch_along_an_edge_are_not_welded_into_one() -> None:
+    edge = [[0.0, -1, 0], [0, 1, 0]]
+    points = np.array([*edge, [-2, 0, 0.2], [-2, 0, -0.2], [2, 0, -0.2], [2, 0, 0.2]])
+    faces = np.concatenate([TETRAHEDRON, np.array([0, 1, 4, 5])[TETRAHEDRON]])
+    result = fixed(Mesh(points, faces, np.eye(6, 2, dtype=np.float32), faces))
+    assert shape_of(result.faces).components == ((2, 0), (2, 0))
+    np.testing.assert_array_equal(result.carry(points)[result.faces], points[faces])
 
 
 def test_a_component_without_any_area_vanishes_alone() -> None:
@@ -198,6 +238,8 @@ def test_random_mergers_and_turns_leave_a_closed_coherent_mesh(seed: int, merger
     points = result.carry(mesh.vertices)
     assert shape_of(result.faces).components == ((0, 0),)
     assert is_sound(result.faces.astype(np.int64), result.vertex_count)
+    side = np.sign(uv_areas(torus().uvs, torus().uv_faces)[0])
+    assert (uv_areas(result.uvs, result.uv_faces) * side > 0).all()
     if result.repairs.left == 0:
         assert not flat_faces(points[None], result.faces.astype(np.int64)).any()
     again = correct(points, result.faces, result.uvs, result.uv_faces, epsilon * (1 + 1e-9))
