@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.errors import UsageError
 from meshlam_core.head.builder.assemble import Assembly, assemble
 from meshlam_core.head.builder.embedding import STORED
 from meshlam_core.head.builder.expressions import expression_shapes
@@ -41,6 +42,7 @@ from meshlam_core.head.builder.source import F64, Source, SourceMesh
 from meshlam_core.head.io import save_head
 from meshlam_core.head.model import OPEN_HEAD, HeadModel
 from meshlam_core.tracker.arkit import ARKIT_NAMES
+from meshlam_core.tracker.points import COUNT
 
 METRES = 0.1  # per decimetre
 MODES = 120
@@ -59,8 +61,8 @@ class Shapes:
     variance_kept: float
 
 
-def build(source: Source, layout: Layout | None = None) -> tuple[HeadModel, dict[str, Any]]:
-    """The open head and what is to be recorded about it. Without an embedding file the landmarks are dummies."""
+def build(source: Source, finished: bool = True) -> tuple[HeadModel, dict[str, Any]]:
+    """The open head and what is to be recorded about it; unfinished, it has neither landmarks nor a texture layout."""
     mesh = source.mesh()
     vertices = template_source(source, len(mesh.vertices), mesh.vertices)
     assembly = assemble(source, mesh, vertices)
@@ -75,9 +77,8 @@ def build(source: Source, layout: Layout | None = None) -> tuple[HeadModel, dict
         rigid_head=assembly.vertices_of("teeth_upper", "lashes"),
         rigid_jaw=assembly.vertices_of("teeth_lower"),
     )
-    if layout is None:
-        layout = texture_layout(assembly)
-    landmark_faces, bary, trust, spread = stored_landmarks(assembly)
+    layout = texture_layout(assembly) if finished else Layout(np.zeros((1, 2)), 0 * assembly.faces, 0.0)
+    landmark_faces, bary, trust, spread = stored_landmarks(assembly) if finished else no_landmarks()
     head = HeadModel(
         name="open",
         licence=LICENCE,
@@ -177,14 +178,23 @@ def stored_landmarks(
     assembly: Assembly,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], float]:
     """The committed landmark embedding, looked up in this topology."""
-    if not STORED.is_file():
-        return np.zeros(478, np.int32), np.tile(np.float32([1, 0, 0]), (478, 1)), np.ones(478, np.float32), 0.0
     with np.load(STORED, allow_pickle=False) as stored:
         corners, bary, spread = stored["corners"], stored["bary"], stored["spread"]
     lookup = {tuple(face): i for i, face in enumerate(assembly.faces.tolist())}
+    missing = [corner for corner in corners.tolist() if tuple(corner) not in lookup]
+    if missing:
+        raise UsageError(
+            f"The stored landmark embedding belongs to another topology: no triangle has the corners {missing[0]}.",
+            "Run `python -m meshlam_core.head.embed_landmarks` first.",
+        )
     faces = np.array([lookup[tuple(corner)] for corner in corners.tolist()], np.int32)
     trust = 1 / (1 + (spread / 0.003) ** 2)
     return faces, bary.astype(np.float32), trust.astype(np.float32), round(float(np.median(spread)) * 1000, 2)
+
+
+def no_landmarks() -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], float]:
+    """Placeholders of the right shape."""
+    return np.zeros(COUNT, np.int32), np.tile(np.float32([1, 0, 0]), (COUNT, 1)), np.zeros(COUNT, np.float32), 0.0
 
 
 def main() -> None:

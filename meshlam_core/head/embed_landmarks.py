@@ -25,14 +25,15 @@ from meshlam_core.head.builder.embedding import (
     mean_of_views,
     render_view,
     save_embedding,
-    snap,
 )
-from meshlam_core.head.builder.layout import Layout
 from meshlam_core.head.builder.paint import Painter
 from meshlam_core.head.builder.source import F64, Source
 from meshlam_core.head.model import HeadModel
+from meshlam_core.head.surface import snap
+from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.points import MIRROR
 
+SEED = 478
 SURFACE = ("face", "scalp", "neck", "ears", "eyelids", "lips")
 
 
@@ -78,20 +79,24 @@ def embed(
     return Embedding(faces[triangle], bary, spread)
 
 
-def mediapipe_detector(model: Path) -> Detector:
-    """MediaPipe's Face Landmarker on one image."""
-    import mediapipe
-    from mediapipe.tasks.python import BaseOptions, vision
+def heads_to_render(head: HeadModel, others: int = 6) -> list[F64]:  # [V, 3] m each
+    """The template and some moderate identities, so that the embedding is not tied to one face."""
+    rng = np.random.default_rng(SEED)
+    identities = rng.normal(0, 0.7, (others, len(head.identity_basis)))
+    template = head.template.astype(np.float64)
+    return [template, *(template + np.tensordot(z, head.identity_basis.astype(np.float64), axes=1) for z in identities)]
 
-    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(model)), num_faces=1)
-    landmarker = vision.FaceLandmarker.create_from_options(options)
+
+def project_detector(task_file: Path) -> Detector:
+    """The tracker's own detector on a picture of one face."""
+    detector = MediaPipeDetector(task_file)
 
     def detect(image: NDArray[np.uint8]) -> F64 | None:
-        found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)).face_landmarks
+        found = detector.detect(image)
         if not found:
             return None
-        height, width = image.shape[:2]
-        return np.array([[point.x * width, point.y * height] for point in found[0]])
+        face = max(found, key=lambda detection: detection.score)
+        return detector.refine(image, face).landmarks[:, :2].astype(np.float64)
 
     return detect
 
@@ -102,9 +107,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="Google's face_landmarker.task")
     parser.add_argument("--out", type=Path, default=STORED)
     arguments = parser.parse_args()
-    empty = Layout(np.zeros((1, 2)), np.zeros((0, 3), np.int64), 0.0)
-    head, _ = build(Source(arguments.source), empty)
-    result = embed(head, mediapipe_detector(arguments.model), [head.template.astype(np.float64)])
+    head, _ = build(Source(arguments.source), finished=False)
+    result = embed(head, project_detector(arguments.model), heads_to_render(head))
     save_embedding(arguments.out, result)
     print(f"median spread {np.median(result.spread) * 1000:.2f} mm, worst {result.spread.max() * 1000:.2f} mm")
 

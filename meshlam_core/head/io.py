@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
+from meshlam_core.head.flame import flame_from_arrays, is_flame, load_flame
 from meshlam_core.head.model import OPEN_HEAD, HeadModel
 
 FORMAT = "meshlam-head"
@@ -41,8 +42,10 @@ _ARRAYS: dict[str, tuple[str, type[np.generic]]] = {
 
 
 def load_head(path: Path | None = None) -> HeadModel:
-    """The open head, or the head model of the given npz file."""
+    """The open head, or the head model of the given file: one of ours, or FLAME's .pkl or .npz."""
     path = OPEN_HEAD if path is None else Path(path)
+    if path.suffix == ".pkl":
+        return load_flame(path, embedded_by=load_head())
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -50,6 +53,8 @@ def load_head(path: Path | None = None) -> HeadModel:
         raise AssetError(f"The head model {path} is missing.", "Run `meshlam assets verify`.") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise AssetError(f"The head model {path} is not a readable npz file: {error}.") from error
+    if is_flame(list(arrays)):
+        return flame_from_arrays(arrays, path.name, embedded_by=load_head())
     return head_from_arrays(arrays, str(path))
 
 

@@ -6,7 +6,7 @@ V = C + 2 E head vertices, F triangles. Order: skin, teeth, tongue, lashes, left
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.head.builder.crop import Crop, crop_head
 from meshlam_core.head.builder.eyes import Ball, EyeMesh, eye_mesh, fit_ball, moved_with_shape, turned_by_gaze
+from meshlam_core.head.builder.mend import closed_lips
 from meshlam_core.head.builder.parts import PARTS, crop_parts
 from meshlam_core.head.builder.source import F64, I64, Source, SourceMesh
 
@@ -80,7 +81,7 @@ def assemble(
         np.full(size, PARTS.index("eyeball_left")),
         np.full(size, PARTS.index("eyeball_right")),
     ]
-    return Assembly(
+    assembly = Assembly(
         template=np.concatenate([cropped, *eyeballs]),
         faces=np.concatenate([crop.faces, eye.faces + count, eye.faces + count + size]),
         part=np.concatenate(part).astype(np.uint8),
@@ -91,3 +92,6 @@ def assemble(
         helpers=helpers,
         source_template=vertices,
     )
+    lips = assembly.vertices_of("lips", "mouth_interior")
+    jaw_open = assembly.carry(source.face_unit("jawOpen", len(vertices)))
+    return replace(assembly, template=closed_lips(assembly.template, assembly.faces, lips, jaw_open))

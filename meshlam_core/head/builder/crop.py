@@ -2,7 +2,7 @@
 
 Frame: MakeHuman's, decimetres (see source.py). Dims: S source vertices, C cropped vertices, F triangles.
 
-Every cropped vertex is a fixed mix of at most two source vertices, so targets and weights crop with the same matrix.
+Every cropped vertex is a fixed mix of a few source vertices, so targets and weights crop with the same matrix.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from meshlam_core.head.builder.lashes import make_lashes
 from meshlam_core.head.builder.source import F64, I64, SourceMesh
 
 # A plane through the base of the neck, rising towards the nape; chosen on renderings of the template.
@@ -25,10 +26,6 @@ PIECES = (  # name, OBJ groups
     ("teeth_upper", ("helper-upper-teeth",)),
     ("teeth_lower", ("helper-lower-teeth",)),
     ("tongue", ("helper-tongue",)),
-    (
-        "lashes",
-        ("helper-l-eyelashes-1", "helper-l-eyelashes-2", "helper-r-eyelashes-1", "helper-r-eyelashes-2"),
-    ),
 )
 
 
@@ -38,8 +35,8 @@ class Crop:
 
     mix: sp.csr_matrix  # [C, S] rows sum to 1
     faces: I64  # [F, 3] into the C cropped vertices
-    piece: NDArray[np.str_]  # [C] name from PIECES
-    source: I64  # [C] the source vertex each one came from
+    piece: NDArray[np.str_]  # [C] name from PIECES, or lashes
+    source: I64  # [C] the source vertex each one came from; for lashes the one it is mostly made of
     mirror: I64  # [C]
 
 
@@ -67,13 +64,14 @@ def crop_head(
     source = np.concatenate(kept)
     new_index = np.full(len(vertices), -1)
     new_index[source] = np.arange(len(source))
-    mirror = new_index[mesh.mirror[source]]
+    lashes = make_lashes(mesh, vertices)
+    size = len(source)
     return Crop(
-        mix=sp.csr_matrix(mix.tocsr()[source]),
-        faces=new_index[np.concatenate(kept_faces)],
-        piece=np.concatenate(names),
-        source=source,
-        mirror=np.where(mirror >= 0, mirror, np.arange(len(source))),
+        mix=sp.vstack([mix.tocsr()[source], lashes.mix], format="csr"),
+        faces=np.concatenate([new_index[np.concatenate(kept_faces)], lashes.faces + size]),
+        piece=np.concatenate([*names, np.full(lashes.mix.shape[0], "lashes")]),
+        source=np.concatenate([source, np.asarray(lashes.mix.argmax(axis=1)).ravel()]),
+        mirror=np.concatenate([new_index[mesh.mirror[source]], lashes.mirror + size]),
     )
 
 

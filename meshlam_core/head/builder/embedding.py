@@ -117,57 +117,20 @@ def _cross(p: F64, q: F64) -> F64:
     return np.asarray(p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0])
 
 
-def snap(
-    points: F64,  # [L, 3] m
-    vertices: F64,  # [V, 3] m
-    faces: I64,  # [F, 3]
-    allowed: NDArray[np.bool_],  # [F]
-) -> tuple[I64, F64]:  # [L] triangle, [L, 3] barycentric coordinates
-    """Closest point on the allowed triangles."""
-    usable = np.flatnonzero(allowed)
-    corners = vertices[faces[usable]]
-    triangles, barys = np.empty(len(points), np.int64), np.empty((len(points), 3))
-    for i, point in enumerate(points):
-        bary = closest_bary(point, corners)
-        distance = np.linalg.norm((bary[..., None] * corners).sum(axis=1) - point, axis=1)
-        best = int(distance.argmin())
-        triangles[i], barys[i] = usable[best], bary[best]
-    return triangles, barys
-
-
-def closest_bary(
-    point: F64,  # [3]
-    corners: F64,  # [F, 3, 3]
-) -> F64:  # [F, 3]
-    """Barycentric coordinates of the point of each triangle that is closest to `point`."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    u, v, w = b - a, c - a, point - a
-    uu, uv, vv = (u * u).sum(1), (u * v).sum(1), (v * v).sum(1)
-    wu, wv = (w * u).sum(1), (w * v).sum(1)
-    determinant = (uu * vv - uv * uv).clip(1e-30)
-    s, t = (vv * wu - uv * wv) / determinant, (uu * wv - uv * wu) / determinant
-    candidates = [np.stack([1 - s - t, s, t], axis=1)]
-    for i, j in ((0, 1), (1, 2), (2, 0)):  # outside: the closest point of an edge
-        edge = corners[:, j] - corners[:, i]
-        along = (((point - corners[:, i]) * edge).sum(1) / (edge * edge).sum(1).clip(1e-30)).clip(0, 1)
-        bary = np.zeros((len(corners), 3))
-        bary[:, i], bary[:, j] = 1 - along, along
-        candidates.append(bary)
-    stacked = np.stack(candidates, axis=1)  # [F, 4, 3]
-    distance = np.linalg.norm(np.einsum("fkc,fcd->fkd", stacked, corners) - point, axis=2)
-    distance[(stacked[:, :1] < 0).any(axis=2).repeat(4, axis=1) & (np.arange(4) == 0)] = np.inf
-    return np.asarray(stacked[np.arange(len(corners)), distance.argmin(axis=1)])
-
-
 def mean_of_views(
     positions: F64,  # [A, L, 3] m
     facing: F64,  # [A, L]
+    outlier: float = 0.01,  # m from the mean at which an answer counts half
 ) -> tuple[F64, F64]:  # [L, 3] m, [L] m
-    """Average weighted by how squarely the surface was seen, and the spread about it."""
-    weight = (facing**2)[..., None] + 1e-6
-    mean = (weight * positions).sum(axis=0) / weight.sum(axis=0)
-    squares = ((positions - mean) ** 2).sum(axis=-1, keepdims=True)
-    return mean, np.sqrt((weight * squares).sum(axis=0) / weight.sum(axis=0))[:, 0]
+    """Robust average weighted by how squarely the surface was seen, and the weighted rms distance from it."""
+    square_on = facing**2 + 1e-6
+    trust = square_on[..., None]
+    for _ in range(10):
+        mean = (trust * positions).sum(axis=0) / trust.sum(axis=0)
+        distance = np.linalg.norm(positions - mean, axis=-1)
+        trust = (square_on / (1 + (distance / outlier) ** 2))[..., None]
+    spread = np.sqrt((square_on * distance**2).sum(axis=0) / square_on.sum(axis=0))
+    return mean, spread
 
 
 def save_embedding(path: Path, embedding: Embedding) -> None:

@@ -105,6 +105,6 @@ def turned_by_gaze(
     if sine < 1e-6:
         return np.zeros_like(directions)
     axis = np.array([-pupil[1], pupil[0], 0.0]) / sine
-    k = np.cross(np.eye(3), -axis)  # cross-product matrix: k @ v = axis x v
+    k = np.cross(np.eye(3), axis)  # cross-product matrix: k @ v = axis x v
     rotation_minus_one = sine * k + (1 - np.sqrt(1 - sine**2)) * (k @ k)
     return np.asarray(ball.radius * directions @ rotation_minus_one.T)

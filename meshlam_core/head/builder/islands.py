@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from meshlam_core.head.builder.assemble import Assembly
+from meshlam_core.head.builder.lashes import STRIPS
 from meshlam_core.head.builder.parts import PARTS
 from meshlam_core.head.builder.source import F64, I64
 
@@ -52,10 +53,16 @@ def split_islands(assembly: Assembly) -> list[Island]:
         _island("teeth_upper", assembly, np.flatnonzero(pieces["teeth_upper"])),
         _island("teeth_lower", assembly, np.flatnonzero(pieces["teeth_lower"])),
     ]
-    for name, chosen in (("eye_socket", sockets), ("lash", pieces["lashes"])):
-        for number, triangles in enumerate(components(faces, np.flatnonzero(chosen), assembly.template)):
-            island = _island(f"{name}_{number}", assembly, triangles)
-            islands.append(replace(island, mirrors_previous=number % 2 == 1))
+    upper, lower = (strip.hairs for strip in STRIPS)
+    hairs = np.split(np.flatnonzero(pieces["lashes"]), np.cumsum([upper, lower, upper]))
+    pairs = {
+        "eye_socket": components(faces, np.flatnonzero(sockets), assembly.template),
+        "lash_upper": [hairs[0], hairs[2]],
+        "lash_lower": [hairs[1], hairs[3]],
+    }
+    for name, (left, right) in pairs.items():
+        islands.append(_island(f"{name}_left", assembly, left))
+        islands.append(replace(_island(f"{name}_right", assembly, right), mirrors_previous=True))
     return [*islands, *(_eyeball_island(name, assembly, pieces[name]) for name in ("eyeball_left", "eyeball_right"))]
 
 

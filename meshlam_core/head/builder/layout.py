@@ -29,7 +29,8 @@ EYE_LINEAR = 62.0  # degrees: up to here the eyeball's island shows it undistort
 EYE_SQUEEZE = 0.22  # radial scale beyond that
 # width of each small island in the strip below the skin, in units of the texture
 STRIP = {
-    "mouth": 0.11, "tongue": 0.10, "teeth_upper": 0.15, "teeth_lower": 0.15, "eye_socket": 0.03, "lash": 0.07,
+    "mouth": 0.11, "tongue": 0.10, "teeth_upper": 0.15, "teeth_lower": 0.15, "eye_socket": 0.03,
+    "lash_upper": 0.09, "lash_lower": 0.06,
 }  # fmt: skip
 EYE_WIDTH = 0.18
 
@@ -52,6 +53,8 @@ def texture_layout(assembly: Assembly) -> Layout:
             flat.append(mirrored(flat[-1], islands[i - 1], island, assembly))
         elif island.name.startswith("eyeball"):
             flat.append(eyeball_disc())
+        elif island.name.startswith("lash"):
+            flat.append(comb(island))
         else:
             flat.append(flatten(island, assembly))
     return number(islands, pack(islands, flat), assembly)
@@ -68,9 +71,10 @@ def pack(islands: list[Island], flat: list[F64]) -> list[F64]:  # [U, 2] each, i
     placed = {0: skin}
     x, row = MARGIN, 0.0
     for i, (island, uv) in enumerate(zip(islands, flat, strict=True)):
-        if island.name in STRIP or island.name[:-2] in STRIP:
+        kind = island.name.removesuffix("_left").removesuffix("_right")
+        if kind in STRIP:
             uv = uv - uv.min(axis=0)
-            uv *= STRIP.get(island.name, STRIP.get(island.name[:-2])) / uv[:, 0].max()
+            uv *= STRIP[kind] / uv[:, 0].max()
             placed[i] = uv + [x, MARGIN]
             x, row = x + uv[:, 0].max() + MARGIN, max(row, float(uv[:, 1].max()))
     for i, (island, uv) in enumerate(zip(islands, flat, strict=True)):
@@ -141,6 +145,15 @@ def symmetric(uv: F64, island: Island, vertices: F64) -> F64:
     cosine, sine = side / np.linalg.norm(side)
     uv = uv @ np.array([[cosine, -sine], [sine, cosine]])
     return np.asarray((uv + uv[island.twin] * [-1, 1]) / 2)
+
+
+def comb(island: Island) -> F64:  # [U, 2]
+    """Hairs side by side, tips up."""
+    place = np.arange(len(island.faces))[:, None] + np.array([0.05, 0.95, 0.5])
+    uv = np.zeros((len(island.vertex), 2))
+    uv[island.faces, 0] = place
+    uv[island.faces[:, 2], 1] = 0.3 * len(island.faces)
+    return uv
 
 
 def eyeball_disc() -> F64:  # [U, 2]

@@ -1,0 +1,60 @@
+"""Small repairs of the source data, each found by looking at renderings.
+
+Frame: MakeHuman's, decimetres. Dims: V head vertices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import dijkstra
+
+from meshlam_core.head.builder.source import F64, I64
+
+LIP_SHIFT = 0.0068  # dm at most that each lip moves towards the other; the gap is at most 0.007
+LIP_REACH = 0.018  # dm over which the shift fades away from the line of contact
+MIDDLE = 0.15  # dm from the middle within which the jaw tells the lips apart
+OVERLAP = 0.72  # share of the distance to the other lip: above a half, so that the lips press a little
+
+
+def closed_lips(
+    template: F64,  # [V, 3]
+    faces: I64,  # [F, 3]
+    lips: I64,  # vertices of the lips and of the mouth behind them
+    jaw_open: F64,  # [V, 3] displacement that tells the lower lip from the upper
+) -> F64:  # [V, 3]
+    """The rest mouth closed: the source leaves a slit through which the teeth show."""
+    points = template[lips]
+    number = np.full(len(template), -1)
+    number[lips] = np.arange(len(lips))
+    edges = number[np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])]
+    edges = edges[(edges >= 0).all(axis=1)]
+    lower = belongs_to_lower_lip(points, edges, np.linalg.norm(jaw_open[lips], axis=1))
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
+    to_other = np.where(lower[:, None] != lower[None], apart, np.inf).min(axis=1)
+    # next to the corners an edge joins both lips: there they may meet but not cross
+    joined = np.unique(edges[lower[edges[:, 0]] != lower[edges[:, 1]]])
+    share = np.full(len(lips), OVERLAP)
+    share[joined] = 0.45
+    shift = np.minimum(LIP_SHIFT, share * to_other) * np.exp(-((to_other / LIP_REACH) ** 2))
+    result = template.copy()
+    result[lips, 1] += np.where(lower, shift, -shift)
+    return result
+
+
+def belongs_to_lower_lip(
+    points: F64,  # [L, 3]
+    edges: I64,  # [E, 2]
+    moved: F64,  # [L] by opening the jaw
+) -> NDArray[np.bool_]:  # [L]
+    """By the jaw's pull near the middle; towards the corners, where both lips move alike, by the way along the mesh."""
+    length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+    graph = sp.coo_matrix((length, edges.T), (len(points), len(points)))
+    middle = np.abs(points[:, 0]) < MIDDLE
+    with_jaw = moved > 0.5 * moved.max()
+    reach = [
+        dijkstra(graph, directed=False, indices=np.flatnonzero(middle & side), min_only=True)
+        for side in (with_jaw, ~with_jaw)
+    ]
+    return np.asarray(reach[0] < reach[1])
