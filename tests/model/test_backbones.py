@@ -63,6 +63,14 @@ def test_another_networks_checkpoint_is_refused(tmp_path: Path) -> None:
         MobileNet().load_imagenet(tmp_path / "bad.safetensors")
 
 
+def test_a_photo_is_seen_the_same_whatever_else_is_in_its_batch() -> None:
+    torch.manual_seed(0)
+    photos = torch.rand(3, 3, 64, 64)
+    backbone = MobileNet()
+    for together, alone in zip(backbone(photos), backbone(photos[1:2]), strict=True):
+        torch.testing.assert_close(together[1:2], alone)
+
+
 def test_training_leaves_the_batch_statistics_alone() -> None:
     network = MeshLAM(tiny_preset()).train()
     before = {n: b.clone() for n, b in network.backbone.named_buffers()}

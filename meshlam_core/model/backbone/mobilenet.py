@@ -63,6 +63,7 @@ class MobileNet(nn.Module):
                 layers.append(InvertedResidual(inputs, outputs, stride if i == 0 else 1, expansion))
                 inputs = outputs
         self.features = nn.Sequential(*layers[: depth + 1])
+        self.train(False)
 
     @property
     def widths(self) -> tuple[int, ...]:
