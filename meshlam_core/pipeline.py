@@ -93,7 +93,7 @@ def reconstruct(
     path: Path, options: ReconstructOptions, session: Session, progress: Progress = silent
 ) -> Reconstruction:
     """One photo to one avatar. InputError says what is wrong with a photo that cannot be used."""
-    from meshlam_core.texture.albedo import bake_albedo
+    from meshlam_core.texture.albedo import bake_albedo, landmarks_on_crop
     from meshlam_core.tracker.parsing import parse_person
     from meshlam_core.tracker.track import track_photo
     from meshlam_core.viewer import render_thumbnail
@@ -105,9 +105,9 @@ def reconstruct(
     with clock.stage("tracking"):
         tracked = track_photo(photo, session.detector, head, options.face)
     with clock.stage("masks"):
-        crop = head_crop(tracked.detection)
+        crop = head_crop(tracked.detection, photo.native_size)
         picture, alpha, camera = _cut(photo, crop, tracked.camera)
-        regions = parse_person(picture, _landmarks_on(tracked, camera), alpha)
+        regions = parse_person(picture, landmarks_on_crop(tracked, camera), alpha)
     with clock.stage("texture"):
         texture = bake_albedo(picture, regions, tracked, camera, head, options.texture_size, session.device)
     with clock.stage("preview"):
@@ -149,20 +149,12 @@ class _Clock:
 
 def _cut(photo: Photo, crop: Crop, camera: Camera) -> tuple[U8, U8 | None, Camera]:
     """The crop's pixels, its alpha and the camera that sees just the crop, at no more than the photo's resolution."""
-    size = min(MAX_CROP, max(1, round(crop.side * photo.scale)))
+    factor = min(photo.scale, MAX_CROP / max(crop.width, crop.height))
+    size = (max(1, round(crop.width * factor)), max(1, round(crop.height * factor)))
     picture = cut_crop(photo.pixels, crop, photo.scale, size)
     alpha = None if photo.alpha is None else cut_crop(photo.alpha, crop, photo.scale, size)
-    seen = camera.cropped(crop.x0, crop.y0, crop.side, crop.side).scaled(size / crop.side)
-    return picture, alpha, Camera(seen.focal, seen.centre, (size, size))
-
-
-def _landmarks_on(tracked: TrackedFace, camera: Camera) -> NDArray[np.float32]:
-    """The detected landmarks in the pixels of a cropped and scaled camera of the same photo."""
-    scale = camera.focal / tracked.camera.focal
-    offset = np.array(camera.centre) - np.array(tracked.camera.centre) * scale
-    points = tracked.detection.landmarks * scale
-    points[:, :2] += offset
-    return points.astype(np.float32)
+    seen = camera.cropped(crop.x0, crop.y0, crop.width, crop.height).scaled(factor)
+    return picture, alpha, Camera(seen.focal, seen.centre, size)
 
 
 def _assemble(
@@ -225,8 +217,10 @@ def _report(
     timings = clock.timings | {"total": round(sum(clock.timings.values()), 4)}
     warnings = _warnings(tracked)
     provenance = {
-        "photo": {"name": photo.path.name, "sha256": photo.sha256},
-        "head": {"name": session.head.name, "licence": session.head.licence},
+        "photo": photo.path.name,
+        "photo_sha256": photo.sha256,
+        "head": session.head.name,
+        "head_licence": session.head.licence,
         "weights": None,  # the tracker's result: no network refined it
         "preset": options.preset,
         "versions": {
