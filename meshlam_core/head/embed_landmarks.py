@@ -18,7 +18,7 @@ from meshlam_core.head.build_open_head import build
 from meshlam_core.head.builder.embedding import (
     FIRST_IRIS,
     STORED,
-    YAWS,
+    VIEWS,
     Detector,
     Embedding,
     cast,
@@ -58,8 +58,8 @@ def embed(
     iris = np.arange(len(MIRROR)) >= FIRST_IRIS
     for vertices in shapes:
         middle = vertices[head.part == head.parts.index("face")].mean(axis=0)
-        for yaw in YAWS:
-            view = render_view(vertices, shown, painter, yaw, middle)
+        for yaw, pitch in VIEWS:
+            view = render_view(vertices, shown, painter, yaw, middle, pitch)
             pixels = detector(view.image)
             if pixels is None:
                 continue

@@ -24,7 +24,7 @@ I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
 
 STORED = Path(__file__).with_name("landmark_embedding.npz")
-YAWS = (-35.0, -17.5, 0.0, 17.5, 35.0)  # degrees
+VIEWS = tuple((yaw, pitch) for pitch in (0.0, -12.0, 12.0) for yaw in (-35.0, -17.5, 0.0, 17.5, 35.0))  # degrees
 SIZE = 640  # px
 DISTANCE = 0.75  # m from the camera to the middle of the face
 FIRST_IRIS = 468
