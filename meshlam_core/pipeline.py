@@ -14,28 +14,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import meshlam_core
 from meshlam_core.assets import asset_path
 from meshlam_core.avatar import Avatar, PhotoFit
 from meshlam_core.errors import DeviceError, UsageError
-from meshlam_core.frames import Camera
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.images import Photo, load_photo
 from meshlam_core.progress import Progress, silent
-from meshlam_core.tracker.crop import Crop, cut_crop, head_crop
+from meshlam_core.tracker.crop import HeadPicture, cut_head
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.types import TrackedFace
 
-U8 = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from meshlam_core.texture.albedo import Texture
 
 PRESETS = ("small", "paper")
-MAX_CROP = 1536  # px; a head that fills it gives the face about one photo pixel a texel of a 1024 texture
 MAX_TEXTURE = 4096  # px
 IMPLAUSIBLE = 0.5  # plausibility below which the user is warned
 ROUGH_FIT = 0.025  # landmark error above which the user is warned
@@ -105,14 +103,12 @@ def reconstruct(
     with clock.stage("tracking"):
         tracked = track_photo(photo, session.detector, head, options.face)
     with clock.stage("masks"):
-        crop = head_crop(tracked.detection, photo.native_size)
-        picture, alpha, camera = _cut(photo, crop, tracked.camera)
-        regions = parse_person(picture, landmarks_on_crop(tracked, camera), alpha)
+        picture = cut_head(photo, tracked)
+        regions = parse_person(picture.pixels, landmarks_on_crop(tracked, picture.camera), picture.alpha)
     with clock.stage("texture"):
-        texture = bake_albedo(picture, regions, tracked, camera, head, options.texture_size, session.device)
+        texture = bake_albedo(picture.pixels, regions, tracked, picture.camera, head, options.texture_size)
     with clock.stage("preview"):
-        avatar = _assemble(tracked, head, crop, picture, texture.albedo, texture.seen)
-        avatar = render_thumbnail(avatar)
+        avatar = render_thumbnail(_assemble(tracked, head, picture, texture))
     return _report(avatar, photo, tracked, options, session, clock)
 
 
@@ -147,19 +143,7 @@ class _Clock:
         self.done = STAGES[name]
 
 
-def _cut(photo: Photo, crop: Crop, camera: Camera) -> tuple[U8, U8 | None, Camera]:
-    """The crop's pixels, its alpha and the camera that sees just the crop, at no more than the photo's resolution."""
-    factor = min(photo.scale, MAX_CROP / max(crop.width, crop.height))
-    size = (max(1, round(crop.width * factor)), max(1, round(crop.height * factor)))
-    picture = cut_crop(photo.pixels, crop, photo.scale, size)
-    alpha = None if photo.alpha is None else cut_crop(photo.alpha, crop, photo.scale, size)
-    seen = camera.cropped(crop.x0, crop.y0, crop.width, crop.height).scaled(factor)
-    return picture, alpha, Camera(seen.focal, seen.centre, size)
-
-
-def _assemble(
-    tracked: TrackedFace, head: HeadModel, crop: Crop, picture: U8, albedo: U8, seen: U8
-) -> Avatar:
+def _assemble(tracked: TrackedFace, head: HeadModel, picture: HeadPicture, texture: Texture) -> Avatar:
     photo = PhotoFit(
         focal=float(tracked.camera.focal),
         centre=np.array(tracked.camera.centre, np.float32),
@@ -167,7 +151,7 @@ def _assemble(
         rotations=tracked.rotations.astype(np.float32),
         translation=tracked.translation.astype(np.float32),
         expression=tracked.expression.astype(np.float32),
-        crop=np.array(crop.box, np.float32),
+        crop=np.array(picture.crop.box, np.float32),
     )
     return Avatar(
         vertices=tracked.vertices,
@@ -185,9 +169,9 @@ def _assemble(
         blendshape_ranges=head.blendshape_ranges,
         blendshape_kind=head.blendshape_kind,
         photo=photo,
-        albedo=albedo,
-        albedo_seen=seen,
-        photo_image=picture,
+        albedo=texture.albedo,
+        albedo_seen=texture.seen,
+        photo_image=picture.pixels,
         thumbnail=np.zeros((256, 256, 4), np.uint8),
         pose_correctives=head.pose_correctives,
     )
