@@ -43,10 +43,11 @@ def photo_view_shown(scene: Any) -> bool:
 def show_photo_view(context: Any, built: BuiltAvatar) -> None:
     """Look through the photo camera, with renderings on the photo's pixels."""
     scene = context.scene
-    if not photo_view_shown(scene):
-        scene[_FRAME_BEFORE] = json.dumps(asdict(render_frame(scene)))
-    fit_render_to_photo(scene, built.camera)
     space = next(_spaces(context), None)
+    if not photo_view_shown(scene):
+        before = asdict(render_frame(scene)) | {"view": _view(space) if space is not None else None}
+        scene[_FRAME_BEFORE] = json.dumps(before)
+    fit_render_to_photo(scene, built.camera)
     if space is not None:
         space.region_3d.view_perspective = "CAMERA"
         space.overlay.show_overlays = True  # background images are overlays
@@ -64,6 +65,16 @@ def hide_photo_view(context: Any) -> None:
     for space in _spaces(context):
         if space.region_3d.view_perspective == "CAMERA":
             space.region_3d.view_perspective = "PERSP"
+            if stored.get("view"):
+                location, rotation, distance = stored["view"]
+                region = space.region_3d
+                region.view_location, region.view_rotation, region.view_distance = location, rotation, distance
+
+
+def _view(space: Any) -> tuple[list[float], list[float], float]:
+    """Where a 3D view stands: centre, rotation, distance."""
+    region = space.region_3d
+    return list(region.view_location), list(region.view_rotation), float(region.view_distance)
 
 
 def _spaces(context: Any) -> Iterator[Any]:

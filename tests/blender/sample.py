@@ -142,7 +142,10 @@ def make_sample(correctives: bool = False, kind: str = "arkit") -> Sample:
         "photo_focal": np.array([1500.0], "<f4"),
         "photo_centre": np.array([512.0, 400.0], "<f4"),
         "photo_size": np.array([1024, 800], "<i4"),
-        "photo_rotations": np.array([[0.2, -0.4, 0.1], [0, 0.1, 0], [0.15, 0, 0], [0.1, 0.2, 0], [0, 0.2, 0]], "<f4"),
+        # every joint turns about every axis, or a mixed-up axis would not show
+        "photo_rotations": np.array(
+            [[0.2, -0.4, 0.1], [0.04, 0.1, -0.06], [0.15, 0.02, 0.03], [0.1, 0.2, 0.05], [-0.05, 0.2, 0.07]], "<f4"
+        ),
         "photo_translation": np.array([0.07, -0.05, -0.75], "<f4"),
         "photo_expression": expression.astype("<f4"),
         "photo_crop": np.array([300.0, -50.0, 940.0, 430.0], "<f4"),
