@@ -74,10 +74,10 @@ def check_inputs(vertices: Tensor, faces: Tensor, size: tuple[int, int], cull: s
         raise ValueError(f"size: expected (height, width) of 1 to {MAX_PIXEL:.0f} pixels, got {size}.")
     if cull not in ("none", "back"):
         raise ValueError(f'cull: expected "none" or "back", got {cull!r}.')
-    if len(faces) and not (int(faces.min()) >= 0 and int(faces.max()) < sizes["V"]):
-        raise ValueError(
-            f"faces: expected indices 0 to {sizes['V'] - 1}, got {int(faces.min())} to {int(faces.max())}."
-        )
+    if len(faces):
+        lowest, highest = torch.stack(torch.aminmax(faces)).tolist()  # one wait for the device
+        if lowest < 0 or highest >= sizes["V"]:
+            raise ValueError(f"faces: expected indices 0 to {sizes['V'] - 1}, got {lowest} to {highest}.")
 
 
 def get_rasteriser(backend: Backend = "auto", device: torch.device | str = "cpu") -> Rasteriser:

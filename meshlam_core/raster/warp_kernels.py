@@ -28,7 +28,7 @@ FARTHEST = wp.constant(wp.float32(3.0e38))
 NO_FACE_KEY = wp.constant(wp.int64(0x7FFFFFFF))
 LOW_BITS = wp.constant(wp.int64(0xFFFFFFFF))
 ZERO = wp.constant(wp.int64(0))
-WIDE = 24  # px: rows longer than this are worth the divisions that find where the triangle starts and ends
+WIDE = 8  # px: rows longer than this are worth the divisions that find where the triangle starts and ends
 
 
 @wp.func(module=MODULE)

@@ -6,14 +6,17 @@ seconds, once for each machine and version; the result is cached on disk), so on
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -75,8 +78,21 @@ def _load(device: str) -> SimpleNamespace:
             "The warp rasteriser needs the package warp-lang.", "Install it: pip install warp-lang."
         ) from cause
     wp.config.log_level = wp.LOG_ERROR
+    try:
+        kernels = _compile(wp, device)
+    except OSError:  # no home, a full or read-only disk: compile for this process alone
+        # never a fixed path below the shared temporary folder: what lies there gets loaded as code
+        folder = tempfile.mkdtemp(prefix="meshlam-kernels-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        wp.config.kernel_cache_dir = folder
+        kernels = _compile(wp, device)
+    return SimpleNamespace(warp=wp, kernels=kernels, device=wp.get_device(device))
+
+
+def _compile(wp: ModuleType, device: str) -> dict[str, Any]:
+    """Start warp and load the kernels by name, from its cache where they are already there."""
     with _without_driver_remark():
-        wp.init()  # type: ignore[no-untyped-call]
+        wp.init()
     from meshlam_core.raster import warp_kernels, warp_texels
 
     headers = wp.config.use_precompiled_headers
@@ -85,17 +101,9 @@ def _load(device: str) -> SimpleNamespace:
         wp.load_module(warp_kernels.MODULE, device=device)
     finally:
         wp.config.use_precompiled_headers = headers
-    kernels = {
-        kernel.key: kernel
-        for kernel in (
-            warp_kernels.cover,
-            warp_kernels.resolve,
-            warp_texels.nearest_in_row,
-            warp_texels.grow,
-            warp_texels.view,
-        )
-    }
-    return SimpleNamespace(warp=wp, kernels=kernels, device=wp.get_device(device))
+    rasterising = (warp_kernels.cover, warp_kernels.resolve)
+    texels = (warp_texels.nearest_in_row, warp_texels.grow, warp_texels.view)
+    return {kernel.key: kernel for kernel in (*rasterising, *texels)}
 
 
 @contextlib.contextmanager
