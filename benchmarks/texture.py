@@ -1,0 +1,174 @@
+"""How closely the textured head repeats its photo, and how long parsing and baking take.
+
+Run: python -m benchmarks.texture [--data ../shared/data] [--limit N] [--worst]
+
+For each portrait the photo view is rendered at 512 pixels over the head crop and compared with the crop inside the
+face outline (the landmarks' oval). `covered` leaves out outline pixels that the fitted mesh does not reach. Prints a Markdown
+table. The hair masks' agreement with Google's hair segmenter is printed when ai-edge-litert and the teacher are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.raster import machine
+from meshlam_core.assets import asset_path
+from meshlam_core.errors import MeshlamError
+from meshlam_core.head.io import load_head
+from meshlam_core.head.model import HeadModel
+from meshlam_core.images import load_photo
+from meshlam_core.raster.render import render
+from meshlam_core.texture.albedo import bake_albedo, landmarks_on_crop, posed_vertices
+from meshlam_core.tracker.crop import cut_head
+from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
+from meshlam_core.tracker.parsing import Regions, parse_person
+from meshlam_core.tracker.track import track_photo
+from training.metrics import face_outline_mask
+
+VIEW = 512  # px
+MAX_CROP = 1536  # px, as the pipeline cuts it
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photo's result."""
+
+    name: str
+    outline: float  # dB
+    covered: float  # dB
+    coverage: float  # share of the outline that the mesh covers
+    parsing: float  # s
+    baking: float  # s
+    hair_overlap: float  # intersection over union with the teacher, nan without it
+
+
+def main() -> None:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    options.add_argument("--limit", type=int, default=40, help="photos per folder, evenly spread (default 40)")
+    options.add_argument("--worst", action="store_true", help="list the ten worst photos")
+    chosen = options.parse_args()
+    detector = MediaPipeDetector(asset_path("face_landmarker"))
+    head = load_head()
+    teacher = _Teacher.open(chosen.data / "teachers" / "hair_segmentation.tflite")
+    print(f"{machine()}; at most {chosen.limit} photos per folder\n")
+    print("| photos | n | outline dB, median | covered dB, median | covered dB, 10 % worst | coverage |", end="")
+    print(" parsing ms | baking ms | hair IoU, median | mean |\n|" + " --- |" * 10)
+    everything: list[Row] = []
+    for folder in ("portraits", "hires"):
+        photos = sorted(path for path in (chosen.data / folder).glob("*") if path.suffix.lower() in (".jpg", ".png"))
+        rows = [
+            row
+            for path in photos[:: max(1, len(photos) // chosen.limit)][: chosen.limit]
+            if (row := measure(path, detector, head, teacher)) is not None
+        ]
+        everything += rows
+        print(_line(folder, rows))
+    print(_line("both", everything))
+    if chosen.worst:
+        for row in sorted(everything, key=lambda r: r.outline)[:10]:
+            print(f"  {row.name}: {row.outline:.1f} dB, covered {row.covered:.1f} dB, hair IoU {row.hair_overlap:.2f}")
+
+
+def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: _Teacher | None) -> Row | None:
+    """Reconstruct one photo and compare; None when it shows no face."""
+    photo = load_photo(path)
+    try:
+        tracked = track_photo(photo, detector, head)
+    except MeshlamError as problem:
+        print(f"  {path.name}: {problem}")
+        return None
+    head_picture = cut_head(photo, tracked)
+    picture, camera = head_picture.pixels, head_picture.camera
+    landmarks = landmarks_on_crop(tracked, camera)
+    start = time.perf_counter()
+    regions = parse_person(picture, landmarks)
+    parsed = time.perf_counter()
+    texture = bake_albedo(picture, regions, tracked, camera, head)
+    baked = time.perf_counter()
+
+    factor = VIEW / max(camera.size)
+    view = camera.scaled(factor)
+    faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
+    albedo = torch.from_numpy(texture.albedo).permute(2, 0, 1)[None].float() / 255
+    drawn = render(posed_vertices(tracked, head)[None], faces, view, uvs, uv_faces, albedo)[0].numpy()
+    small = np.asarray(Image.fromarray(picture).resize(view.size, Image.Resampling.LANCZOS), np.float64) / 255
+    error = ((drawn[:3].transpose(1, 2, 0) - small) ** 2).mean(axis=2)
+    outline = face_outline_mask(landmarks * factor, view.size)
+    covered = outline & (drawn[3] > 0.99)
+    return Row(
+        name=path.name,
+        outline=_decibel(error[outline]),
+        covered=_decibel(error[covered]),
+        coverage=float(covered.sum() / outline.sum()),
+        parsing=parsed - start,
+        baking=baked - parsed,
+        hair_overlap=float("nan") if teacher is None else teacher.overlap(picture, regions),
+    )
+
+
+class _Teacher:
+    """Google's hair segmenter, a yardstick that is not shipped."""
+
+    def __init__(self, model: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._net = Interpreter(model_path=str(model), num_threads=2)
+        self._net.allocate_tensors()
+
+    @classmethod
+    def open(cls, model: Path) -> _Teacher | None:
+        """The teacher, if its file is there."""
+        return cls(model) if model.is_file() else None
+
+    def overlap(self, picture: U8, regions: Regions) -> float:
+        """Intersection over union of the hair masks."""
+        small = Image.fromarray(picture).resize((512, 512), Image.Resampling.BILINEAR)
+        # the fourth channel is the previous mask: it is asked twice, first without one
+        inputs = np.zeros((1, 512, 512, 4), np.float32)
+        inputs[0, ..., :3] = np.asarray(small, np.float32) / 255
+        for _ in range(2):
+            self._net.set_tensor(self._net.get_input_details()[0]["index"], inputs)
+            self._net.invoke()
+            logits = self._net.get_tensor(self._net.get_output_details()[0]["index"])[0]
+            inputs[0, ..., 3] = 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
+        theirs = inputs[0, ..., 3] > 0.5
+        ours = np.asarray(Image.fromarray(regions.hair).resize((512, 512), Image.Resampling.BILINEAR)) > 0.5
+        return float((ours & theirs).sum() / max(1, (ours | theirs).sum()))
+
+
+def _decibel(squared: NDArray[np.floating]) -> float:
+    return float(-10 * np.log10(max(float(squared.mean()), 1e-10)))
+
+
+def _line(name: str, rows: list[Row]) -> str:
+    def of(field: str) -> NDArray[np.floating]:
+        return np.array([getattr(row, field) for row in rows])
+
+    cells = (
+        name,
+        len(rows),
+        f"{np.median(of('outline')):.2f}",
+        f"{np.median(of('covered')):.2f}",
+        f"{np.quantile(of('covered'), 0.1):.2f}",
+        f"{of('coverage').mean():.3f}",
+        f"{1000 * np.median(of('parsing')):.0f} (min {1000 * of('parsing').min():.0f})",
+        f"{1000 * np.median(of('baking')):.0f} (min {1000 * of('baking').min():.0f})",
+        f"{np.nanmedian(of('hair_overlap')):.3f}",
+        f"{np.nanmean(of('hair_overlap')):.3f}",
+    )
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+if __name__ == "__main__":
+    main()
