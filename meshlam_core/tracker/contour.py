@@ -41,7 +41,7 @@ class ContourRig:
     candidates: Indices  # [S, M] into the candidate arrays; rows padded with their first
     vertices: Indices  # [C] the candidates' vertex numbers
     neutral: F64  # [3, C] m
-    basis: F64  # [3, N + K, C] m
+    basis: NDArray[np.floating]  # [3, N + K, C] m
     modes: int  # N
     normals: F64  # [3, C] unit
 
@@ -76,7 +76,8 @@ class ContourRig:
         normals: F64,  # [2, S] across the outline, outwards
     ) -> F64:  # [S] cosine between the chosen vertices' normals and the line of sight
         """Move every sliding point of the rig to where the face reaches farthest outwards."""
-        own = self.neutral + np.concatenate([face.identity, face.expression]) @ self.basis
+        coefficients = np.concatenate([face.identity, face.expression]).astype(self.basis.dtype)
+        own = self.neutral + coefficients @ self.basis
         view = face.rotation @ own + face.translation[:, None]
         x, y = view[:2] / np.maximum(-view[2], NEAREST)
         reach = x[self.candidates] * normals[0][:, None] - y[self.candidates] * normals[1][:, None]
@@ -115,9 +116,7 @@ def contour_rig(model: HeadModel) -> ContourRig:
         candidates=candidates,
         vertices=used,
         neutral=np.ascontiguousarray(template[used].T),
-        basis=stacked_basis(
-            model.identity_basis[:, used].astype(np.float64), model.blendshapes[:, used].astype(np.float64)
-        ),
+        basis=stacked_basis(model.identity_basis[:, used], model.blendshapes[:, used]),
         modes=len(model.identity_basis),
         normals=np.ascontiguousarray(vertex_normals(template, model.faces)[used].T),
     )

@@ -46,7 +46,7 @@ class FitSettings:
     log_distance_sigma: float = 0.35
     log_exif_focal_sigma: float = 0.15  # crops and zooms make EXIF a hint, not a fact
     modes: int = 80  # identity modes used; the finer ones move the landmarks less than their noise
-    iterations: int = 6
+    iterations: int = 5
     residual: bool = True
 
 

@@ -77,7 +77,7 @@ def jacobian(
     rig: LandmarkRig,
     face: Face,
     projection: Projection,
-) -> F64:  # [2, N + K + 7, L] px per unit
+) -> NDArray[np.floating]:  # [2, N + K + 7, L] px per unit, in the basis' precision
     """Derivative of the pixels by every parameter."""
     shapes, count = rig.basis.shape[1:]
     x, y, z = projection.view
@@ -86,12 +86,14 @@ def jacobian(
     zero = np.zeros(count)
     # d pixel / d view position, one row of three an axis of the picture
     by_view = np.stack([[scale, zero, scale * x / depth], [zero, -scale, -scale * y / depth]])
-    out = np.empty((2, shapes + POSE, count))
+    precision = rig.basis.dtype
+    out = np.empty((2, shapes + POSE, count), precision)
+    buffer = np.empty((shapes, count), precision)
     for axis in (0, 1):
-        by_avatar = face.rotation.T @ by_view[axis]
+        by_avatar = (face.rotation.T @ by_view[axis]).astype(precision)
         np.multiply(rig.basis[0], by_avatar[0], out=out[axis, :shapes])
-        out[axis, :shapes] += rig.basis[1] * by_avatar[1]
-        out[axis, :shapes] += rig.basis[2] * by_avatar[2]
+        for c in (1, 2):
+            out[axis, :shapes] += np.multiply(rig.basis[c], by_avatar[c], out=buffer)
         # g . (w x Rx) = w . (Rx x g)
         out[axis, shapes : shapes + 3] = np.cross(projection.turned, by_view[axis], axis=0)
         out[axis, shapes + 3 : shapes + 6] = by_view[axis]

@@ -27,7 +27,7 @@ class LandmarkRig:
     """Landmark positions as a linear function of identity and expression, the identity modes first."""
 
     neutral: F64  # [3, L] m
-    basis: F64  # [3, N + K, L] m at one standard deviation, at coefficient 1
+    basis: NDArray[np.floating]  # [3, N + K, L] m at one standard deviation, at coefficient 1
     modes: int  # N
     names: tuple[str, ...]  # [K]
     ranges: F64  # [K, 2]
@@ -43,7 +43,8 @@ class LandmarkRig:
         expression: F64,  # [K]
     ) -> F64:  # [3, L] m
         """The landmarks of a face before its pose."""
-        shaped: F64 = self.neutral + np.concatenate([identity, expression]) @ self.basis
+        # the basis is single precision in a head model: the coefficients are cast to it, not the basis to them
+        shaped: F64 = self.neutral + np.concatenate([identity, expression]).astype(self.basis.dtype) @ self.basis
         return shaped
 
     def truncated(self, modes: int) -> LandmarkRig:
@@ -134,11 +135,11 @@ def eye_joints(model: HeadModel) -> tuple[int, int]:
 
 
 def stacked_basis(
-    identity: F64,  # [N, L, 3]
-    expression: F64,  # [K, L, 3]
-) -> F64:  # [3, N + K, L]
+    identity: NDArray[np.floating],  # [N, L, 3]
+    expression: NDArray[np.floating],  # [K, L, 3]
+) -> F32:  # [3, N + K, L]
     """Both bases in the layout that the Jacobian multiplies fastest."""
-    return np.ascontiguousarray(np.concatenate([identity, expression]).transpose(2, 0, 1))
+    return np.ascontiguousarray(np.concatenate([identity, expression]).transpose(2, 0, 1), dtype=np.float32)
 
 
 def _reseated_lips(model: HeadModel) -> tuple[NDArray[np.int32], F64]:  # [L, 3], [L, 3]

@@ -52,10 +52,10 @@ def solve(
     iterations: int = 8,
     robust_scale: float = np.inf,  # residual after W at which the loss bends
     fix_focal: bool = False,
-    tolerance: float = 3e-3,  # relative fall of the cost at which to stop
+    tolerance: float = 5e-3,  # relative fall of the cost at which to stop
 ) -> Solution:
     """Fit a face to landmark positions."""
-    face, damping = start, 1e-4
+    face, damping = start, 1e-2
     rig, W = look(face)
     cost = _cost(rig, face, targets, centre, W, prior, robust_scale)
     for count in range(1, iterations + 1):
@@ -143,14 +143,15 @@ def normal_equations(
     squares = (residual**2).sum(axis=0)
     root = np.ones(len(squares)) if np.isinf(scale) else 1 / (1 + squares / scale**2)  # sqrt of the loss's weight
     J = jacobian(rig, face, projection)
-    V = W * root
-    # single precision: the Hessian only steers the step, the gradient decides where it ends
-    weighted = np.empty((J.shape[1], 2, J.shape[2]), np.float32)
-    np.add(V[0, 0] * J[0], V[0, 1] * J[1], out=weighted[:, 0], casting="same_kind")
-    np.add(V[1, 0] * J[0], V[1, 1] * J[1], out=weighted[:, 1], casting="same_kind")
+    V = (W * root).astype(J.dtype)
+    weighted = np.empty((J.shape[1], 2, J.shape[2]), J.dtype)
+    buffer = np.empty(J.shape[1:], J.dtype)
+    for row in (0, 1):
+        np.multiply(J[0], V[row, 0], out=weighted[:, row])
+        weighted[:, row] += np.multiply(J[1], V[row, 1], out=buffer)
     flat = weighted.reshape(len(weighted), -1)
-    pull = np.einsum("ijl,il->jl", V, residual * root)
-    hessian, gradient = (flat @ flat.T).astype(np.float64), J[0] @ pull[0] + J[1] @ pull[1]
+    hessian = (flat @ flat.T).astype(np.float64)
+    gradient = (flat @ (residual * root).ravel().astype(J.dtype)).astype(np.float64)
     value, slope = _prior_terms(face, prior)
     hessian[np.diag_indices(len(slope))] += slope**2
     return hessian, gradient + slope * value
