@@ -55,7 +55,7 @@ def solve(
     tolerance: float = 5e-3,  # relative fall of the cost at which to stop
 ) -> Solution:
     """Fit a face to landmark positions."""
-    face, damping = start, 1e-2
+    face, damping = start, 1e-4
     rig, W = look(face)
     cost = _cost(rig, face, targets, centre, W, prior, robust_scale)
     for count in range(1, iterations + 1):
