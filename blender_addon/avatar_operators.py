@@ -144,7 +144,7 @@ class ExportAvatar(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         ],
     )
     reimport: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Check by Re-Importing",
+        name="Check the File",
         description="Open the written file in a second Blender and compare names, counts and weights",
         default=False,
     )
