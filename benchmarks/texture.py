@@ -2,9 +2,9 @@
 
 Run: python -m benchmarks.texture [--data ../shared/data] [--limit N] [--worst]
 
-For each portrait the photo view is rendered at 512 pixels over the head crop and compared with the crop inside the
-face outline (the landmarks' oval). `covered` leaves out outline pixels that the fitted mesh does not reach. Prints a Markdown
-table. The hair masks' agreement with Google's hair segmenter is printed when ai-edge-litert and the teacher are there.
+For each portrait the photo view is rendered at 512 pixels over the head crop and compared with it inside the face
+outline (the landmarks' oval). `covered` leaves out outline pixels that the fitted mesh does not reach. Prints a
+Markdown table. The hair masks' agreement with Google's hair segmenter is printed when that file is there.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from meshlam_core.texture.noise import skin_grain, strands
 
 I64 = NDArray[np.int64]
 
-SKIN_PARTS = ("face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "mouth_interior")
+SKIN_PARTS = ("face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "mouth_interior", "eye_sockets")
 MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 CACHED_ATLASES = 2
 

@@ -64,9 +64,9 @@ def paint_lashes(
     grid = (2 * pixel / pixel.new_tensor([image.shape[3], image.shape[2]]) - 1)[None, None]
     photo = functional.grid_sample(image, grid, align_corners=False)[0, :, 0].T
     front = functional.grid_sample(sight.depth[None, None], grid, mode="nearest", align_corners=False)[0, 0, 0]
-    person = functional.grid_sample(sight.person[None, None], grid, align_corners=False)[0, 0, 0]
+    on_head = functional.grid_sample(sight.clear[None, None], grid, align_corners=False)[0, 0, 0]
     clear = torch.from_numpy(_outside_eyes(pixel.numpy(), landmarks).astype(np.float32))
-    trust = (depth < front + BEHIND).float() * (person > 0.5) * smooth_step(clear, 0.0, EDGE)
+    trust = (depth < front + BEHIND).float() * smooth_step(on_head, 0.5, 1.0) * smooth_step(clear, 0.0, EDGE)
     colours[rows] = painted + trust[:, None] * (photo - painted)
 
 

@@ -61,7 +61,7 @@ class Sight:
     hair: Tensor  # [R] 0..1 share of hair
     mouth: _Texels  # teeth, tongue and the inside of the mouth between open lips
     depth: Tensor  # [h, w] m, of the head without its lashes; infinity off the head
-    person: Tensor  # [h, w] 0..1
+    clear: Tensor  # [h, w] 0..1 where the head is drawn, on the person and away from edges in depth
 
 
 def see(
@@ -114,7 +114,7 @@ def see(
     neck = atlas.neck[rows]
     weight = weight * (1 - neck * _unlike_neck(colour, weight * neck, regions))
     weight = weight * lid_trust(colour, atlas.at_texels(tones, rows), atlas.lids[rows])
-    return Sight(rows, colour, weight, hair, mouth, depth, person)
+    return Sight(rows, colour, weight, hair, mouth, depth, _soft(good * torch.isfinite(depth)))
 
 
 def _not_finer(

@@ -1,0 +1,124 @@
+"""Baking a made-up portrait back gives the paint it was made with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from meshlam_core.head.model import HeadModel
+from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.lids import lid_share
+from tests.texture.conftest import IRIS, SIZE, SKIN, Portrait, make_portrait
+
+
+def _colours(portrait: Portrait, atlas: Atlas) -> np.ndarray:
+    """[P, 3] the baked albedo at the covered texels."""
+    return portrait.texture.albedo.reshape(-1, 3)[atlas.uv_map.texel.numpy()].astype(np.float64) / 255
+
+
+def _truth(portrait: Portrait, atlas: Atlas) -> np.ndarray:
+    return portrait.truth.reshape(-1, 3)[atlas.uv_map.texel.numpy()].astype(np.float64)
+
+
+def _decibel(error: np.ndarray) -> float:
+    return float(-10 * np.log10((error**2).mean()))
+
+
+def test_texels_seen_in_the_photo_get_their_colour_back(frontal: Portrait, atlas: Atlas) -> None:
+    seen = frontal.texture.seen.reshape(-1)[atlas.uv_map.texel.numpy()] > 200
+    assert seen.mean() > 0.15
+    assert _decibel((_colours(frontal, atlas) - _truth(frontal, atlas))[seen]) > 33
+
+
+def test_the_hidden_half_of_a_turned_head_gets_the_mirrored_paint(turned: Portrait, atlas: Atlas) -> None:
+    seen = turned.texture.seen.reshape(-1)[atlas.uv_map.texel.numpy()]
+    mirrored = (seen < 20) & (seen[atlas.mirror_texel.numpy()] > 200) & atlas.skin.numpy() & (atlas.lids.numpy() < 0.1)
+    assert mirrored.sum() > 2000
+    assert _decibel((_colours(turned, atlas) - _truth(turned, atlas))[mirrored]) > 30
+
+
+def test_no_background_colour_reaches_the_texture(frontal: Portrait, turned: Portrait, head: HeadModel) -> None:
+    for portrait in (frontal, turned):
+        red, green, blue = portrait.texture.albedo.reshape(-1, 3).astype(int).T
+        magenta = np.minimum(red, blue) - green
+        assert magenta.max() < 60
+
+
+def test_a_person_mask_that_is_too_wide_lets_no_background_in(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    from dataclasses import replace
+
+    everything = np.ones_like(frontal.regions.person)
+    sloppy = replace(frontal, regions=replace(frontal.regions, person=everything, skin=everything))
+    red, green, blue = sloppy.bake(head).albedo.reshape(-1, 3).astype(int).T
+    assert (np.minimum(red, blue) - green).max() < 90
+
+
+def test_the_two_sides_of_a_uv_seam_have_the_same_colour(head: HeadModel, atlas: Atlas) -> None:
+    """Light from one side makes the halves differ, so a fill that stopped at the seam would show."""
+    albedo = make_portrait(head, atlas, yaw=0.3, light=0.5).texture.albedo.astype(np.float64) / 255
+    vertex_of = np.zeros(len(head.uvs), int)
+    vertex_of[head.uv_faces] = head.faces
+    order = np.argsort(vertex_of, kind="stable")
+    pairs = [(a, b) for a, b in zip(order[:-1], order[1:], strict=True) if vertex_of[a] == vertex_of[b]]
+    outside = np.isin(head.part, [head.parts.index(name) for name in ("face", "scalp", "neck", "ears")])
+    pairs = [(a, b) for a, b in pairs if outside[vertex_of[a]]]
+    assert len(pairs) > 10
+
+    def near(uv: np.ndarray) -> np.ndarray:
+        column, row = int(uv[0] * SIZE), int((1 - uv[1]) * SIZE)
+        patch = albedo[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3].reshape(-1, 3)
+        return patch[patch.sum(axis=1) > 0].mean(axis=0)
+
+    gaps = np.array([np.abs(near(head.uvs[a]) - near(head.uvs[b])).max() for a, b in pairs])
+    assert gaps.max() < 0.04
+    assert gaps.mean() < 0.015
+
+
+def test_closing_the_eyes_shows_skin_not_eye(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    lid = atlas.at_texels(lid_share(head)[:, None])[:, 0].numpy() > 0.5
+    colours = _colours(frontal, atlas)[lid]
+    assert lid.sum() > 200
+    assert (colours[:, 0] - colours[:, 2] > 0.05).all()  # nothing blue or white
+    assert np.abs(np.median(colours, axis=0) - SKIN).max() < 0.1
+
+
+def test_the_iris_is_centred_on_the_gaze_axis_and_keeps_its_colour(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    points = atlas.at_texels(torch.from_numpy(np.array(head.template))).numpy()
+    for side in ("left", "right"):
+        rows = atlas.rows_of(f"eyeball_{side}").numpy()
+        ball = head.template[head.part == head.parts.index(f"eyeball_{side}")]
+        offset = points[rows] - (ball.max(axis=0) + ball.min(axis=0)) / 2
+        direction = offset / np.linalg.norm(offset, axis=1, keepdims=True)
+        colours = _colours(frontal, atlas)[rows]
+        blue = (colours[:, 2] > colours[:, 0] + 0.1) & (direction[:, 2] > 0)
+        axis = direction[blue].mean(axis=0)
+        assert np.degrees(np.arctan2(np.hypot(axis[0], axis[1]), axis[2])) < 3
+        ring = blue & (direction[:, 2] < 0.975)
+        assert np.abs(np.median(colours[ring], axis=0) - IRIS).max() < 0.12
+        white = (direction[:, 2] < 0.85) & (direction[:, 2] > 0.5)
+        assert np.quantile(np.ptp(colours[white], axis=1), 0.99) < 0.2  # never skin-coloured
+        assert colours[white].mean() > 0.6
+
+
+def test_the_same_photo_gives_the_same_texture(frontal: Portrait, head: HeadModel) -> None:
+    again = frontal.bake(head)
+    np.testing.assert_array_equal(again.albedo, frontal.texture.albedo)
+    np.testing.assert_array_equal(again.seen, frontal.texture.seen)
+
+
+def test_every_texel_of_the_layout_is_painted(frontal: Portrait, atlas: Atlas) -> None:
+    assert (frontal.texture.albedo.max(axis=2) > 5)[atlas.uv_map.covered.numpy()].all()
+
+
+def test_a_photo_that_shows_nothing_still_gives_a_whole_texture(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    from dataclasses import replace
+
+    nothing = np.zeros_like(frontal.regions.person)
+    blind = replace(frontal, regions=replace(frontal.regions, person=nothing, skin=nothing)).bake(head)
+    assert blind.seen.reshape(-1)[atlas.uv_map.texel[atlas.skin].numpy()].max() == 0
+    skin = blind.albedo.reshape(-1, 3)[atlas.uv_map.texel[(atlas.neck > 0.9)].numpy()] / 255
+    assert np.abs(skin.mean(axis=0) - SKIN).max() < 0.05
