@@ -38,6 +38,11 @@ class TargetViews:
     joints: Tensor  # [M, J, 3] m
     views: int  # N
 
+    def to(self, device: torch.device | str) -> TargetViews:
+        """The same views elsewhere."""
+        moved: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if torch.is_tensor(value)}
+        return replace(self, **moved)
+
 
 @dataclass(frozen=True)
 class Sample:

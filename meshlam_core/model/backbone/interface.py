@@ -40,7 +40,11 @@ def normalise(
 
 
 class Fusion(nn.Module):
-    """F_I: every level 1x1-projected, brought to one grid, concatenated and fused to C; positions added [ours]."""
+    """F_I: every level 1x1-projected, brought to one grid, concatenated and fused to C.
+
+    [ours] Levels are normalised over their channels first, because their sizes differ by orders of magnitude, and
+    positions are added, because convolutions hardly know them.
+    """
 
     def __init__(self, widths: tuple[int, ...], grid: int, width: int) -> None:
         super().__init__()
@@ -53,10 +57,15 @@ class Fusion(nn.Module):
         self,
         levels: list[Tensor],  # levels x [B, c, h, h]
     ) -> Tensor:  # [B, g * g, C]
-        maps = [_to_grid(layer(level), self.grid) for layer, level in zip(self.project, levels, strict=True)]
+        maps = [_to_grid(layer(_unit(level)), self.grid) for layer, level in zip(self.project, levels, strict=True)]
         fused = self.fuse(torch.cat(maps, 1)).flatten(2).transpose(1, 2)
         tokens: Tensor = fused + grid_encoding(self.grid, self.grid, fused.shape[-1], fused)
         return tokens
+
+
+def _unit(level: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the channels of each pixel."""
+    return functional.layer_norm(level.permute(0, 2, 3, 1), level.shape[1:2]).permute(0, 3, 1, 2)
 
 
 def _to_grid(level: Tensor, grid: int) -> Tensor:

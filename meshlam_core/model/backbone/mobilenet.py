@@ -63,6 +63,9 @@ class MobileNet(nn.Module):
                 layers.append(InvertedResidual(inputs, outputs, stride if i == 0 else 1, expansion))
                 inputs = outputs
         self.features = nn.Sequential(*layers[: depth + 1])
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # untrained features keep their size from layer to layer
+                nn.init.kaiming_normal_(module.weight)
         self.train(False)
 
     @property
