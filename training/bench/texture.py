@@ -1,6 +1,6 @@
 """How closely the textured head repeats its photo, and how long parsing and baking take.
 
-Run: python -m benchmarks.texture [--data ../shared/data] [--limit N] [--worst]
+Run: python -m training.bench.texture [--data ../shared/data] [--limit N] [--worst]
 
 For each portrait the photo view is rendered at 512 pixels over the head crop and compared with it inside the face
 outline (the landmarks' oval). `covered` leaves out outline pixels that the fitted mesh does not reach. Prints a
@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.raster import machine
 from meshlam_core.assets import asset_path
 from meshlam_core.errors import MeshlamError
 from meshlam_core.head.io import load_head
@@ -31,10 +30,10 @@ from meshlam_core.tracker.crop import cut_head
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.parsing import Regions, parse_person
 from meshlam_core.tracker.track import track_photo
+from training.bench.machine import describe_machine
 from training.metrics import face_outline_mask
 
 VIEW = 512  # px
-MAX_CROP = 1536  # px, as the pipeline cuts it
 U8 = NDArray[np.uint8]
 
 
@@ -54,14 +53,14 @@ class Row:
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    options.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data")
     options.add_argument("--limit", type=int, default=40, help="photos per folder, evenly spread (default 40)")
     options.add_argument("--worst", action="store_true", help="list the ten worst photos")
     chosen = options.parse_args()
     detector = MediaPipeDetector(asset_path("face_landmarker"))
     head = load_head()
     teacher = _Teacher.open(chosen.data / "teachers" / "hair_segmentation.tflite")
-    print(f"{machine()}; at most {chosen.limit} photos per folder\n")
+    print(f"{describe_machine()}, {torch.get_num_threads()} threads; at most {chosen.limit} photos per folder\n")
     print("| photos | n | outline dB, median | covered dB, median | covered dB, 10 % worst | coverage |", end="")
     print(" parsing ms | baking ms | hair IoU, median | mean |\n|" + " --- |" * 10)
     everything: list[Row] = []
