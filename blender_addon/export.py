@@ -253,6 +253,8 @@ def _write_fbx(path: Path, _: dict[str, Any]) -> None:
 
 
 def _write_usd(path: Path, _: dict[str, Any]) -> None:
+    if "usd_export" not in dir(bpy.ops.wm):
+        raise ExportError("This Blender was built without USD; choose GLB or FBX.")
     bpy.ops.wm.usd_export(
         filepath=str(path),
         selected_objects_only=True,

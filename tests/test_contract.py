@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import meshlam_core
 from blender_addon import avatar_reader, worker_client
 from meshlam_core import avatar_io
 from meshlam_core.avatar import Avatar
 from meshlam_core.worker import protocol
 from tests.addon.conftest import load_samples
 
+ROOT = Path(__file__).parents[1]
 REPLIES = {
     "ready": protocol.Ready("0.1", "cpu", ["small"], {"face_landmarker.task": "ok"}),
     "progress": protocol.ProgressReport("7", "texture", 0.5, "Élodie"),
@@ -52,6 +56,16 @@ def test_the_worker_understands_every_request_of_the_add_on():
     ]
     kinds = [type(protocol.decode_request(line)) for line in requests]
     assert kinds == [protocol.Hello, protocol.Reconstruct, protocol.Cancel, protocol.Shutdown]
+
+
+def test_the_extension_keeps_to_blenders_rules_and_to_the_packages_version():
+    manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
+    assert manifest["version"] == meshlam_core.__version__
+    assert manifest["blender_version_min"] == "4.2.0"
+    assert "blender" not in manifest["name"].lower()
+    for text in (manifest["tagline"], *manifest["permissions"].values()):
+        assert len(text) <= 64
+        assert text[-1].isalnum()
 
 
 def test_the_file_the_core_writes_is_the_file_the_add_on_reads(tmp_path, sample_avatar: Avatar):
