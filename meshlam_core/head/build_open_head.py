@@ -137,8 +137,8 @@ def identity_shapes(source: Source, mesh: SourceMesh, assembly: Assembly) -> Sha
     rigid = importance * np.isin(assembly.part, [PARTS.index(name) for name in ("face", "scalp", "eyelids", "lips")])
     for displacement in raw:
         displacement[:] = rigid_part_removed(displacement, assembly.template, rigid)
-        displacement -= regressor[0] @ displacement
-    modes, _, kept = principal_modes(raw, parameters, importance, MODES)
+    modes, kept = principal_modes(raw, parameters, importance, MODES)
+    # the analysis sees faces laid over each other; only then the root joint becomes the common point
     modes -= np.einsum("v,nvd->nd", regressor[0], modes)[:, None]
     template = assembly.template - regressor[0] @ assembly.template
     return Shapes(METRES * template, METRES * modes, regressor, kept)

@@ -18,7 +18,7 @@ from meshlam_core.head.build_open_head import build
 from meshlam_core.head.builder.embedding import (
     FIRST_IRIS,
     STORED,
-    VIEWS,
+    YAWS,
     Detector,
     Embedding,
     cast,
@@ -33,18 +33,13 @@ from meshlam_core.head.surface import snap
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.points import MIRROR
 
-SEED = 478
 SURFACE = ("face", "scalp", "neck", "ears", "eyelids", "lips")
 
 
-def embed(
-    head: HeadModel,
-    detector: Detector,
-    shapes: list[F64],  # [V, 3] m each: heads to render; the first is the template
-) -> Embedding:
-    """Average of all views of all shapes, symmetric, on the surface."""
+def embed(head: HeadModel, detector: Detector) -> Embedding:
+    """Average of the views of the template, symmetric, on the surface."""
     faces = head.faces.astype(np.int64)
-    template = shapes[0]
+    template = head.template.astype(np.float64)
     joints = head.joint_regressor.astype(np.float64) @ template
     painter = Painter(template, faces, head.part, (joints[3], joints[4]))
     corner_parts = np.array(head.parts)[head.part][faces]
@@ -53,22 +48,21 @@ def embed(
     shown = faces.copy()
     lashes = (corner_parts == "lashes").any(axis=1)
     shown[lashes] = shown[lashes][:, :1]  # lashes would hide the edge of the lid from the rays
-    answers, facings = [], []
-    seen = np.zeros(len(faces), bool)
+    middle = template[head.part == head.parts.index("face")].mean(axis=0)
     iris = np.arange(len(MIRROR)) >= FIRST_IRIS
-    for vertices in shapes:
-        middle = vertices[head.part == head.parts.index("face")].mean(axis=0)
-        for yaw, pitch in VIEWS:
-            view = render_view(vertices, shown, painter, yaw, middle, pitch)
-            pixels = detector(view.image)
-            if pixels is None:
-                continue
-            visible = np.unique(view.fragments.triangle)
-            seen[visible[visible >= 0]] = True
-            triangle, bary, facing = cast(view, pixels, shown, surface, vertices)
-            triangle[iris], bary[iris], facing[iris] = cast(view, pixels[iris], shown, eyeballs, vertices)
-            answers.append((bary[..., None] * template[faces[triangle]]).sum(axis=1))
-            facings.append(facing)
+    seen = np.zeros(len(faces), bool)
+    answers, facings = [], []
+    for yaw in YAWS:
+        view = render_view(template, shown, painter, yaw, middle)
+        pixels = detector(view.image)
+        if pixels is None:
+            continue
+        visible = np.unique(view.fragments.triangle)
+        seen[visible[visible >= 0]] = True
+        triangle, bary, facing = cast(view, pixels, shown, surface, template)
+        triangle[iris], bary[iris], facing[iris] = cast(view, pixels[iris], shown, eyeballs, template)
+        answers.append((bary[..., None] * template[faces[triangle]]).sum(axis=1))
+        facings.append(facing)
     if not answers:
         raise InputError("The detector found no face in any rendering of the head.")
     mean, spread = mean_of_views(np.stack(answers), np.stack(facings))
@@ -77,14 +71,6 @@ def embed(
     triangle, bary = snap(mean, template, faces, surface & seen)
     triangle[iris], bary[iris] = snap(mean[iris], template, faces, eyeballs & seen)
     return Embedding(faces[triangle], bary, spread)
-
-
-def heads_to_render(head: HeadModel, others: int = 6) -> list[F64]:  # [V, 3] m each
-    """The template and some moderate identities, so that the embedding is not tied to one face."""
-    rng = np.random.default_rng(SEED)
-    identities = rng.normal(0, 0.7, (others, len(head.identity_basis)))
-    template = head.template.astype(np.float64)
-    return [template, *(template + np.tensordot(z, head.identity_basis.astype(np.float64), axes=1) for z in identities)]
 
 
 def project_detector(task_file: Path) -> Detector:
@@ -108,7 +94,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=STORED)
     arguments = parser.parse_args()
     head, _ = build(Source(arguments.source), finished=False)
-    result = embed(head, project_detector(arguments.model), heads_to_render(head))
+    result = embed(head, project_detector(arguments.model))
     save_embedding(arguments.out, result)
     print(f"median spread {np.median(result.spread) * 1000:.2f} mm, worst {result.spread.max() * 1000:.2f} mm")
 

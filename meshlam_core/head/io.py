@@ -47,7 +47,7 @@ def load_head(path: Path | None = None) -> HeadModel:
     if path.suffix == ".pkl":
         return load_flame(path, embedded_by=load_head())
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise AssetError(f"The head model {path} is missing.", "Run `meshlam assets verify`.") from error

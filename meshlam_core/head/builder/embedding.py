@@ -24,7 +24,7 @@ I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
 
 STORED = Path(__file__).with_name("landmark_embedding.npz")
-VIEWS = tuple((yaw, pitch) for pitch in (0.0, -12.0, 12.0) for yaw in (-35.0, -17.5, 0.0, 17.5, 35.0))  # degrees
+YAWS = (-35.0, -17.5, 0.0, 17.5, 35.0)  # degrees
 SIZE = 640  # px
 DISTANCE = 0.75  # m from the camera to the middle of the face
 FIRST_IRIS = 468
@@ -57,10 +57,9 @@ def render_view(
     colour: Callable[[Fragments], F64],  # -> [H, W, 3] linear albedo 0..1
     yaw: float,  # degrees; positive turns the face towards +X
     middle: F64,  # [3] m, what the camera looks at
-    pitch: float = 0.0,  # degrees; positive looks down
 ) -> View:
     """Plain shading under a soft light from the camera's upper left."""
-    rotation = rotation_from_axis_angle(np.radians([pitch, 0, 0])) @ rotation_from_axis_angle(np.radians([0, yaw, 0]))
+    rotation = rotation_from_axis_angle(np.radians([0, yaw, 0]))
     viewed = (vertices - middle) @ rotation.T - [0, 0, DISTANCE]
     camera = Camera(SIZE * DISTANCE / 0.34, (SIZE / 2, SIZE / 2), (SIZE, SIZE))
     points = np.asarray(project(viewed, camera))
@@ -123,7 +122,7 @@ def mean_of_views(
     outlier: float = 0.01,  # m from the mean at which an answer counts half
 ) -> tuple[F64, F64]:  # [L, 3] m, [L] m
     """Robust average weighted by how squarely the surface was seen, and the weighted rms distance from it."""
-    square_on = facing**2 + 1e-6
+    square_on = facing + 1e-6
     trust = square_on[..., None]
     for _ in range(10):
         mean = (trust * positions).sum(axis=0) / trust.sum(axis=0)

@@ -11,6 +11,9 @@ from meshlam_core.head.builder.assemble import Assembly
 from meshlam_core.head.builder.source import F64, Source
 
 
+CLEARANCE = 0.002  # dm between the skin of a lid and the eyeball
+
+
 def expression_shapes(
     source: Source,
     assembly: Assembly,
@@ -18,6 +21,22 @@ def expression_shapes(
 ) -> F64:  # [K, V, 3] dm
     """One displacement per Apple name."""
     count = len(assembly.source_template)
-    return np.stack(
-        [assembly.carry(source.face_unit(name, count), gaze=name.startswith("eyeLook")) for name in names]
-    )
+    shapes = [assembly.carry(source.face_unit(name, count), gaze=name.startswith("eyeLook")) for name in names]
+    return np.stack([lids_kept_outside(shape, assembly) for shape in shapes])
+
+
+def lids_kept_outside(
+    shape: F64,  # [V, 3] dm
+    assembly: Assembly,
+) -> F64:  # [V, 3] dm
+    """The lids' skin pushed out where the shape would pull it into the eyeball; the rims, which lie inside, stay."""
+    result = shape.copy()
+    lids = assembly.vertices_of("eyelids")
+    for ball, side in zip(assembly.balls, (1, -1), strict=True):
+        own = lids[assembly.template[lids, 0] * side > 0]
+        rest = np.linalg.norm(assembly.template[own] - ball.centre, axis=1)
+        skin = own[rest > ball.radius + CLEARANCE]
+        away = assembly.template[skin] + shape[skin] - ball.centre
+        distance = np.linalg.norm(away, axis=1, keepdims=True)
+        result[skin] += away / distance * (ball.radius + CLEARANCE - distance).clip(0)
+    return result

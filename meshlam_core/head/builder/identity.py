@@ -170,12 +170,11 @@ def principal_modes(
     parameters: F64,  # [P, M]
     metric: F64,  # [V] importance of each vertex
     count: int,
-) -> tuple[F64, F64, float]:  # modes [N, V, 3] at one standard deviation, mean offset [V, 3], share of variance kept
+) -> tuple[F64, float]:  # modes [N, V, 3] at one standard deviation, share of variance kept
     """PCA of parameters @ displacements in the vertex metric, computed in the small space of the targets."""
     size = len(displacements)
     flat = displacements.reshape(size, -1)
-    mean = parameters.mean(axis=0)
-    centred = parameters - mean
+    centred = parameters - parameters.mean(axis=0)
     covariance = centred.T @ centred / len(parameters)  # [M, M]
     root = np.repeat(np.sqrt(metric), 3)
     gram = (flat * root) @ (flat * root).T  # [M, M]
@@ -188,4 +187,4 @@ def principal_modes(
     peak = np.abs(modes).argmax(axis=1)
     modes *= np.sign(modes[np.arange(len(modes)), peak])[:, None]
     kept = float(variance[order].sum() / variance.clip(0).sum())
-    return modes.reshape(count, -1, 3), (mean @ flat).reshape(-1, 3), kept
+    return modes.reshape(count, -1, 3), kept
