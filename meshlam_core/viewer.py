@@ -41,8 +41,8 @@ MAX_SAMPLES = 1 << 21  # rasterised at once; larger pictures are made in strips 
 
 # unlit, the inside of the mouth would glow: what lies deep behind the lips gets less light
 MOUTH_PARTS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
-MOUTH_DEPTH = 0.03  # m in which the light falls to 1/e
-MOUTH_DARKEST = 0.12
+MOUTH_DEPTH = 0.06  # m in which the light falls to 1/e
+MOUTH_DARKEST = 0.25
 
 CLAY = (0.80, 0.78, 0.76)
 # direction to the light in the view frame, strength: a soft key from the upper left, a fill, a rim
