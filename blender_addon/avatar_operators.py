@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -205,9 +206,7 @@ def eye_aim_on(rig: Any) -> bool:
 
 def draw_text(layout: Any, context: Any, text: str, icon: str = "NONE") -> None:
     """A paragraph, broken to the region's width, which labels do not do by themselves."""
-    import textwrap
-
-    scale = context.preferences.system.ui_scale
+    scale = context.preferences.system.ui_scale or 1.0  # 0 without a window
     width = context.region.width if context.region is not None else 240
     letters = max(18, int((width / scale - 50) / 6.4))
     column = layout.column(align=True)

@@ -1,0 +1,140 @@
+"""The panels' drawing code, against a stand-in layout that knows what this Blender's real one accepts.
+
+No window exists here, so Blender never draws; a wrong keyword or icon would otherwise show only to users.
+"""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import bpy
+import pytest
+
+import blender_addon
+from blender_addon import panel, preferences, state
+from blender_addon.job import JobError, State
+from blender_addon.scene.build import RESULT, active_avatar, build_avatar
+
+FUNCTIONS = bpy.types.UILayout.bl_rna.functions
+ICONS = set(FUNCTIONS["prop"].parameters["icon"].enum_items.keys())
+NESTING = {"row", "column", "box", "split", "column_flow", "grid_flow"}
+
+
+class StandInLayout:
+    """Accepts what UILayout accepts in this Blender, and writes down the texts."""
+
+    def __init__(self, seen: list[str]) -> None:
+        object.__setattr__(self, "seen", seen)
+
+    def __setattr__(self, name, value):
+        assert name in bpy.types.UILayout.bl_rna.properties, name
+
+    def __getattr__(self, name):
+        parameters = FUNCTIONS[name].parameters.keys()
+
+        def call(*arguments, **options):
+            assert set(options) <= set(parameters), (name, options)
+            assert options.get("icon", "NONE") in ICONS
+            if name == "operator":
+                module, operator = arguments[0].split(".")
+                assert operator in dir(getattr(bpy.ops, module)), arguments[0]
+            if name == "prop":
+                owner = arguments[0]
+                assert arguments[1] in (owner.known if hasattr(owner, "known") else owner.bl_rna.properties)
+            self.seen.append(" ".join(str(item) for item in (name, *arguments[:1], options.get("text", ""))))
+            return StandInLayout(self.seen) if name in NESTING else SimpleNamespace()
+
+        return call
+
+
+@pytest.fixture
+def registered(empty_scene):
+    blender_addon.register()
+    yield
+    blender_addon.unregister()
+
+
+@pytest.fixture
+def drawn(registered):
+    def draw(cls) -> str:
+        seen: list[str] = []
+        context = SimpleNamespace(
+            scene=bpy.context.scene,
+            view_layer=bpy.context.view_layer,
+            preferences=bpy.context.preferences,
+            region=SimpleNamespace(width=280),
+        )
+        if hasattr(cls, "poll") and not cls.poll(context):
+            return "hidden"
+        cls.draw(SimpleNamespace(layout=StandInLayout(seen)), context)
+        return "\n".join(seen)
+
+    return draw
+
+
+def test_the_empty_panel_asks_for_a_photo(drawn):
+    text = drawn(panel.MainPanel)
+    assert "meshlam.choose_photo Choose Photo..." in text
+    assert "meshlam.reconstruct" in text
+    assert drawn(panel.AvatarPanel) == "hidden"
+    assert "Set Up Backend" in drawn(panel.OptionsPanel)
+
+
+def test_a_photo_that_is_gone_is_said(drawn, tmp_path):
+    bpy.context.scene.meshlam.photo = str(tmp_path / "gone.jpg")
+    assert "The photo is gone" in drawn(panel.MainPanel)
+
+
+def test_a_running_job_shows_stage_and_cancel_instead_of_the_button(drawn, monkeypatch):
+    monkeypatch.setattr(state.session, "state", State.RUNNING)
+    monkeypatch.setattr(state.session, "stage", "texture")
+    text = drawn(panel.MainPanel)
+    assert "Painting the texture" in text
+    assert "meshlam.cancel" in text
+    assert "meshlam.reconstruct" not in text
+    monkeypatch.setattr(state.session, "state", State.IDLE)
+
+
+def test_an_error_shows_sentence_hint_and_report(drawn, monkeypatch):
+    monkeypatch.setattr(state.session, "state", State.FAILED)
+    monkeypatch.setattr(state.session, "error", JobError("backend", "No face was found.", "Try another photo.", "x"))
+    text = drawn(panel.MainPanel)
+    for part in ("No face was found.", "Try another photo.", "meshlam.copy_report", "Preferences"):
+        assert part in text
+    monkeypatch.setattr(state.session, "state", State.IDLE)
+
+
+def test_the_head_shows_its_numbers_and_warnings(drawn, avatar):
+    built = build_avatar(avatar, "Ada")
+    built.rig[RESULT] = json.dumps(
+        {"landmark_error": 0.0123, "timings": {"total": 0.94}, "warnings": ["This hardly looks like a human face."]}
+    )
+    text = drawn(panel.AvatarPanel)
+    assert "Landmark error 1.2 % of the face height" in text
+    assert "0.9 s" in text
+    assert "This hardly looks like a human" in text
+    for operator in ("toggle_photo_pose", "toggle_photo_camera", "toggle_eye_aim", "toggle_bones", "export"):
+        assert f"meshlam.{operator}" in text
+
+
+def test_the_export_dialog_announces_a_non_commercial_head(registered, avatar):
+    built = build_avatar(avatar, "Ada")
+    built.rig["meshlam_provenance"] = json.dumps({"head": "FLAME 2020", "head_licence": "CC BY-NC-SA 4.0"})
+    from blender_addon.avatar_operators import ExportAvatar
+
+    seen: list[str] = []
+    assert active_avatar(bpy.context).head == built.head
+    stand_in = SimpleNamespace(
+        layout=StandInLayout(seen), known=set(ExportAvatar.__annotations__), avatar=lambda _: built
+    )
+    stand_in._notice = lambda context: ExportAvatar._notice(stand_in, context)
+    ExportAvatar.draw(stand_in, SimpleNamespace(preferences=bpy.context.preferences, region=None))
+    assert "FLAME 2020" in "\n".join(seen)
+
+
+def test_the_preferences_draw(registered):
+    seen: list[str] = []
+    known = set(preferences.MeshlamPreferences.__annotations__)
+    preferences.MeshlamPreferences.draw(SimpleNamespace(layout=StandInLayout(seen), known=known), None)
+    assert "meshlam.check_backend" in "\n".join(seen)
