@@ -218,4 +218,4 @@ def _detail_strength(sight: Sight, base: Tensor, atlas: Atlas) -> tuple[float, f
     # the median ignores brows, lips and nostrils; 1.48 makes it a standard deviation
     grain = 1.48 * float((light - smooth)[skin].abs().median()) if int(skin.sum()) > 300 else 0.01
     strand = float(((light - smooth) / smooth.clamp_min(0.03))[hair].std()) if int(hair.sum()) > 300 else 0.12
-    return min(max(0.8 * grain, 0.004), 0.02), min(max(strand, 0.06), 0.3)
+    return min(max(0.5 * grain, 0.003), 0.01), min(max(strand, 0.06), 0.3)

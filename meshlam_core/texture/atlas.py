@@ -38,6 +38,7 @@ class Atlas:
     row_of_texel: Tensor  # [S * S] int32 row of a texel among the covered ones, -1 where empty
     part_rows: dict[str, Tensor]  # part name -> [R] int64 covered texels whose nearest corner is in that part
     neck: Tensor  # [P] 1 on the neck, fading towards other parts
+    scalp: Tensor  # [P] 1 on the scalp, fading towards other parts
     lids: Tensor  # [P] 0..1, see lids.py
     mouth: Tensor  # [P] bool: teeth, tongue, or more inside the mouth than on the lips
     cavity: Tensor  # [P] 1 inside the mouth, fading towards the lips
@@ -124,6 +125,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         row_of_texel=_row_of_texel(uv_map).int(),
         part_rows={name: (part[nearest] == i).nonzero()[:, 0] for name, i in names.items()},
         neck=torch.zeros(0),
+        scalp=torch.zeros(0),
         lids=torch.zeros(0),
         cavity=torch.zeros(0),
         mouth=torch.isin(part[nearest], torch.tensor([names[name] for name in MOUTH_PARTS if name in names])),
@@ -142,6 +144,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         atlas,
         strands=strands(atlas.at_texels(points), centre),
         neck=atlas.at_texels(atlas.share("neck")[:, None])[:, 0],
+        scalp=atlas.at_texels(atlas.share("scalp")[:, None])[:, 0],
         lids=atlas.at_texels(atlas.lid_vertices[:, None])[:, 0],
         cavity=atlas.at_texels(atlas.share("mouth_interior")[:, None])[:, 0] * atlas.skin,
     )

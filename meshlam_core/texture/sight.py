@@ -34,7 +34,7 @@ HARDLY = 0.02  # weight below which a texel counts as not seen
 TRUST_SIDE = 640  # px, long side of the maps: landmarks and masks know edges no better
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 1  # px over which trust returns next to an edge
-NECK_SKIN = 0.7  # level of the skin mask
+NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
 MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
@@ -94,15 +94,19 @@ def see(
         [
             _soft(good * _shows_skin(points, fragments.face[0], faces, atlas)),
             _shrunk(regions.hair, size),
-            # clothes must not reach the neck: only what is surely skin is trusted there
-            _soft((_shrunk(regions.skin, size) > NECK_SKIN).float()),
+            # clothes must not reach the neck: only what is surely skin is trusted there, and fades slowly
+            _soft(good * (_shrunk(regions.skin, size) > NECK_SKIN), NECK_SOFT),
+            _shrunk(regions.other, size),
             (person > 0.5) * torch.from_numpy(box_blur(_mouth_opening(points, size), SOFT)),
         ]
     )
     grid = 2 * view.pixel.view(-1, 2)[texel] / view.pixel.new_tensor([width, height]) - 1
-    outer, hair, neck_skin, inner = functional.grid_sample(maps[None], grid[None, None], align_corners=False)[0, :, 0]
+    sampled = functional.grid_sample(maps[None], grid[None, None], align_corners=False)[0, :, 0]
+    outer, hair, neck_skin, other, inner = sampled
     neck, in_mouth = atlas.neck[rows], atlas.mouth[rows]
-    trusted = torch.where(in_mouth, inner, outer * (1 - neck * (1 - neck_skin)) * atlas.skin[rows])
+    # a hat may stay on the scalp; elsewhere only glasses belong to the head, and those count as skin
+    bare = 1 - smooth_step(other, 0.3, 0.6) * (1 - atlas.scalp[rows])
+    trusted = torch.where(in_mouth, inner, outer * bare * (1 - neck * (1 - neck_skin)) * atlas.skin[rows])
     weight = view.weight.view(-1)[texel] * trusted
     keep = weight > HARDLY
     image = _not_finer(image, float(view.level.view(-1)[texel].median()) if len(texel) else 0.0)
@@ -190,10 +194,11 @@ def _mouth_opening(
 
 def _soft(
     good: Tensor,  # [h, w] 0 or 1
+    radius: int = SOFT,  # px
 ) -> Tensor:  # [h, w] 0..1
     """Eroded, with the trust rising again over a few pixels."""
-    eroded = (box_blur((good.numpy() > 0.5).astype(np.float32), SOFT) == 1).astype(np.float32)
-    return torch.from_numpy(box_blur(eroded, SOFT))
+    eroded = (box_blur((good.numpy() > 0.5).astype(np.float32), radius) == 1).astype(np.float32)
+    return torch.from_numpy(box_blur(eroded, radius))
 
 
 def _depth_edges(
