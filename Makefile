@@ -23,8 +23,8 @@ test-core: $(VENV)/.assets
 # The add-on's tests run in every supported Blender.
 test-blender: $(VENV)/.assets extension out/demo.meshlam $(BPY_VERSIONS:%=$(VENV)-bpy-%/.done)
 	for version in $(BPY_VERSIONS); do \
-	  MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(PY) \
-	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider; done
+	  MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(CURDIR)/$(PY) PYTHONPATH=. \
+	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider || exit 1; done
 
 test-web: $(VENV)/.assets out/demo.glb tests/web/node_modules/.done
 	$(PY) -m pytest tests/web
@@ -38,8 +38,8 @@ format: $(VENV)/.done
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-extension: $(VENV)/.done
-	$(PY) -m blender_addon.build_extension --out dist
+extension: $(BPY)/.done
+	$(BPY)/bin/python -m blender_addon.build_extension --out dist
 
 assets: $(VENV)/.assets
 
