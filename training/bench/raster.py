@@ -1,19 +1,17 @@
-"""How long rasterising, interpolating and unwrapping take. Run: python -m benchmarks.raster [--runs N]
+"""How long rasterising, interpolating and unwrapping take: `python -m training.bench.raster` prints a markdown table.
 
-Prints a Markdown table of medians and minima after warm-up. The head fills the height of the picture, as in a photo
-crop; the sheet is 10 082 triangles over every pixel.
+The head fills the height of the picture, as in a photo crop; the sheet is 10 082 triangles over every pixel. Beside
+the time on the clock stands the processor time on one thread, which a busy machine disturbs less.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -32,16 +30,6 @@ from meshlam_core.raster.uv_map import build_uv_map
 TEXTURE = 1024  # texels
 DISTANCE = 0.7  # m
 Case = tuple[str, Callable[[], object]]
-
-
-def machine() -> str:
-    """Processor model, cores in use, versions."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return f"{model}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
 
 
 def placed(head: HeadModel, size: int, device: str) -> tuple[Tensor, Camera]:  # [1, V, 3] view frame
@@ -106,16 +94,29 @@ def cases(size: int, device: str) -> list[Case]:
     ]
 
 
-def timed(work: Callable[[], object], runs: int, device: str) -> list[float]:  # ms
+def timed(work: Callable[[], object], runs: int, device: str, clock: Callable[[], float]) -> list[float]:  # ms
     """Warm durations."""
     times = []
     for _ in range(runs + 2):
-        start = time.perf_counter()
+        start = clock()
         work()
         if device == "cuda":
             torch.cuda.synchronize()
-        times.append((time.perf_counter() - start) * 1e3)
+        times.append((clock() - start) * 1e3)
     return times[2:]
+
+
+def row(works: Iterable[Callable[[], object]], runs: int, device: str) -> list[str]:
+    """Two cells for each picture size."""
+    threads = torch.get_num_threads()
+    cells = []
+    for work in works:
+        wall = timed(work, runs, device, time.perf_counter)
+        torch.set_num_threads(1)
+        alone = min(timed(work, max(3, runs // 3), device, time.process_time))
+        torch.set_num_threads(threads)
+        cells += [f"{statistics.median(wall):.1f} ({min(wall):.1f})", f"{alone:.1f}"]
+    return cells
 
 
 def cold_start() -> float:  # s
@@ -134,15 +135,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
-    print(f"{machine()}; device {options.device}; median (minimum) of {options.runs} warm runs, ms\n")
+    print(
+        f"Device {options.device}, {torch.get_num_threads()} threads; median (minimum) of {options.runs} warm runs.\n"
+    )
     columns = {size: cases(size, options.device) for size in (512, 1024)}
-    print("| | 512 x 512 | 1024 x 1024 |\n|---|---|---|")
-    for row in zip(*columns.values(), strict=True):
-        cells = []
-        for _, work in row:
-            times = timed(work, options.runs, options.device)
-            cells.append(f"{statistics.median(times):.1f} ({min(times):.1f})")
-        print(f"| {row[0][0]} | {' | '.join(cells)} |")
+    heads = [f"{size} x {size}, ms | processor time on one thread, ms" for size in columns]
+    print(f"| | {' | '.join(heads)} |\n|---|---|---|---|---|")
+    for entries in zip(*columns.values(), strict=True):
+        cells = row((work for _, work in entries), options.runs, options.device)
+        print(f"| {entries[0][0]} | {' | '.join(cells)} |")
     print(f"\nFirst picture of a new process, kernels cached: {cold_start():.2f} s")
 
 
