@@ -155,9 +155,7 @@ def _draw_result(layout: Any, context: Any, built: BuiltAvatar) -> None:
     if isinstance(error, int | float):
         column = layout.column(align=True)
         column.label(text=f"Landmark error {100 * error:.1f} % of the face height")
-        total = (result.get("timings") or {}).get("total")
-        took = f", {total:.1f} s" if isinstance(total, int | float) else ""
-        column.label(text=f"{len(built.head.data.vertices):,} vertices{took}")
+        column.label(text=f"{len(built.head.data.vertices):,} vertices")
     for warning in warnings:
         draw_text(layout.box(), context, str(warning), "ERROR")
 
