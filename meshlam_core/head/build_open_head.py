@@ -91,7 +91,7 @@ def build(source: Source, finished: bool = True) -> tuple[HeadModel, dict[str, A
         identity_basis=shapes.modes.astype(np.float16).astype(np.float32),
         blendshapes=blendshapes.astype(np.float16).astype(np.float32),
         blendshape_names=ARKIT_NAMES,
-        blendshape_ranges=np.tile(np.float32([0, 1]), (len(ARKIT_NAMES), 1)),
+        blendshape_ranges=np.tile(np.array([0, 1], np.float32), (len(ARKIT_NAMES), 1)),
         blendshape_kind="arkit",
         joint_regressor=shapes.regressor.astype(np.float32),
         joint_names=JOINT_NAMES,
@@ -194,7 +194,8 @@ def stored_landmarks(
 
 def no_landmarks() -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], float]:
     """Placeholders of the right shape."""
-    return np.zeros(COUNT, np.int32), np.tile(np.float32([1, 0, 0]), (COUNT, 1)), np.zeros(COUNT, np.float32), 0.0
+    corner = np.tile(np.array([1, 0, 0], np.float32), (COUNT, 1))
+    return np.zeros(COUNT, np.int32), corner, np.zeros(COUNT, np.float32), 0.0
 
 
 def main() -> None:

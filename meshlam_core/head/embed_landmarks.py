@@ -43,8 +43,8 @@ def embed(head: HeadModel, detector: Detector) -> Embedding:
     joints = head.joint_regressor.astype(np.float64) @ template
     painter = Painter(template, faces, head.part, (joints[3], joints[4]))
     corner_parts = np.array(head.parts)[head.part][faces]
-    surface = np.isin(corner_parts, SURFACE).all(axis=1)
-    eyeballs = np.char.startswith(corner_parts, "eyeball").all(axis=1)
+    surface = np.asarray(np.isin(corner_parts, SURFACE).all(axis=1))
+    eyeballs = np.asarray(np.char.startswith(corner_parts, "eyeball").all(axis=1))
     shown = faces.copy()
     lashes = (corner_parts == "lashes").any(axis=1)
     shown[lashes] = shown[lashes][:, :1]  # lashes would hide the edge of the lid from the rays

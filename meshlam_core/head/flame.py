@@ -3,8 +3,8 @@
 Frame: avatar frame (FLAME's own axes; the origin moves to the root joint), metres.
 Dims:  V = 5023 vertices, F = 9976 triangles, J = 5 joints, N identity modes, K expression modes, L landmarks.
 
-Source: Li et al., "Learning a model of facial shape and expression from 4D scans" (2017): template, shape and expression
-directions at one standard deviation, joint regressor, skinning weights, pose correctives answering to R - I.
+Source: Li et al., "Learning a model of facial shape and expression from 4D scans" (2017): template, shape and
+expression directions at one standard deviation, joint regressor, skinning weights, pose correctives answering to R - I.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ def flame_from_arrays(
         identity_basis=modes.astype(np.float32),
         blendshapes=expressions.astype(np.float32),
         blendshape_names=tuple(f"expression{i + 1:03d}" for i in range(len(expressions))),
-        blendshape_ranges=np.tile(np.float32([-3, 3]), (len(expressions), 1)),
+        blendshape_ranges=np.tile(np.array([-3, 3], np.float32), (len(expressions), 1)),
         blendshape_kind="flame",
         joint_regressor=regressor.astype(np.float32),
         joint_names=JOINT_NAMES,
         joint_parents=JOINT_PARENTS,
         weights=at_most_four(weights),
         landmark_faces=placeholder.astype(np.int32),
-        landmark_bary=np.tile(np.float32([1, 0, 0]), (len(placeholder), 1)),
+        landmark_bary=np.tile(np.array([1, 0, 0], np.float32), (len(placeholder), 1)),
         landmark_weight=placeholder.astype(np.float32),
         mirror=mirrored_vertices(template),
         pose_correctives=np.moveaxis(correctives, 2, 0).astype(np.float32),

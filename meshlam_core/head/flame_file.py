@@ -38,7 +38,7 @@ class _SparseRecord(_Record):
 
     def dense(self) -> Array:
         data, indices, indptr = (np.asarray(self.state[key]) for key in ("data", "indices", "indptr"))
-        rows, columns = (int(n) for n in self.state.get("_shape", self.state.get("shape")))
+        rows, columns = (int(n) for n in self.state["_shape"])
         major = columns if self.by_column else rows
         if rows * columns > 10_000_000 or len(indptr) != major + 1:
             raise ValueError("its sparse matrix is too large or inconsistent")

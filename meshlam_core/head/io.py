@@ -153,7 +153,9 @@ def _checked(
 ) -> NDArray[Any]:
     """One array in its runtime type, with its shape and values checked."""
     letters = shape.split()
-    if array.ndim != len(letters) or any(sizes.setdefault(k, n) != n for k, n in zip(letters, array.shape, strict=True)):
+    if array.ndim != len(letters) or any(
+        sizes.setdefault(k, n) != n for k, n in zip(letters, array.shape, strict=True)
+    ):
         wanted = "x".join(str(sizes.get(letter, letter)) for letter in letters)
         raise AssetError(f"The head model {label}: expected {name} as {wanted} ({shape}), got {array.shape}.")
     if np.issubdtype(kind, np.floating) != np.issubdtype(array.dtype, np.floating):

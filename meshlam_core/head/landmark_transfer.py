@@ -32,7 +32,7 @@ def transfer_landmarks(
     eyeball = np.isin(target.part, eye_parts)
     laid = lay_over(source, goal, goal[~eyeball], target.joints(target.template).astype(np.float64))
     landmarks = source.landmarks(laid.astype(np.float32)).astype(np.float64)
-    on_eye = eyeball[target.faces].all(axis=1)
+    on_eye = np.asarray(eyeball[target.faces].all(axis=1))
     triangle, bary = snap(landmarks, goal, target.faces, ~on_eye)
     if on_eye.any():
         triangle[FIRST_IRIS:], bary[FIRST_IRIS:] = snap(landmarks[FIRST_IRIS:], goal, target.faces, on_eye)
@@ -73,7 +73,9 @@ def lay_over(
 def closest_vertices(points: F64, vertices: F64) -> NDArray[np.int64]:  # [P]
     """Index of the nearest vertex, in blocks to keep memory small."""
     square = (vertices**2).sum(axis=1)
-    blocks = [np.argmin(square - 2 * block @ vertices.T, axis=1) for block in np.array_split(points, len(points) // 512 + 1)]
+    blocks = [
+        np.argmin(square - 2 * block @ vertices.T, axis=1) for block in np.array_split(points, len(points) // 512 + 1)
+    ]
     return np.concatenate(blocks)
 
 

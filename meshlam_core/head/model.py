@@ -66,4 +66,4 @@ class HeadModel:
     ) -> F32:  # [..., L, 3]
         """The landmarks' positions on a mesh of this topology."""
         corners = vertices[..., self.faces[self.landmark_faces], :]
-        return np.einsum("lk,...lkd->...ld", self.landmark_bary, corners).astype(np.float32)
+        return np.asarray(np.einsum("lk,...lkd->...ld", self.landmark_bary, corners), dtype=np.float32)

@@ -27,7 +27,7 @@ def rotation_matrices(
     b = torch.where(small, 0.5 - square / 24, (1 - torch.cos(angle)) / (angle * angle))
     x, y, z = axis_angle.unbind(dim=-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(*x.shape, 3, 3)
     eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     return eye + a[..., None, None] * cross + b[..., None, None] * (cross @ cross)
 
@@ -67,7 +67,7 @@ def skin(
     world_rotation, world_position = forward_kinematics(joints, rotations, parents)
     offset = world_position - (world_rotation @ joints[..., None])[..., 0]  # [B, J, 3]
     motion = torch.cat([world_rotation, offset[..., None]], dim=-1)  # [B, J, 3, 4]
-    blended = (weights @ motion.flatten(2)).unflatten(-1, (3, 4))  # [B, V, 3, 4]
+    blended = (weights @ motion.flatten(2)).reshape(-1, sizes["V"], 3, 4)  # [B, V, 3, 4]
     return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
 
 

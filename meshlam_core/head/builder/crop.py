@@ -130,9 +130,11 @@ def cut_to_plane(
 
 def _component_of(faces: I64, vertex: int, count: int) -> I64:
     """The triangles connected with a vertex."""
-    links = sp.coo_matrix((np.ones(len(faces) * 2), (faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel())), (count, count))
+    links = sp.coo_matrix(
+        (np.ones(len(faces) * 2), (faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel())), (count, count)
+    )
     _, label = connected_components(links, directed=False)
-    return faces[label[faces[:, 0]] == label[vertex]]
+    return np.asarray(faces[label[faces[:, 0]] == label[vertex]])
 
 
 def border_loops(

@@ -62,7 +62,7 @@ def render_view(
     rotation = rotation_from_axis_angle(np.radians([0, yaw, 0]))
     viewed = (vertices - middle) @ rotation.T - [0, 0, DISTANCE]
     camera = Camera(SIZE * DISTANCE / 0.34, (SIZE / 2, SIZE / 2), (SIZE, SIZE))
-    points = np.asarray(project(viewed, camera))
+    points: F64 = project(viewed, camera).astype(np.float64)
     fragments = rasterise(points, faces, (SIZE, SIZE))
     seen = fragments.triangle >= 0
     normals = vertex_normals(viewed, faces)[faces[fragments.triangle]]  # [H, W, 3, 3]

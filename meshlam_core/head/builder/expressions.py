@@ -10,7 +10,6 @@ import numpy as np
 from meshlam_core.head.builder.assemble import Assembly
 from meshlam_core.head.builder.source import F64, Source
 
-
 CLEARANCE = 0.002  # dm between the skin of a lid and the eyeball
 
 

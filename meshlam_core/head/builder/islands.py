@@ -44,7 +44,7 @@ def split_islands(assembly: Assembly) -> list[Island]:
     mouth = is_part("mouth_interior").all(axis=1)
     sockets = is_part("eye_sockets").any(axis=1)
     inner = ("teeth_upper", "teeth_lower", "tongue", "lashes", "eyeball_left", "eyeball_right")
-    pieces = {name: is_part(name).all(axis=1) for name in inner}
+    pieces = {name: np.asarray(is_part(name).all(axis=1)) for name in inner}
     skin = ~mouth & ~sockets & ~np.logical_or.reduce(list(pieces.values()))
     islands = [
         _island("skin", assembly, np.flatnonzero(skin), back_seam(assembly, faces[skin])),
@@ -115,11 +115,11 @@ def components(faces: I64, triangles: I64, vertices: F64) -> list[I64]:
 
 def back_seam(assembly: Assembly, faces: I64) -> list[int]:
     """Midline vertices from the neck's border up the back of the head; the last one is not cut through."""
-    vertices = assembly.template
     used = np.unique(faces)
     middle = used[assembly.mirror[used] == used]
-    z, y = vertices[middle, 2], vertices[middle, 1]
-    return [int(v) for v in middle[np.argsort(y)] if vertices[v, 2] < SEAM_FRONT and vertices[v, 1] < SEAM_TOP]
+    y, z = assembly.template[middle, 1], assembly.template[middle, 2]
+    behind = (z < SEAM_FRONT) & (y < SEAM_TOP)
+    return [int(v) for v in middle[behind][np.argsort(y[behind])]]
 
 
 def tongue_seam(assembly: Assembly) -> list[int]:

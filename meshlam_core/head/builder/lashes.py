@@ -9,6 +9,7 @@ tip towards its free edge. Every corner is a mix of source vertices, so targets 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -70,11 +71,11 @@ def strip_rows(quads: I64, vertices: F64) -> list[list[int]]:
     rows = [row]
     while unused:
         opposite: list[set[int]] = []
-        for pair in zip(row, row[1:], strict=False):
+        for pair in pairwise(row):
             quad = next(quad for quad in unused if set(pair) <= quad)
             unused.remove(quad)
             opposite.append(quad - set(pair))
-        inner = [(a & b).pop() for a, b in zip(opposite, opposite[1:], strict=False)]
+        inner = [(a & b).pop() for a, b in pairwise(opposite)]
         row = [(opposite[0] - {inner[0]}).pop(), *inner, (opposite[-1] - {inner[-1]}).pop()]
         rows.append(row)
     return rows

