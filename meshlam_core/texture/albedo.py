@@ -25,7 +25,7 @@ from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import lid_tones
 from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.texture.mouth import paint_mouth
-from meshlam_core.texture.sight import Sight, see
+from meshlam_core.texture.sight import Sight, Texels, see
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import TrackedFace
 
@@ -36,6 +36,7 @@ FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours'
 SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
 LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
+TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
 BALD = (0.04, 0.16)  # hair share between which unseen scalp turns from skin to hair
 
 
@@ -69,10 +70,10 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     x0, y0 = (c - t * scale for c, t in zip(camera.centre, tracked.camera.centre, strict=True))
     valid = (x0, y0, x0 + tracked.camera.size[0] * scale, y0 + tracked.camera.size[1] * scale)
 
-    image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float() / 255
+    image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float().div_(255)
     tones = lid_tones(crop, landmarks, regions.skin_colour, model)
     sight = see(image, regions, landmarks, posed, camera, valid, tones, model, atlas)
-    colour, smooth = _complete_skin(sight, regions, tones, model, atlas)
+    colour, smooth = _complete_skin(sight.skin, regions, tones, model, atlas)
     paint_mouth(colour, crop, sight, landmarks, model, atlas)
     paint_lashes(colour, image, sight, landmarks, posed, camera, smooth, regions.hair_colour, model, atlas)
     paint_eyes(colour, image, regions, landmarks, posed, camera, model, atlas)
@@ -83,7 +84,7 @@ def _pack(colour: Tensor, sight: Sight, atlas: Atlas) -> Texture:
     """Covered texels to whole 8-bit textures, through one scatter of four bytes a texel."""
     pixels = torch.zeros(len(colour), 4, dtype=torch.uint8)
     pixels[:, :3] = colour.clamp_(0, 1).mul_(255).add_(0.5).to(torch.uint8)
-    for seen in (sight, sight.mouth):
+    for seen in (sight.skin, sight.mouth):
         pixels[seen.rows, 3] = (seen.weight * 255 + 0.5).to(torch.uint8)
     size = atlas.uv_map.size
     whole = np.zeros(size * size, np.int32)
@@ -116,7 +117,7 @@ def landmarks_on_crop(tracked: TrackedFace, camera: Camera) -> F32:  # [L, 2] px
 
 
 def _complete_skin(
-    sight: Sight,
+    seen: Texels,
     regions: Regions,
     tones: Tensor,  # [V, 3] lid tones
     model: HeadModel,
@@ -125,7 +126,7 @@ def _complete_skin(
     """Photo where it is trusted, the mirrored side where that is, a smooth fill with fine detail elsewhere."""
     # colour, hair and trust of every covered texel, so that mirrored texels can be looked up
     photo = torch.zeros(len(atlas.corners), 5)
-    photo[sight.rows] = torch.cat([sight.colour, sight.hair[:, None], sight.weight[:, None]], 1)
+    photo[seen.rows] = torch.cat([seen.colour, seen.hair[:, None], seen.weight[:, None]], 1)
     mean, sure = atlas.at_vertices(photo[:, :4], photo[:, 4])
     mirror = torch.from_numpy(model.mirror.astype(np.int64))
 
@@ -133,13 +134,16 @@ def _complete_skin(
     firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
     guide = mean[mirror, :3]
     base = smooth_fill(atlas.graph, mean[:, :3], firmness, guide, sure[mirror] > 0.3)
-    out, skin = _fill(sight, regions, tones, atlas, base, mean, sure, mirror)
+    layers = _fill_layers(regions, tones, atlas, base, mean, sure, mirror)
 
-    trust = smooth_step(sight.weight, 0.05, 0.6)[:, None]
-    hidden = _mirrored_rows(sight.rows, photo[:, 4], atlas)
+    out = photo[:, :3].clone()
+    doubtful = (photo[:, 4] < TRUSTED[1]).nonzero()[:, 0]
+    trust = smooth_step(photo[doubtful, 4:], *TRUSTED)
+    filled = _fill(doubtful, layers, _detail_strength(seen, base, atlas), atlas)
+    out[doubtful] = filled + trust * (out[doubtful] - filled)
+    hidden = _mirrored_rows(seen.rows, photo[:, 4], atlas)
     out[hidden] += _mirrored(hidden, photo, base, atlas, out[hidden])
-    out[sight.rows] += trust * (sight.colour - out[sight.rows])
-    return out, skin
+    return out, layers[:, :3]
 
 
 def _mirrored_rows(
@@ -148,7 +152,7 @@ def _mirrored_rows(
     atlas: Atlas,
 ) -> Tensor:  # [M] texels that it hardly shows but whose mirrored point it does
     there = atlas.mirror_texel[rows]
-    return there[(weight[there] < 0.6) & (atlas.mirror_texel[there] == rows)]
+    return there[(weight[there] < TRUSTED[1]) & (atlas.mirror_texel[there] == rows)]
 
 
 def _mirrored(
@@ -156,8 +160,8 @@ def _mirrored(
     photo: Tensor,  # [P, 5]
     base: Tensor,  # [V, 3]
     atlas: Atlas,
-    below: Tensor,  # [M, 3] the fill there
-) -> Tensor:  # [M, 3] what to add to the fill
+    below: Tensor,  # [M, 3] photo and fill there
+) -> Tensor:  # [M, 3] what to add to that
     """The mirrored side's fine detail on this side's smooth colours, so that no edge in brightness appears.
 
     Detail is a ratio, as light acts on it; lifted, so that dark colours do not explode.
@@ -166,11 +170,11 @@ def _mirrored(
     lift = 0.06
     detail = (photo[twin, :3] + lift) / (atlas.at_texels(base, twin).clamp_min(0) + lift)
     colour = (atlas.at_texels(base, rows).clamp_min(0) + lift) * detail.clamp(0.3, 2.5) - lift
-    return smooth_step(photo[twin, 4:], 0.05, 0.6) * (colour - below)
+    hidden = 1 - smooth_step(photo[rows, 4:], *TRUSTED)
+    return hidden * smooth_step(photo[twin, 4:], *TRUSTED) * (colour - below)
 
 
-def _fill(
-    sight: Sight,
+def _fill_layers(
     regions: Regions,
     tones: Tensor,  # [V, 3] lid tones
     atlas: Atlas,
@@ -178,19 +182,17 @@ def _fill(
     mean: Tensor,  # [V, 4] seen colour and hair share
     sure: Tensor,  # [V]
     mirror: Tensor,  # [V]
-) -> tuple[Tensor, Tensor]:  # [P, 3] every texel, [V, 3] the skin layer
+) -> Tensor:  # [V, 7] skin colour, hair colour, share of hair
     """Skin and hair spread over the hidden surface as two layers with a hair line between them."""
     known = torch.maximum(sure, sure[mirror])  # [V]
     hairy = torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
     scalp = atlas.share("scalp")
     low, high = BALD
     growth = min(max((regions.hair_share - low) / (high - low), 0.0), 1.0)
-    ones = torch.ones(3)
     lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
-    skin_prior = SKIN_PRIOR + LID_PRIOR * lids
     skin_tone = torch.where(lids[:, None] > 0, tones, torch.from_numpy(regions.skin_colour))
     layers = (  # wanted colour, its weight, prior colour, its weight
-        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, skin_tone, skin_prior),
+        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, skin_tone, SKIN_PRIOR + LID_PRIOR * lids),
         (base, FIRM * (known * hairy**2) ** 2, torch.from_numpy(regions.hair_colour), HAIR_PRIOR + 0 * known),
         (hairy[:, None], FIRM * known**2, (growth * scalp)[:, None], torch.where(scalp > 0, *LINE_PRIOR)),
     )
@@ -198,23 +200,32 @@ def _fill(
     for wanted, weight, prior, prior_weight in layers:
         total = weight + prior_weight
         targets.append((weight[:, None] * wanted + prior_weight[:, None] * prior) / total[:, None])
-        weights.append(total[:, None] * ones[: wanted.shape[1]])
-    spread = smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
-    at_texels = atlas.at_texels(spread)
+        weights.append(total[:, None].expand(-1, wanted.shape[1]))
+    return smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
+
+
+def _fill(
+    rows: Tensor,  # [D] covered texels
+    layers: Tensor,  # [V, 7]
+    detail: tuple[float, float],  # of skin and hair
+    atlas: Atlas,
+) -> Tensor:  # [D, 3]
+    """The layers at texels, with grain on the skin and strands in the hair."""
+    at_texels = atlas.at_texels(layers, rows)
     skin, hair, line = at_texels[:, :3], at_texels[:, 3:6], at_texels[:, 6:]
-    skin_detail, hair_detail = _detail_strength(sight, base, atlas)
-    hair = hair * (1 + hair_detail * atlas.strands.clamp(-2.2, 2.2))[:, None]
-    skin = skin + (skin_detail * atlas.grain * (1 - 0.8 * atlas.lids))[:, None]  # a blink stretches the lids' texels
-    line = smooth_step(line + 0.06 * atlas.strands[:, None], 0.35, 0.65)
-    return skin + line * (hair - skin), spread[:, :3]
+    strands = atlas.strands[rows, None]
+    hair = hair * (1 + detail[1] * strands)
+    # a blink stretches the lids' texels, and grain on them with it
+    skin = skin + detail[0] * (atlas.grain[rows] * (1 - 0.8 * atlas.lids[rows]))[:, None]
+    return skin + smooth_step(line + 0.06 * strands, 0.35, 0.65) * (hair - skin)
 
 
-def _detail_strength(sight: Sight, base: Tensor, atlas: Atlas) -> tuple[float, float]:
+def _detail_strength(seen: Texels, base: Tensor, atlas: Atlas) -> tuple[float, float]:
     """Spread of the brightness about the smooth colours: of skin (absolute), of hair (relative)."""
-    some = (sight.weight > 0.8).nonzero()[::7, 0]  # enough for two spreads
-    light = sight.colour[some].mean(1)
-    smooth = atlas.at_texels(base, sight.rows[some]).mean(1)
-    skin, hair = sight.hair[some] < 0.1, sight.hair[some] > 0.9
+    some = (seen.weight > 0.8).nonzero()[::7, 0]  # enough for two spreads
+    light = seen.colour[some].mean(1)
+    smooth = atlas.at_texels(base, seen.rows[some]).mean(1)
+    skin, hair = seen.hair[some] < 0.1, seen.hair[some] > 0.9
     # the median ignores brows, lips and nostrils; 1.48 makes it a standard deviation
     grain = 1.48 * float((light - smooth)[skin].abs().median()) if int(skin.sum()) > 300 else 0.01
     strand = float(((light - smooth) / smooth.clamp_min(0.03))[hair].std()) if int(hair.sum()) > 300 else 0.12

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MAX_STEPS = 240
-TOLERANCE = 2e-4  # of the right-hand side's norm; 8-bit colours show nothing finer
+MAX_STEPS = 300
+TOLERANCE = 1e-5  # largest Jacobi step left; over a hole of n rings the error is about n^2 times that
 FLOOR = 1e-5  # keeps vertices that nothing reaches solvable
 
 
@@ -67,7 +67,6 @@ def smooth_fill(
         right = right + _divergence(graph, guide, guided)
     x = mean.expand_as(target).clone() if start is None else start.clone()
     residual = right - (diagonal * x - graph.sum_of_neighbours(x))
-    limit = TOLERANCE**2 * (right * right).sum(0).clamp_min(1e-12)
     z = residual / diagonal
     direction = z.clone()
     rho = (residual * z).sum(0)
@@ -76,9 +75,9 @@ def smooth_fill(
         step = rho / (direction * image).sum(0).clamp_min(1e-20)
         x += step * direction
         residual -= step * image
-        if bool(((residual * residual).sum(0) <= limit).all()):
-            break
         z = residual / diagonal
+        if float(z.abs().max()) < TOLERANCE:
+            break
         rho_next = (residual * z).sum(0)
         direction = z + rho_next / rho.clamp_min(1e-20) * direction
         rho = rho_next

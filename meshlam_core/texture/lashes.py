@@ -66,7 +66,7 @@ def paint_lashes(
     front = functional.grid_sample(sight.depth[None, None], grid, mode="nearest", align_corners=False)[0, 0, 0]
     on_head = functional.grid_sample(sight.clear[None, None], grid, align_corners=False)[0, 0, 0]
     clear = torch.from_numpy(_outside_eyes(pixel.numpy(), landmarks).astype(np.float32))
-    trust = (depth < front + BEHIND).float() * smooth_step(on_head, 0.5, 1.0) * smooth_step(clear, 0.0, EDGE)
+    trust = (depth < front + BEHIND).float() * smooth_step(on_head, 0.8, 1.0) * smooth_step(clear, 0.0, EDGE)
     colours[rows] = painted + trust[:, None] * (photo - painted)
 
 
@@ -77,7 +77,8 @@ def _outside_eyes(
     nearest = np.full(len(pixel), np.inf)
     for ring in (landmarks[RIGHT_EYE].astype(np.float64), landmarks[LEFT_EYE].astype(np.float64)):
         width = max(float(np.linalg.norm(ring[0] - ring[8])), 1e-6)
-        nearest = np.minimum(nearest, -depth_inside(pixel, ring) / width)
+        near = (np.abs(pixel - ring.mean(axis=0)) < 0.8 * width).all(axis=1)
+        nearest[near] = np.minimum(nearest[near], -depth_inside(pixel[near], ring) / width)
     return nearest
 
 

@@ -37,7 +37,7 @@ def skin_grain(
 def strands(
     points: Tensor,  # [P, 3] on the template, m
     centre: Tensor,  # [3] middle of the skull, m
-) -> Tensor:  # [P] zero mean, about unit variance
+) -> Tensor:  # [P] zero mean, about unit variance, without outliers
     """Noise drawn out along the lines that run from the crown, so that it reads as combed hair.
 
     Its coordinates are the angle around the crown's axis and the angle away from it, so no UV seam shows.
@@ -54,7 +54,7 @@ def strands(
     total = torch.zeros(len(points))
     for cells, rows, weight in STRAND_OCTAVES:
         total += weight * polar_noise(rng, around, away, cells, rows)
-    return total / total.std().clamp_min(1e-6)
+    return (total / total.std().clamp_min(1e-6)).clamp(-2.2, 2.2)
 
 
 def polar_noise(

@@ -7,7 +7,7 @@ Dims:   V vertices, F triangles, P covered texels, R texels that the photo shows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,29 +39,27 @@ MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach o
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
 FEW = 200  # texels
-EYE_MARGIN, LIP_MARGIN = 0.004, 0.0  # of the face height, by which lids and lips keep away from what they frame
+EYE_MARGIN = 0.004  # of the face height, by which lids keep away from the eye
 
 
 @dataclass(frozen=True)
-class _Texels:
+class Texels:
     """Texels that the photo shows."""
 
     rows: Tensor  # [R] int64 among the covered texels
     colour: Tensor  # [R, 3] sRGB 0..1
     weight: Tensor  # [R] 0..1 trust
+    hair: Tensor  # [R] 0..1 share of hair
 
 
 @dataclass(frozen=True)
 class Sight:
-    """The texels of the skin that the photo shows, and those inside the mouth."""
+    """What the photo shows, but for the eyes."""
 
-    rows: Tensor  # [R] int64 among the covered texels
-    colour: Tensor  # [R, 3] sRGB 0..1
-    weight: Tensor  # [R] 0..1 trust
-    hair: Tensor  # [R] 0..1 share of hair
-    mouth: _Texels  # teeth, tongue and the inside of the mouth between open lips
+    skin: Texels
+    mouth: Texels  # teeth, tongue and the inside of the mouth between open lips
     depth: Tensor  # [h, w] m, of the head without its lashes; infinity off the head
-    clear: Tensor  # [h, w] 0..1 where the head is drawn, on the person and away from edges in depth
+    clear: Tensor  # [h, w] 1 where the head is drawn, on the person and away from edges in depth
 
 
 def see(
@@ -88,8 +86,7 @@ def see(
     texel = (view.weight.view(-1) > HARDLY).nonzero()[:, 0]
     rows = atlas.row_of_texel[texel].long()
     depth, points = fragments.depth[0], landmarks * scale
-    person = _shrunk(regions.person, size)
-    good = _on_person(person, valid, depth, scale)
+    good = _on_person(_shrunk(regions.person, size), valid, depth, scale)
     maps = torch.stack(
         [
             _soft(good * _shows_skin(points, fragments.face[0], faces, atlas)),
@@ -97,28 +94,31 @@ def see(
             # clothes must not reach the neck: only what is surely skin is trusted there, and fades slowly
             _soft(good * (_shrunk(regions.skin, size) > NECK_SKIN), NECK_SOFT),
             _shrunk(regions.other, size),
-            (person > 0.5) * torch.from_numpy(box_blur(_mouth_opening(points, size), SOFT)),
+            _shrunk(regions.person, size) * torch.from_numpy(box_blur(_mouth_opening(points, size), SOFT)),
         ]
     )
-    grid = 2 * view.pixel.view(-1, 2)[texel] / view.pixel.new_tensor([width, height]) - 1
+    grid = view.pixel.view(-1, 2)[texel] * (2 / view.pixel.new_tensor([width, height])) - 1
     sampled = functional.grid_sample(maps[None], grid[None, None], align_corners=False)[0, :, 0]
     outer, hair, neck_skin, other, inner = sampled
-    neck, in_mouth = atlas.neck[rows], atlas.mouth[rows]
+    in_mouth = atlas.mouth[rows]
     # a hat may stay on the scalp; elsewhere only glasses belong to the head, and those count as skin
     bare = 1 - smooth_step(other, 0.3, 0.6) * (1 - atlas.scalp[rows])
-    trusted = torch.where(in_mouth, inner, outer * bare * (1 - neck * (1 - neck_skin)) * atlas.skin[rows])
+    trusted = torch.where(in_mouth, inner, outer * bare * (1 - atlas.neck[rows] * (1 - neck_skin)) * atlas.skin[rows])
     weight = view.weight.view(-1)[texel] * trusted
-    keep = weight > HARDLY
-    image = _not_finer(image, float(view.level.view(-1)[texel].median()) if len(texel) else 0.0)
-    colour = functional.grid_sample(image, grid[keep][None, None], align_corners=False)[0, :, 0].T.contiguous()
-    rows, weight, hair, in_mouth = rows[keep], weight[keep], hair[keep], in_mouth[keep]
-    mouth = _Texels(rows[in_mouth], colour[in_mouth], weight[in_mouth])
-    outside = ~in_mouth
-    rows, colour, weight, hair = rows[outside], colour[outside], weight[outside], hair[outside]
-    neck = atlas.neck[rows]
-    weight = weight * (1 - neck * _unlike_neck(colour, weight * neck, regions))
-    weight = weight * lid_trust(colour, atlas.at_texels(tones, rows), atlas.lids[rows])
-    return Sight(rows, colour, weight, hair, mouth, depth, _soft(good * torch.isfinite(depth)))
+    image = _not_finer(
+        image, float(view.level.view(-1)[texel[:: len(texel) // 1000 + 1]].median()) if len(texel) else 0
+    )
+
+    def texels(chosen: Tensor) -> Texels:
+        kept = chosen.nonzero()[:, 0]
+        colour = functional.grid_sample(image, grid[kept][None, None], align_corners=False)[0, :, 0]
+        return Texels(rows[kept], colour.T.contiguous(), weight[kept], hair[kept])
+
+    skin, mouth = texels((weight > HARDLY) & ~in_mouth), texels((weight > HARDLY) & in_mouth)
+    skin = _without_doubtful_neck(skin, regions, atlas)
+    trust = lid_trust(skin.colour, atlas.at_texels(tones, skin.rows), atlas.lids[skin.rows])
+    skin = replace(skin, weight=skin.weight * trust)
+    return Sight(skin, mouth, depth, good * torch.isfinite(depth))
 
 
 def _not_finer(
@@ -131,21 +131,21 @@ def _not_finer(
     return image
 
 
-def _unlike_neck(
-    colour: Tensor,  # [R, 3]
-    weight: Tensor,  # [R] on the neck, 0 elsewhere
-    regions: Regions,
-) -> Tensor:  # [R] 1 where the colour is far from the neck's usual one: collars, chains, stray hair
-    sample = colour[weight > 0.5]
-    if len(sample) < FEW:
-        return torch.ones(len(colour))
-    # a neck is hardly brighter than the face: where most of it is, that is a shirt
-    centre = torch.minimum(sample.median(0).values, torch.from_numpy(regions.skin_colour) + 0.06)
-    # brightness may vary more than hue
-    off = colour - centre
-    grey = off.mean(1, keepdim=True)
-    distance = (0.6 * grey.abs() + (off - grey).norm(dim=1, keepdim=True))[:, 0]
-    return smooth_step(distance, *NECK_SPREAD)
+def _without_doubtful_neck(seen: Texels, regions: Regions, atlas: Atlas) -> Texels:
+    """Distrust what is far from the neck's usual colour: collars, chains, stray hair."""
+    share = atlas.neck[seen.rows]
+    on_neck = (share > 0).nonzero()[:, 0]
+    share, colour = share[on_neck], seen.colour[on_neck]
+    sample = colour[share * seen.weight[on_neck] > 0.5]
+    unlike = torch.ones(len(on_neck))
+    if len(sample) >= FEW:
+        # a neck is hardly brighter than the face: where most of it is, that is a shirt
+        centre = torch.minimum(sample.median(0).values, torch.from_numpy(regions.skin_colour) + 0.06)
+        # brightness may vary more than hue
+        off = colour - centre
+        grey = off.mean(1, keepdim=True)
+        unlike = smooth_step((0.6 * grey.abs() + (off - grey).norm(dim=1, keepdim=True))[:, 0], *NECK_SPREAD)
+    return replace(seen, weight=seen.weight.index_copy(0, on_neck, seen.weight[on_neck] * (1 - share * unlike)))
 
 
 def _on_person(
@@ -171,11 +171,11 @@ def _shows_skin(
     """Pixels where both the mesh and the landmarks see skin: neither eyes nor the inside of the mouth."""
     skin_face = atlas.skin_vertex[faces[:, 0].long()].float()
     good = torch.where(face >= 0, skin_face[face.clamp_min(0).long()], 0.0)
+    size = (face.shape[0], face.shape[1])
     span = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
-    for ring, margin in ((RIGHT_EYE, EYE_MARGIN), (LEFT_EYE, EYE_MARGIN), (LIPS_INNER, LIP_MARGIN)):
-        opening = polygon_mask(landmarks[ring].astype(np.float64), (face.shape[0], face.shape[1]))
-        good *= torch.from_numpy(box_blur(opening, round(margin * span))) == 0
-    return good
+    eyes = sum(polygon_mask(landmarks[ring].astype(np.float64), size) for ring in (RIGHT_EYE, LEFT_EYE))
+    good *= torch.from_numpy(box_blur(np.asarray(eyes, np.float32).clip(0, 1), max(1, round(EYE_MARGIN * span)))) == 0
+    return good * (1 - torch.from_numpy(polygon_mask(landmarks[LIPS_INNER].astype(np.float64), size)))
 
 
 def _mouth_opening(

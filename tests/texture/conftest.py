@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -70,10 +70,9 @@ def make_portrait(head: HeadModel, atlas: Atlas, yaw: float, light: float = 0.0)
     middle = rotation_from_axis_angle(np.array([0, yaw, 0])) @ np.array([0, 0.11, 0.05])
     translation = (-middle - [0, 0, 0.75]).astype(np.float32)
     neutral = np.zeros(len(head.blendshape_names), np.float32)
-    still = TrackedFace(
-        camera, np.zeros(len(head.identity_basis), np.float32), np.array(head.template), neutral, rotations, translation,
-        Detection(np.zeros((478, 3), np.float32), np.zeros(52, np.float32), (0, 0, 1, 1), 1.0), 0.0, 1.0,
-    )  # fmt: skip
+    unseen = Detection(np.zeros((478, 3), np.float32), np.zeros(52, np.float32), (0, 0, 1, 1), 1.0)
+    identity, shape = np.zeros(len(head.identity_basis), np.float32), np.array(head.template)
+    still = TrackedFace(camera, identity, shape, neutral, rotations, translation, unseen, 0.0, 1.0)
     posed = posed_vertices(still, head)
     landmarks = project(torch.from_numpy(head.landmarks(posed.numpy()))[None], camera)[0].numpy()
     faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
@@ -85,10 +84,7 @@ def make_portrait(head: HeadModel, atlas: Atlas, yaw: float, light: float = 0.0)
     person = (drawn[..., 3] > 0.5).astype(np.float32)
     nothing = np.zeros_like(person)
     regions = Regions(person, nothing, person, nothing, SKIN, SKIN, 0.0)
-    detection = Detection(landmarks.astype(np.float32), np.zeros(52, np.float32), (0, 0, 1, 1), 1.0)
-    tracked = TrackedFace(
-        camera, still.identity, still.vertices, neutral, rotations, translation, detection, 0.0, 1.0
-    )  # fmt: skip
+    tracked = replace(still, detection=replace(unseen, landmarks=landmarks.astype(np.float32)))
     photo = (picture.clip(0, 1) * 255 + 0.5).astype(np.uint8)
     baked = bake_albedo(photo, regions, tracked, camera, head, SIZE)
     return Portrait(photo, truth, tracked, regions, baked)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -45,8 +48,6 @@ def test_no_background_colour_reaches_the_texture(frontal: Portrait, turned: Por
 
 
 def test_a_person_mask_that_is_too_wide_lets_no_background_in(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
-    from dataclasses import replace
-
     everything = np.ones_like(frontal.regions.person)
     sloppy = replace(frontal, regions=replace(frontal.regions, person=everything, skin=everything))
     red, green, blue = sloppy.bake(head).albedo.reshape(-1, 3).astype(int).T
@@ -59,7 +60,7 @@ def test_the_two_sides_of_a_uv_seam_have_the_same_colour(head: HeadModel, atlas:
     vertex_of = np.zeros(len(head.uvs), int)
     vertex_of[head.uv_faces] = head.faces
     order = np.argsort(vertex_of, kind="stable")
-    pairs = [(a, b) for a, b in zip(order[:-1], order[1:], strict=True) if vertex_of[a] == vertex_of[b]]
+    pairs = [(a, b) for a, b in pairwise(order) if vertex_of[a] == vertex_of[b]]
     outside = np.isin(head.part, [head.parts.index(name) for name in ("face", "scalp", "neck", "ears")])
     pairs = [(a, b) for a, b in pairs if outside[vertex_of[a]]]
     assert len(pairs) > 10
@@ -115,8 +116,6 @@ def test_every_texel_of_the_layout_is_painted(frontal: Portrait, atlas: Atlas) -
 def test_a_photo_that_shows_nothing_still_gives_a_whole_texture(
     frontal: Portrait, head: HeadModel, atlas: Atlas
 ) -> None:
-    from dataclasses import replace
-
     nothing = np.zeros_like(frontal.regions.person)
     blind = replace(frontal, regions=replace(frontal.regions, person=nothing, skin=nothing)).bake(head)
     assert blind.seen.reshape(-1)[atlas.uv_map.texel[atlas.skin].numpy()].max() == 0

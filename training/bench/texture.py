@@ -59,7 +59,7 @@ def main() -> None:
     chosen = options.parse_args()
     detector = MediaPipeDetector(asset_path("face_landmarker"))
     head = load_head()
-    teacher = _Teacher.open(chosen.data / "teachers" / "hair_segmentation.tflite")
+    teacher = Teacher.open(chosen.data / "teachers" / "hair_segmentation.tflite")
     print(f"{describe_machine()}, {torch.get_num_threads()} threads; at most {chosen.limit} photos per folder\n")
     print("| photos | n | outline dB, median | covered dB, median | covered dB, 10 % worst | coverage |", end="")
     print(" parsing ms | baking ms | hair IoU, median | mean |\n|" + " --- |" * 10)
@@ -79,7 +79,7 @@ def main() -> None:
             print(f"  {row.name}: {row.outline:.1f} dB, covered {row.covered:.1f} dB, hair IoU {row.hair_overlap:.2f}")
 
 
-def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: _Teacher | None) -> Row | None:
+def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: Teacher | None) -> Row | None:
     """Reconstruct one photo and compare; None when it shows no face."""
     photo = load_photo(path)
     try:
@@ -116,7 +116,7 @@ def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: _T
     )
 
 
-class _Teacher:
+class Teacher:
     """Google's hair segmenter, a yardstick that is not shipped."""
 
     def __init__(self, model: Path) -> None:
@@ -126,7 +126,7 @@ class _Teacher:
         self._net.allocate_tensors()
 
     @classmethod
-    def open(cls, model: Path) -> _Teacher | None:
+    def open(cls, model: Path) -> Teacher | None:
         """The teacher, if its file is there."""
         return cls(model) if model.is_file() else None
 

@@ -1,0 +1,126 @@
+"""Person, hair and skin masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from meshlam_core.images import load_photo
+from meshlam_core.tracker.landmarks import MediaPipeDetector
+from meshlam_core.tracker.parsing import GuidedFilter, Regions, head_window, parse_person, polygon_mask
+from meshlam_core.tracker.points import OVAL
+
+U8 = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def astronaut(assets: dict[str, Path]) -> tuple[U8, NDArray[np.float32]]:
+    """The NASA portrait that scikit-image carries, cut around the head, and its landmarks."""
+    data = pytest.importorskip("skimage.data")
+    picture = np.ascontiguousarray(data.astronaut()[:300, 80:380])
+    (face,) = MediaPipeDetector(assets["face_landmarker"]).detect(picture)
+    return picture, face.landmarks
+
+
+@pytest.fixture(scope="module")
+def regions(astronaut: tuple[U8, NDArray[np.float32]]) -> Regions:
+    return parse_person(*astronaut)
+
+
+def test_the_face_is_skin_and_the_hair_beside_it_is_hair(
+    astronaut: tuple[U8, NDArray[np.float32]], regions: Regions
+) -> None:
+    _, landmarks = astronaut
+    face = polygon_mask(landmarks[OVAL, :2].astype(np.float64), regions.person.shape) > 0
+    assert regions.skin[face].mean() > 0.8
+    assert regions.person[face].mean() > 0.98
+    height = np.ptp(landmarks[:468, 1])
+    top = landmarks[10, :2].astype(int)
+    above = regions.hair[int(top[1] - 0.2 * height) : int(top[1] - 0.1 * height), top[0] - 5 : top[0] + 5]
+    assert above.mean() > 0.8
+    assert regions.hair_share > 0.4
+
+
+def test_the_background_is_nobody_and_the_space_suit_is_neither_skin_nor_hair(regions: Regions) -> None:
+    assert regions.person[:60, :20].max() < 0.1
+    suit = (slice(195, 235), slice(80, 160))  # inside the parsed window
+    assert regions.person[suit].mean() > 0.8
+    assert regions.other[suit].mean() > 0.6
+
+
+def test_the_masks_add_up_to_the_person(regions: Regions) -> None:
+    total = regions.hair + regions.skin + regions.other
+    np.testing.assert_allclose(total, regions.person, atol=0.02)
+    for mask in (regions.person, regions.hair, regions.skin, regions.other):
+        assert mask.dtype == np.float32
+        assert mask.shape == (300, 300)
+        assert 0 <= mask.min() <= mask.max() <= 1
+
+
+def test_hair_is_darker_than_skin_here(regions: Regions) -> None:
+    assert regions.hair_colour.mean() < 0.6 * regions.skin_colour.mean()
+    assert regions.skin_colour[0] > regions.skin_colour[2]
+
+
+def test_transparent_pixels_belong_to_nobody(astronaut: tuple[U8, NDArray[np.float32]]) -> None:
+    picture, landmarks = astronaut
+    alpha = np.full(picture.shape[:2], 255, np.uint8)
+    alpha[:, :150] = 0
+    assert parse_person(picture, landmarks, alpha).person[:, :140].max() < 0.05
+
+
+def test_masks_move_with_a_shifted_and_larger_picture(
+    astronaut: tuple[U8, NDArray[np.float32]], regions: Regions
+) -> None:
+    picture, landmarks = astronaut
+    doubled = np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1)[20:]
+    moved = landmarks * 2 - np.array([0, 20, 0], np.float32)
+    hair = parse_person(doubled, moved).hair
+    assert hair.shape == doubled.shape[:2]
+    before = regions.hair[10:]
+    overlap = ((hair[::2, ::2] > 0.5) & (before > 0.5)).sum() / ((hair[::2, ::2] > 0.5) | (before > 0.5)).sum()
+    assert overlap > 0.93
+
+
+def test_the_same_picture_gives_the_same_masks(astronaut: tuple[U8, NDArray[np.float32]], regions: Regions) -> None:
+    np.testing.assert_array_equal(parse_person(*astronaut).hair, regions.hair)
+
+
+def test_a_guided_mask_snaps_to_the_edge_of_the_picture() -> None:
+    picture = np.zeros((128, 128, 3), np.uint8)
+    picture[:, 64:] = (200, 160, 120)
+    rough = np.zeros((1, 128, 128), np.float32)
+    rough[:, :, 58:] = 1  # six pixels off
+    snapped = GuidedFilter(picture, radius=6)(rough)[0]
+    assert snapped[40:90, 58:62].mean() < 0.35
+    assert snapped[40:90, 67:].mean() > 0.9
+
+
+def test_the_window_turns_with_the_head() -> None:
+    points = np.zeros((478, 2))
+    points[:, 0] = np.linspace(-1, 1, 478)
+    points[10], points[152], points[33], points[263] = (0, -50), (0, 50), (-30, 0), (30, 0)
+    upright = head_window(points)
+    quarter = head_window(points @ np.array([[0.0, 1.0], [-1.0, 0.0]]))  # clockwise in the picture
+    assert upright.roll == pytest.approx(0)
+    assert quarter.roll == pytest.approx(np.pi / 2)
+    assert quarter.side == pytest.approx(upright.side)
+    assert quarter.centre[0] == pytest.approx(-upright.centre[1], abs=1e-6)
+
+
+def test_hair_agrees_with_the_teacher_on_portraits(shared_data: Path, assets: dict[str, Path]) -> None:
+    """Intersection over union with Google's hair segmenter, which is not shipped, on four portraits."""
+    from training.bench.texture import Teacher
+
+    teacher = Teacher.open(shared_data / "teachers" / "hair_segmentation.tflite")
+    assert teacher is not None
+    detector = MediaPipeDetector(assets["face_landmarker"])
+    overlaps = []
+    for path in sorted((shared_data / "portraits").glob("*.jpg"))[3::210]:
+        picture = load_photo(path).pixels
+        regions = parse_person(picture, detector.detect(picture)[0].landmarks)
+        overlaps.append(teacher.overlap(picture, regions))
+    assert np.median(overlaps) > 0.8
