@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.head.builder.crop import Crop, crop_head
 from meshlam_core.head.builder.eyes import Ball, EyeMesh, eye_mesh, fit_ball, moved_with_shape, turned_by_gaze
-from meshlam_core.head.builder.mend import closed_lips
+from meshlam_core.head.builder.mend import closed_bite, closed_lips
 from meshlam_core.head.builder.parts import PARTS, crop_parts
 from meshlam_core.head.builder.source import F64, I64, Source, SourceMesh
 
@@ -94,4 +94,6 @@ def assemble(
     )
     lips = assembly.vertices_of("lips", "mouth_interior")
     jaw_open = assembly.carry(source.face_unit("jawOpen", len(vertices)))
-    return replace(assembly, template=closed_lips(assembly.template, assembly.faces, lips, jaw_open))
+    template = closed_lips(assembly.template, assembly.faces, lips, jaw_open)
+    template = closed_bite(template, assembly.vertices_of("teeth_upper"), assembly.vertices_of("teeth_lower"))
+    return replace(assembly, template=template)

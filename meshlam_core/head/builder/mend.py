@@ -14,6 +14,8 @@ from meshlam_core.head.builder.source import F64, I64
 
 LIP_SHIFT = 0.0068  # dm at most that each lip moves towards the other; the gap is at most 0.007
 LIP_REACH = 0.018  # dm over which the shift fades away from the line of contact
+BITE_WIDTH = 0.1  # dm from the middle: the incisors
+OVERBITE = 0.010  # dm by which the upper incisors cover the lower ones
 MIDDLE = 0.15  # dm from the middle within which the jaw tells the lips apart
 OVERLAP = 0.72  # share of the distance to the other lip: above a half, so that the lips press a little
 
@@ -40,6 +42,20 @@ def closed_lips(
     shift = np.minimum(LIP_SHIFT, share * to_other) * np.exp(-((to_other / LIP_REACH) ** 2))
     result = template.copy()
     result[lips, 1] += np.where(lower, shift, -shift)
+    return result
+
+
+def closed_bite(
+    template: F64,  # [V, 3]
+    upper: I64,  # vertices of the upper teeth
+    lower: I64,  # vertices of the lower teeth
+) -> F64:  # [V, 3]
+    """The lower teeth raised until they stand a little behind the upper ones: the source shows the tongue between."""
+    front_upper = upper[np.abs(template[upper, 0]) < BITE_WIDTH]
+    front_lower = lower[np.abs(template[lower, 0]) < BITE_WIDTH]
+    gap = template[front_upper, 1].min() - template[front_lower, 1].max()
+    result = template.copy()
+    result[lower, 1] += gap + OVERBITE
     return result
 
 
