@@ -32,6 +32,20 @@ if TYPE_CHECKING:
 
 F64 = NDArray[np.float64]
 
+# What the detector reads on faces at rest: the 5 to 10 % quantiles over 160 portraits (docs of the network give none).
+_RESTING = {
+    "browDown": 0.08,
+    "eyeBlink": 0.08,
+    "eyeLookDown": 0.06,
+    "eyeLookIn": 0.07,
+    "eyeLookOut": 0.10,
+    "eyeLookUp": 0.04,
+    "eyeSquint": 0.32,
+    "mouthPress": 0.06,
+}
+REGIONS = (("brow",), ("eye",), ("mouth", "jaw", "cheek", "nose"))
+RESTING_LEVEL = np.array([_RESTING.get(n.removesuffix("Left").removesuffix("Right"), 0.0) for n in ARKIT_NAMES])
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -39,8 +53,11 @@ class FitSettings:
 
     landmark_sigma: float = 0.010  # face heights, of a trusted landmark
     identity_sigma: float = 1.5  # standard deviations of the head model
-    expression_slack: float = 0.004  # m of movement the detector's coefficients may be off
-    expression_sigma_range: tuple[float, float] = (0.05, 0.6)
+    expression_slack: float = 0.0012  # m of movement the detector's coefficients may be off in any case,
+    expression_gain_sigma: float = 0.06  # the part of each coefficient by which it may be off besides,
+    company_sigma: float = 0.05  # and the part of the strongest coefficient of the same region
+    expression_sigma_range: tuple[float, float] = (0.03, 0.6)
+    known_person_freedom: float = 3.0  # how much more the expression may differ once the neutral face is known
     robust_scale: float = 4.0  # landmark sigmas at which an outlier loses its pull
     distance: float = 1.5  # m from which portraits are taken
     log_distance_sigma: float = 0.35
@@ -68,10 +85,13 @@ class HeadFitter:
         self.rig = landmark_rig(model).truncated(self.settings.modes)
         self.contour = contour_rig(model).truncated(self.settings.modes)
         self.residual = smooth_residual(model)
+        self.regions = [
+            np.array([i for i, name in enumerate(model.blendshape_names) if name.startswith(prefixes)], dtype=np.intp)
+            for prefixes in REGIONS
+        ]
+        self.regions = [region for region in self.regions if len(region)]
         reach = np.linalg.norm(model.blendshapes, axis=2).max(axis=1).astype(np.float64)
-        self.expression_sigma: F64 = np.clip(
-            self.settings.expression_slack / np.maximum(reach, 1e-6), *self.settings.expression_sigma_range
-        )
+        self.expression_slack: F64 = self.settings.expression_slack / np.maximum(reach, 1e-6)
 
     def fit(
         self,
@@ -139,14 +159,33 @@ class HeadFitter:
         return rotations
 
     def expression_of(self, detection: Detection) -> F64:  # [K]
-        """The detector's coefficients in the model's order and within its ranges."""
-        values = reorder(detection.coefficients, ARKIT_NAMES, self.rig.names).astype(np.float64)
+        """The detector's coefficients, freed of their resting level, in the model's order and within its ranges."""
+        level = RESTING_LEVEL
+        values = np.maximum(detection.coefficients - level, 0) / (1 - level)
+        values = reorder(values.astype(np.float32), ARKIT_NAMES, self.rig.names).astype(np.float64)
         clipped: F64 = np.clip(values, self.rig.ranges[:, 0], self.rig.ranges[:, 1])
         return clipped
 
     def pose_prior(self, detection: Detection) -> Prior:
         """The prior of a frame whose person and focal length are known."""
-        return Prior(np.inf, self.expression_of(detection), self.expression_sigma)
+        mean = self.expression_of(detection)
+        sigma = self.settings.known_person_freedom * self.expression_sigma(mean)
+        return Prior(np.inf, mean, np.minimum(sigma, self.settings.expression_sigma_range[1]))
+
+    def expression_sigma(
+        self,
+        mean: F64,  # [K]
+    ) -> F64:  # [K]
+        """How far each coefficient may be from the detector's."""
+        settings = self.settings
+        company = np.zeros(len(mean))
+        for region in self.regions:
+            company[region] = mean[region].max()
+        own = np.hypot(self.expression_slack, settings.expression_gain_sigma * mean)
+        # no two heads smile alike: in an active mouth all its shapes may take part, in a resting one none
+        sigma = np.hypot(own, settings.company_sigma * company)
+        clipped: F64 = np.clip(sigma, *settings.expression_sigma_range)
+        return clipped
 
     def prior(
         self,
@@ -156,10 +195,11 @@ class HeadFitter:
     ) -> Prior:
         """What is known before looking at the landmarks."""
         settings = self.settings
+        mean = self.expression_of(detection)
         prior = Prior(
             identity_sigma=settings.identity_sigma,
-            expression_mean=self.expression_of(detection),
-            expression_sigma=self.expression_sigma,
+            expression_mean=mean,
+            expression_sigma=self.expression_sigma(mean),
             log_distance_mean=float(np.log(settings.distance)),
             log_distance_sigma=settings.log_distance_sigma,
         )

@@ -34,6 +34,10 @@ F64 = NDArray[np.float64]
 Progress = Callable[[str, float], None]  # (stage, fraction done); may raise to cancel
 
 KEY_FRAMES = 12
+# The most that one frame's fit jitters, seen on still faces; whatever moves more is the person.
+ROTATION_NOISE = 0.004  # rad
+TRANSLATION_NOISE = (0.0003, 0.0003, 0.004)  # m; the distance is the least certain
+EXPRESSION_NOISE = 0.02
 
 
 @dataclass(frozen=True)
@@ -214,15 +218,17 @@ def _fill_and_smooth(
     channels = np.concatenate(
         [turns, np.array([face.translation for face in faces]), np.array([face.expression for face in faces])], axis=1
     )
-    smoothed = _smooth_by_run(times[seen], channels, seen)
+    noise = np.full(channels.shape[1], EXPRESSION_NOISE)
+    noise[:3], noise[3:6] = ROTATION_NOISE, TRANSLATION_NOISE
+    smoothed = _smooth_by_run(times[seen], channels, seen, noise)
     filled = np.stack([np.interp(times, times[seen], channel) for channel in smoothed.T], axis=1)
     rotations = rotation_from_axis_angle(filled[:, :3]) @ reference
     return filled[:, 6:], np.array([axis_angle_from_rotation(matrix) for matrix in rotations]), filled[:, 3:6]
 
 
-def _smooth_by_run(times: F64, channels: F64, seen: NDArray[np.intp]) -> F64:
+def _smooth_by_run(times: F64, channels: F64, seen: NDArray[np.intp], noise: F64) -> F64:
     """Smooth each unbroken run of frames by itself: across a gap there is nothing to average."""
     out = channels.copy()
     for run in np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen) > 1) + 1):
-        out[run] = smooth(times[run], channels[run])
+        out[run] = smooth(times[run], channels[run], noise)
     return out

@@ -5,10 +5,10 @@ from meshlam_core.tracker.smoothing import channel_noise, smooth
 TIMES = np.arange(100) / 25
 
 
-def test_jitter_is_reduced_to_less_than_half():
+def test_jitter_is_reduced():
     rng = np.random.default_rng(0)
     noisy = 0.3 + rng.normal(0, 0.01, (100, 1))
-    assert smooth(TIMES, noisy).std() < 0.6 * noisy.std()
+    assert smooth(TIMES, noisy).std() < 0.7 * noisy.std()
 
 
 def test_a_moving_channel_is_not_delayed():
@@ -27,9 +27,9 @@ def test_a_blink_of_four_frames_keeps_nine_tenths_of_its_height():
     assert smooth(TIMES, values).max() > 0.9 * values.max()
 
 
-def test_a_steady_move_is_left_alone_up_to_its_ends():
-    ramp = np.linspace(0, 1, 100)[:, None]
-    np.testing.assert_allclose(smooth(TIMES, ramp), ramp, atol=1e-9)
+def test_steady_and_accelerating_moves_are_left_alone_up_to_their_ends():
+    move = np.stack([np.linspace(0, 1, 100), np.linspace(-1, 1, 100) ** 2], axis=1)
+    np.testing.assert_allclose(smooth(TIMES, move), move, atol=1e-9)
 
 
 def test_the_noise_of_a_channel_is_measured_through_its_motion():
@@ -41,3 +41,10 @@ def test_the_noise_of_a_channel_is_measured_through_its_motion():
 def test_one_frame_and_constant_channels_come_back_unchanged():
     np.testing.assert_array_equal(smooth(np.zeros(1), np.ones((1, 3))), np.ones((1, 3)))
     np.testing.assert_allclose(smooth(TIMES, np.full((100, 2), 0.25)), 0.25)
+
+
+def test_a_restless_head_is_not_taken_for_noise():
+    rng = np.random.default_rng(4)
+    nodding = rng.normal(0, 1, (100, 1))  # faster than the frames can follow
+    assert np.abs(smooth(TIMES, nodding) - nodding).mean() > 0.1
+    np.testing.assert_allclose(smooth(TIMES, nodding, 0.02), nodding, atol=0.05)
