@@ -59,7 +59,7 @@ def test_gaze_turns_the_pupil_towards_where_the_helper_goes_and_keeps_the_sphere
     helper: F64, towards: tuple[float, float]
 ) -> None:
     directions = eye_mesh().directions
-    offsets = np.zeros_like(helper) + [*towards, 0.0]
+    offsets = np.tile([*towards, 0.0], (len(helper), 1))
     turned = BALL.radius * directions + turned_by_gaze(helper, offsets, directions, BALL)
     np.testing.assert_allclose(np.linalg.norm(turned, axis=1), BALL.radius)
     np.testing.assert_allclose(turned[0, :2], towards, atol=1e-9)  # vertex 0 is the pupil
