@@ -36,6 +36,7 @@ def convert(avatar: AvatarFile, out: Path, options: argparse.Namespace) -> list[
 def _save_blend(built: BuiltAvatar, out: Path) -> None:
     """A scene that shows the head at once: photo camera, soft lights, viewports close up in Material Preview."""
     fit_render_to_photo(bpy.context.scene, built.camera)
+    bpy.context.scene.view_settings.view_transform = "Standard"  # AgX would grey the photo's own colours
     _light(built)
     select_only([built.head.name], built.head.name)
     for screen in bpy.data.screens:
