@@ -249,4 +249,4 @@ def test_a_sixty_megapixel_jpeg_stays_within_memory(tmp_path):
     run = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
     size, peak_kib = run.stdout.rsplit(maxsplit=1)
     assert size == "(4096, 3049)"
-    assert int(peak_kib) < 400_000
+    assert int(peak_kib) < 600_000

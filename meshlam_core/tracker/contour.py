@@ -64,8 +64,11 @@ class ContourRig:
     ) -> F64:  # [2, S] unit, away from the face
         """The direction across the outline at every sliding point."""
         along = targets[:, self.after] - targets[:, self.before]
-        normals = np.stack([along[1], -along[0]]) / np.maximum(np.linalg.norm(along, axis=0), 1e-9)
         outwards = targets[:, self.points] - targets[:, OVAL].mean(axis=1, keepdims=True)
+        normals = np.stack([along[1], -along[0]])
+        # two neighbours on the same spot have no direction between them
+        normals = np.where(np.linalg.norm(along, axis=0) > 1e-6, normals, outwards)
+        normals = normals / np.maximum(np.linalg.norm(normals, axis=0), 1e-9)
         signed: F64 = normals * np.where((outwards * normals).sum(axis=0) < 0, -1.0, 1.0)
         return signed
 
