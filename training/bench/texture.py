@@ -34,6 +34,7 @@ from training.bench.machine import describe_machine
 from training.metrics import face_outline_mask
 
 VIEW = 512  # px
+TEACHER_SIDE = 512  # px
 U8 = NDArray[np.uint8]
 
 
@@ -132,18 +133,21 @@ class Teacher:
 
     def overlap(self, picture: U8, regions: Regions) -> float:
         """Intersection over union of the hair masks."""
-        small = Image.fromarray(picture).resize((512, 512), Image.Resampling.BILINEAR)
-        # the fourth channel is the previous mask: it is asked twice, first without one
-        inputs = np.zeros((1, 512, 512, 4), np.float32)
+        theirs = self.hair(picture, TEACHER_SIDE) > 0.5
+        ours = np.asarray(Image.fromarray(regions.hair).resize(theirs.shape, Image.Resampling.BILINEAR)) > 0.5
+        return float((ours & theirs).sum() / max(1, (ours | theirs).sum()))
+
+    def hair(self, picture: U8, side: int) -> NDArray[np.float32]:  # [side, side] probability
+        """The teacher's hair mask. It is asked twice: its fourth input channel is the previous answer."""
+        small = Image.fromarray(picture).resize((TEACHER_SIDE, TEACHER_SIDE), Image.Resampling.BILINEAR)
+        inputs = np.zeros((1, TEACHER_SIDE, TEACHER_SIDE, 4), np.float32)
         inputs[0, ..., :3] = np.asarray(small, np.float32) / 255
         for _ in range(2):
             self._net.set_tensor(self._net.get_input_details()[0]["index"], inputs)
             self._net.invoke()
             logits = self._net.get_tensor(self._net.get_output_details()[0]["index"])[0]
-            inputs[0, ..., 3] = 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
-        theirs = inputs[0, ..., 3] > 0.5
-        ours = np.asarray(Image.fromarray(regions.hair).resize((512, 512), Image.Resampling.BILINEAR)) > 0.5
-        return float((ours & theirs).sum() / max(1, (ours | theirs).sum()))
+            inputs[0, ..., 3] = 1 / (1 + np.exp((logits[..., 0] - logits[..., 1]).clip(-30, 30)))
+        return np.asarray(Image.fromarray(inputs[0, ..., 3]).resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _decibel(squared: NDArray[np.floating]) -> float:
