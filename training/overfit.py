@@ -24,7 +24,7 @@ from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.loop import Step
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.render import animate, look, shade
-from meshlam_core.model.state import Rig, make_rig
+from meshlam_core.model.state import Photo, Rig, make_rig
 from training.losses import LossWeights
 from training.synthetic import SyntheticSettings, make_sample
 from training.trainer import StepReport, Trainer, TrainingSettings
@@ -47,8 +47,9 @@ class Outcome:
     """What was learnt."""
 
     name: str
-    photo_psnr: float  # dB inside the true head, mean over the heads
-    target_psnr: float  # dB, other views
+    photo_psnr: float  # dB, of the loop's own texture, where true and learnt head overlap; mean over the heads
+    target_psnr: float  # dB, in a view that was not the input
+    overlap: float  # intersection over union of the silhouettes in the photo view
     vertex_error: float  # mm, mean over vertices and heads
     fixed_error: float  # mm, over eyeballs, eyelids and the other parts that must not move
     seconds: float
@@ -71,7 +72,7 @@ def small_preset() -> Preset:
 
 def settings(steps: int) -> TrainingSettings:
     """A higher rate than the paper's, which is meant for 100 epochs of clips; the silhouettes follow the vertices."""
-    losses = LossWeights(image=10.0, mask=0.0, normal=0.0, part=0.0, laplacian=0.02, vertex=0.3, texture=5.0)
+    losses = LossWeights(image=50.0, mask=0.0, normal=0.0, part=0.0, laplacian=0.02, vertex=0.3, texture=25.0)
     return TrainingSettings(steps=steps, learning_rate=3e-3, warm_up=min(20, steps), losses=losses)
 
 
@@ -105,6 +106,7 @@ def measure(name: str, network: MeshLAM, sample: Sample, rig: Rig, seconds: floa
         name=name,
         photo_psnr=_psnr(final, sample.photo, 1),
         target_psnr=_psnr(final, sample.targets, sample.targets.views),
+        overlap=_overlap(final, sample.photo),
         vertex_error=float(error.mean()),
         fixed_error=float(error[:, rig.limits == 0].mean()),
         seconds=seconds,
@@ -112,13 +114,19 @@ def measure(name: str, network: MeshLAM, sample: Sample, rig: Rig, seconds: floa
 
 
 def _psnr(step: Step, views: Any, repeat: int) -> float:
-    """Of what the reconstruction shows inside the true head; pixels that it fails to cover count as black."""
+    """Of what the reconstruction shows of the true head. Silhouettes have a measure of their own, see _overlap."""
     vertices = step.state.vertices.repeat_interleave(repeat, 0)
     view = look(animate(vertices, step.rig, views), step.rig, views.cameras)
     drawn = shade(view, step.rig, step.state.texture.repeat_interleave(repeat, 0)).clamp(0, 1)
-    inside: Tensor = views.mask
+    inside: Tensor = views.mask * view.mask
     error = ((drawn - views.image).square() * inside).sum((1, 2, 3)) / (3 * inside.sum((1, 2, 3)))
     return float((-10 * error.log10()).mean())
+
+
+def _overlap(step: Step, photo: Photo) -> float:
+    view = look(animate(step.state.vertices, step.rig, photo), step.rig, photo.cameras)
+    ours, theirs = view.mask, photo.mask > 0.5
+    return float((ours & theirs).sum() / (ours | theirs).sum())
 
 
 def table(start: Outcome, outcomes: list[Outcome], steps: int, command: str) -> str:
@@ -127,15 +135,16 @@ def table(start: Outcome, outcomes: list[Outcome], steps: int, command: str) -> 
         "# Overfitting eight synthetic heads",
         "",
         f"`{command}`, {steps} steps of {BATCH} of the {HEADS} heads, {torch.get_num_threads()} threads.",
-        "Goal: photo view above 30 dB, mean vertex error below 1 mm; every ablation worse. PSNR inside the true head.",
+        "Goal: photo view above 30 dB, mean vertex error below 1 mm; every ablation worse. PSNR is that of the loop's",
+        "own texture, without the photo's detail that the final one adds, where the true and the learnt head overlap.",
         "",
-        "| variant | photo view, dB | other views, dB | vertex error, mm | fixed parts, mm | seconds |",
-        "|---|---|---|---|---|---|",
+        "| variant | photo view, dB | another view, dB | overlap | vertex error, mm | fixed parts, mm | seconds |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in (start, *outcomes):
         lines.append(
-            f"| {one.name} | {one.photo_psnr:.2f} | {one.target_psnr:.2f} | {one.vertex_error:.3f} | "
-            f"{one.fixed_error:.3f} | {one.seconds:.0f} |"
+            f"| {one.name} | {one.photo_psnr:.2f} | {one.target_psnr:.2f} | {one.overlap:.4f} | "
+            f"{one.vertex_error:.3f} | {one.fixed_error:.3f} | {one.seconds:.0f} |"
         )
     return "\n".join(lines) + "\n"
 

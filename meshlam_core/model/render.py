@@ -48,7 +48,7 @@ class View:
     vertices: Tensor  # [B, V, 3] view frame, m
     projected: Tensor  # [B, V, 3] pixel x, pixel y, camera depth in m
     fragments: Fragments  # of H x H pixels
-    bary: Tensor  # [B, H, H, 3] with a gradient to the vertices
+    bary: Tensor  # [B, H, H, 3] with a gradient to the vertices where they have one
     cameras: tuple[Camera, ...]
 
     @property
@@ -86,7 +86,9 @@ def look(
     width, height = cameras[0].size
     projected = project(vertices, cameras)
     fragments = get_rasteriser("auto", vertices.device).rasterise(projected, rig.faces, (height, width))
-    return View(vertices, projected, fragments, barycentrics(projected, rig.faces, fragments), tuple(cameras))
+    learning = projected.requires_grad and torch.is_grad_enabled()
+    bary = barycentrics(projected, rig.faces, fragments) if learning else fragments.bary.to(projected.dtype)
+    return View(vertices, projected, fragments, bary, tuple(cameras))
 
 
 def shade(
@@ -114,7 +116,7 @@ def vertices_seen(
         rays = view.vertices / view.vertices.norm(dim=-1, keepdim=True).clamp_min(1e-9)
         cosine = -(rays * normals).sum(-1)
         # a tilted surface is deeper by tan(angle) one pixel further
-        slope = (1 - cosine.square()).clamp_min(0).sqrt() / cosine.clamp_min(0.1)
+        slope = (1 - cosine.square()).clamp_min(0).sqrt() / cosine.clamp_min(0.3)
         pixel = view.projected[..., 2] / view.cameras[0].focal
         near = view.projected[..., 2] <= front + tolerance + slope * pixel
         seen: Tensor = inside & near & (cosine > 0.05)

@@ -59,6 +59,27 @@ def test_vertices_read_the_image_under_them_and_hidden_ones_read_nothing() -> No
     assert bool(hit[front].float().mean() > 0.7)
 
 
+def test_a_surface_behind_another_is_not_seen() -> None:
+    photo = frontal(tiny_photo())
+    eyes = torch.from_numpy(TINY_HEAD.part == 2)
+    buried = photo.vertices.clone()
+    buried[:, eyes, 2] -= 0.04
+    view = look(animate(buried, TINY_RIG, photo), TINY_RIG, photo.cameras)
+    assert not sample_at_vertices(photo.image, photo, view, TINY_RIG)[1][0, eyes].any()
+    in_front = look(animate(photo.vertices, TINY_RIG, photo), TINY_RIG, photo.cameras)
+    assert sample_at_vertices(photo.image, photo, in_front, TINY_RIG)[1][0, eyes].mean() > 0.2
+
+
+def test_a_coarser_map_of_the_photo_is_read_at_the_same_places() -> None:
+    photo = frontal(tiny_photo())
+    ramp = ((torch.arange(64) + 0.5) / 64)[None, None, None].expand(1, 1, 64, 64)
+    view = look(animate(photo.vertices, TINY_RIG, photo), TINY_RIG, photo.cameras)
+    fine, seen = reproject(ramp, photo, view, TINY_RIG, 32)
+    coarse, _ = reproject(torch.nn.functional.avg_pool2d(ramp, 4), photo, view, TINY_RIG, 32)
+    assert (seen > 0).float().mean() > 0.1
+    torch.testing.assert_close(coarse, fine, rtol=0, atol=1e-4)
+
+
 def test_nothing_outside_the_person_mask_reaches_the_head() -> None:
     photo = tiny_photo()
     photo = replace(photo, mask=torch.zeros_like(photo.mask))

@@ -6,6 +6,7 @@ import torch
 
 from meshlam_core.model.correction import correct_topology, keep_topology
 from meshlam_core.model.loop import Components, Step, refine
+from meshlam_core.model.part_clip import part_limits
 from meshlam_core.model.state import make_rig
 from tests.model.test_gru import make_observation, make_state
 from tests.model.tiny import TINY_HEAD, TINY_RIG, tiny_network, tiny_photo, tiny_preset
@@ -65,6 +66,7 @@ def test_correction_carries_everything_that_lives_on_vertices() -> None:
     # vertices of a fixed part are fixed, new ones too
     assert not new_rig.limits[new_rig.part == 2].any()
     assert bool((new_rig.limits[new_rig.part != 2] > 0).all())
+    torch.testing.assert_close(new_rig.limits, part_limits(new_rig.part.numpy(), rig.parts, new_rig.faces.numpy()))
     assert new_rig.uv_map(32).texel_face.max() >= len(rig.faces)
 
 
