@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
+F64 = NDArray[np.float64]
 
 CAMERA_FROM_VIEW: NDArray[np.float32] = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
@@ -56,7 +57,7 @@ def project(
 
 def rotation_from_axis_angle(
     axis_angle: FloatArray,  # [..., 3] rad
-) -> FloatArray:  # [..., 3, 3]
+) -> F64:  # [..., 3, 3]
     """Rodrigues' formula, exact near zero: R = I + sinc(t) K + (1 - cos t) / t^2 K^2."""
     v = np.asarray(axis_angle, dtype=np.float64)
     angle = np.linalg.norm(v, axis=-1)[..., None, None]
@@ -65,12 +66,13 @@ def rotation_from_axis_angle(
     k = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*v.shape[:-1], 3, 3)
     a = np.sinc(angle / np.pi)
     b = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2  # (1 - cos t) / t^2 without cancellation
-    return np.eye(3) + a * k + b * (k @ k)
+    result: F64 = np.eye(3) + a * k + b * (k @ k)
+    return result
 
 
 def axis_angle_from_rotation(
     rotation: FloatArray,  # [3, 3]
-) -> FloatArray:  # [3] rad
+) -> F64:  # [3] rad
     """Inverse of rotation_from_axis_angle for one matrix, angle in [0, pi]."""
     r = np.asarray(rotation, dtype=np.float64)
     # Shepperd's choice: build the quaternion from its largest component, stable at every angle
@@ -92,4 +94,5 @@ def axis_angle_from_rotation(
     length = np.linalg.norm(q[1:])
     if length < 1e-12:
         return np.zeros(3)
-    return q[1:] / length * 2 * np.arctan2(length, q[0])
+    result: F64 = q[1:] / length * 2 * np.arctan2(length, q[0])
+    return result

@@ -20,7 +20,8 @@ def nasa_portrait(folder: Path) -> Path:
 
     path = folder / "photo" / "demo.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(data.astronaut()).save(path)
+    picture = data.astronaut()  # type: ignore[no-untyped-call]  # scikit-image has no types here
+    Image.fromarray(picture).save(path)
     return path
 
 

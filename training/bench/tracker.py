@@ -1,4 +1,4 @@
-"""How well and how fast faces are found and fitted. Run: python -m benchmarks.tracker [--limit N] [--json FILE]
+"""How well and how fast faces are found and fitted. Run: python -m training.bench.tracker [--limit N] [--json FILE]
 
 Landmark error is the rms distance over the visible landmarks / face height (forehead to chin as if seen square on);
 outline points, which have no fixed place on the cheek, count across the outline only. Photos: ../shared/data/portraits
@@ -27,7 +27,7 @@ from meshlam_core.tracker.fit import head_fitter
 from meshlam_core.tracker.landmarks import MediaPipeDetector, choose_face
 from meshlam_core.tracker.track import scaled_detection, track_clip
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PLAUSIBLE = 0.5
 
 
