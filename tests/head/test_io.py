@@ -39,7 +39,7 @@ def small_arrays() -> dict[str, Any]:
         "blendshapes": np.zeros((1, 4, 3), np.float16),
         "blendshape_ranges": np.array([[0, 1]], np.float32),
         "joint_regressor": np.full((2, 4), 0.25, np.float32),
-        "weights": np.tile(np.float32([0.5, 0.5]), (4, 1)),
+        "weights": np.full((4, 2), 0.5, np.float32),
         "landmark_faces": np.array([1], np.int32),
         "landmark_bary": np.array([[0.5, 0.25, 0.25]], np.float32),
         "landmark_weight": np.ones(1, np.float32),

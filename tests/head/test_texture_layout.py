@@ -77,7 +77,7 @@ def test_no_two_triangles_overlap(covered: tuple[NDArray[np.int32], NDArray[np.i
 def test_the_overlap_check_would_notice_one(head: HeadModel) -> None:
     moved = head.uvs.copy()
     eyeball = head.part[head.faces[:, 0]] == head.parts.index("eyeball_right")
-    moved[np.unique(head.uv_faces[eyeball])] += np.float32([0, 0.1])
+    moved[np.unique(head.uv_faces[eyeball])] += np.array([0, 0.1], np.float32)
     assert coverage(replace(head, uvs=moved), SIZE)[0].max() > 1
 
 
