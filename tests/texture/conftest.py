@@ -61,7 +61,7 @@ def turned(head: HeadModel, atlas: Atlas) -> Portrait:
 
 
 def make_portrait(head: HeadModel, atlas: Atlas, yaw: float, light: float = 0.0) -> Portrait:
-    """A smooth, mirror-symmetric paint, blue irises, and light that falls off from left to right by `light`."""
+    """Mirror-symmetric paint with freckles, blue irises, and light that falls off to the right by `light`."""
     paint = paint_head(head, atlas)
     truth = atlas.uv_map.scatter(torch.from_numpy(paint)[None])[0].numpy()
     camera = Camera(SIDE * 2.2, (SIDE / 2, SIDE / 2), (SIDE, SIDE))
@@ -95,7 +95,8 @@ def paint_head(head: HeadModel, atlas: Atlas) -> NDArray[np.float32]:
     points = atlas.at_texels(torch.from_numpy(np.array(head.template))).numpy()
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     waves = np.stack([np.sin(55 * x + 40 * y), np.sin(48 * y + 30 * z), np.sin(50 * x - 35 * z)], axis=1)
-    paint = SKIN * (1 + 0.06 * waves.astype(np.float32))
+    freckles = np.sin(700 * x) * np.sin(700 * y)  # finer than the mesh: only texels can carry them
+    paint = SKIN * (1 + (0.06 * waves + 0.06 * freckles[:, None]).astype(np.float32))
     for side in ("left", "right"):
         rows = atlas.rows_of(f"eyeball_{side}").numpy()
         ball = head.template[head.part == head.parts.index(f"eyeball_{side}")]
