@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.head.surface import closest_vertices
+
 F64 = NDArray[np.float64]
 PARTS = ("face", "scalp", "neck", "eyeball_left", "eyeball_right")
 
@@ -54,13 +56,8 @@ def mirrored_vertices(
 ) -> NDArray[np.int32]:  # [V]
     """The vertex nearest to each one's mirror image, where the two choose each other."""
     flipped = template * [-1, 1, 1]
-    nearest = np.empty(len(template), np.int64)
-    distance = np.empty(len(template))
-    for start in range(0, len(template), 512):
-        block = flipped[start : start + 512]
-        square = ((block[:, None] - template[None]) ** 2).sum(axis=2)
-        nearest[start : start + 512] = square.argmin(axis=1)
-        distance[start : start + 512] = np.sqrt(square.min(axis=1))
+    nearest = closest_vertices(flipped, template)
+    distance = np.linalg.norm(template[nearest] - flipped, axis=1)
     index = np.arange(len(template))
     mutual = (nearest[nearest] == index) & (distance < tolerance)
     return np.where(mutual, nearest, index).astype(np.int32)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.head.model import HeadModel
-from meshlam_core.head.surface import snap
+from meshlam_core.head.surface import closest_vertices, snap
 
 F64 = NDArray[np.float64]
 ROUNDS = 12
@@ -68,15 +68,6 @@ def lay_over(
         identity = np.linalg.solve(system, np.einsum("ncd,c,cd->n", basis, trust, wanted))
     whole = moving + np.tensordot(identity, source.identity_basis[:MODES].astype(np.float64), axes=1)
     return np.asarray(scale * whole @ rotation.T + shift)
-
-
-def closest_vertices(points: F64, vertices: F64) -> NDArray[np.int64]:  # [P]
-    """Index of the nearest vertex, in blocks to keep memory small."""
-    square = (vertices**2).sum(axis=1)
-    blocks = [
-        np.argmin(square - 2 * block @ vertices.T, axis=1) for block in np.array_split(points, len(points) // 512 + 1)
-    ]
-    return np.concatenate(blocks)
 
 
 def similarity(

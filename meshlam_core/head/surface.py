@@ -21,13 +21,27 @@ def snap(
     """The closest point on the allowed triangles."""
     usable = np.flatnonzero(allowed)
     corners = np.asarray(vertices, dtype=np.float64)[faces[usable]]
+    middle = corners.mean(axis=1)
+    radius = np.linalg.norm(corners - middle[:, None], axis=2).max(axis=1)
     triangles, barys = np.empty(len(points), np.int64), np.empty((len(points), 3))
     for i, point in enumerate(points):
-        bary = closest_bary(point, corners)
-        distance = np.linalg.norm((bary[..., None] * corners).sum(axis=1) - point, axis=1)
+        to_middle = np.linalg.norm(middle - point, axis=1)
+        near = np.flatnonzero(to_middle - radius <= to_middle.min())  # no other triangle can be closer
+        bary = closest_bary(point, corners[near])
+        distance = np.linalg.norm((bary[..., None] * corners[near]).sum(axis=1) - point, axis=1)
         best = int(distance.argmin())
-        triangles[i], barys[i] = usable[best], bary[best]
+        triangles[i], barys[i] = usable[near[best]], bary[best]
     return triangles, barys
+
+
+def closest_vertices(
+    points: F64,  # [P, 3]
+    vertices: F64,  # [V, 3]
+) -> I64:  # [P]
+    """Index of the nearest vertex, in blocks to keep memory small."""
+    square = (vertices**2).sum(axis=1)
+    blocks = np.array_split(points, len(points) // 512 + 1)
+    return np.concatenate([np.argmin(square - 2 * block @ vertices.T, axis=1) for block in blocks])
 
 
 def closest_bary(

@@ -25,7 +25,7 @@ def test_pixels_see_the_nearest_triangle_with_perspective_correct_weights() -> N
     vertices = np.concatenate([far, near])
     hit = seen.bary[y, x] @ vertices[faces[seen.triangle[y, x]]]
     again = project(hit, camera)
-    np.testing.assert_allclose(again, np.array([x + 0.5, y + 0.5, seen.depth[y, x]]), atol=1e-9)
+    np.testing.assert_allclose(again, np.array([float(x) + 0.5, float(y) + 0.5, float(seen.depth[y, x])]), atol=1e-9)
     assert not (seen.triangle[3:17, 8:14] == 0).any()
 
 
