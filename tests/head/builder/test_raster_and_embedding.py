@@ -68,4 +68,4 @@ def test_snapping_finds_inner_edge_and_corner_points() -> None:
     points = np.array([[0.7, 0.2, 0.3], [0.5, -0.4, 0.1], [2.0, 2.0, 0.0]])
     triangle, bary = snap(points, square, FACES, np.ones(2, bool))
     snapped = (bary[..., None] * square[FACES[triangle]]).sum(axis=1)
-    np.testing.assert_allclose(snapped, [[0.7, 0.2, 0], [0.5, 0, 0], [1, 1, 0]], atol=1e-12)
+    np.testing.assert_allclose(snapped, [[0.7, 0.2, 0.0], [0.5, 0.0, 0.0], [1.0, 1.0, 0.0]], atol=1e-12)
