@@ -38,7 +38,7 @@ def compose_texture(
     view = look(posed, rig, near.cameras)
     full = view if near is photo else _at_cameras(view, photo)
     unwrapped, seen = reproject(photo.image, photo, full, rig, size)
-    share = seen * resize(state.trust, size)
+    share = seen * resize(state.trust, size) * rig.paintable(size)
     return (base + share * (unwrapped - base)).clamp(0, 1), share
 
 

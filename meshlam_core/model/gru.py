@@ -101,7 +101,7 @@ class TextureGru(nn.Module):
     """T_{t+1} = GRU_tex(φ([φ([T_t, U_t]), F_a, F_d]), h_tex), with the visibility as a channel beside U_t and F_d.
 
     The unit works on the latent grid and hands out a correction and a trust w per texel:
-    T_{t+1} = T_t + w seen (U_t - T_t) + ΔT, so that photo detail need not squeeze through the hidden state.
+    T_{t+1} = T_t + w seen (U_t - T_t) + ΔT, so that photo detail need not squeeze through the hidden state. [ours]
     """
 
     def __init__(self, preset: Preset) -> None:
@@ -115,7 +115,6 @@ class TextureGru(nn.Module):
         self.to_texture = _zeroed(nn.Conv2d(preset.texture_hidden, 4 * texels, 3, padding=1))
 
     def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
-        del rig
         texels = torch.cat([state.texture, observed.reprojection, observed.texel_seen], 1)
         read = functional.gelu(self.read(functional.pixel_unshuffle(texels, self.stride)), approximate="tanh")
         joined = torch.cat([read, state.latent, observed.texel_error, observed.latent_seen], 1)
@@ -123,7 +122,8 @@ class TextureGru(nn.Module):
         hidden = self.cell(joined, state.texture_hidden.to(joined.dtype))
         output = functional.pixel_shuffle(self.to_texture(hidden), self.stride).to(state.texture.dtype)
         trust = (output[:, 3:] + START_TRUST).sigmoid()
-        blended = state.texture + trust * observed.texel_seen * (observed.reprojection - state.texture)
+        share = trust * observed.texel_seen * rig.paintable(state.texture.shape[-1])
+        blended = state.texture + share * (observed.reprojection - state.texture)
         return blended + output[:, :3], trust, hidden.to(state.texture_hidden.dtype)
 
 

@@ -51,6 +51,16 @@ class Rig:
             self.maps[size] = uv_map.to(self.faces.device)
         return self.maps[size]
 
+    def paintable(self, size: int) -> Tensor:  # [1, 1, size, size] 0..1
+        """Which texels may take the photo's colours: all but those of parts that never move.
+
+        [ours] A photo shows lashes and glints where eyeballs and lids lie, and the tracker's texture has dealt with
+        them (METHOD.md 5.5); geometry that stays gives no reason to project it anew.
+        """
+        moves = (self.limits > 0).to(self.limits.dtype)[None, :, None]
+        uv_map = self.uv_map(size)
+        return uv_map.scatter(uv_map.attribute(moves, self.faces).clamp(0, 1)).permute(0, 3, 1, 2)
+
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Rig:
         """The same rig elsewhere. `dtype` is that of positions and weights."""
         moved: dict[str, Any] = {}
