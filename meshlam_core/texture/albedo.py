@@ -37,7 +37,7 @@ SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
 LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
-BALD = (0.04, 0.16)  # hair share between which unseen scalp turns from skin to hair
+BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair
 
 
 @dataclass(frozen=True)
