@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from meshlam_core.errors import UnreadableInput
 from meshlam_core.frames import Camera
@@ -129,12 +129,37 @@ def test_an_opaque_alpha_channel_is_no_mask(tmp_path, gradient):
     assert load_photo(path).alpha is None
 
 
+def _profile_with_swapped_primaries():
+    """A minimal ICC matrix profile: sRGB's primaries with red and blue exchanged, gamma 2.2 (ICC.1:2001-04)."""
+    fixed = lambda *values: b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+    xyz = lambda *values: b"XYZ \0\0\0\0" + fixed(*values)
+    red, green, blue = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"swap\0" + bytes(78 + 1)
+    tags = {b"desc": text, b"cprt": b"text\0\0\0\0none", b"wtpt": xyz(0.9642, 1.0, 0.8249), b"rXYZ": xyz(*blue)}
+    tags |= {b"gXYZ": xyz(*green), b"bXYZ": xyz(*red), b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
+    table, data, offset = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, body in tags.items():
+        table += name + struct.pack(">II", offset + len(data), len(body))
+        data += body + bytes(-len(body) % 4)
+    body = struct.pack(">I", len(tags)) + table + data
+    header = struct.pack(">I4sI4s4s4s", 128 + len(body), bytes(4), 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    header += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.8249)
+    return header.ljust(128, b"\0") + body
+
+
 def test_an_embedded_profile_is_converted_to_srgb(tmp_path):
-    # CIE Lab's own white under another primary set: a pure Lab grey of L = 50 is sRGB 119
-    lab = Image.merge("LAB", [Image.new("L", (8, 8), v) for v in (128, 128, 128)])
-    path = tmp_path / "lab.tif"
-    lab.save(path, icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes())
-    assert abs(int(load_photo(path).pixels[4, 4, 0]) - 119) <= 2
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(path, icc_profile=_profile_with_swapped_primaries())
+    red, _, blue = load_photo(path).pixels[4, 4].tolist()
+    assert blue > 230
+    assert red < 30
+
+
+def test_a_broken_profile_does_not_cost_the_picture(tmp_path, gradient):
+    path = tmp_path / "broken.png"
+    Image.fromarray(gradient).save(path, icc_profile=b"not a profile")
+    np.testing.assert_array_equal(load_photo(path).pixels, gradient)
 
 
 def test_a_big_photo_is_worked_on_at_a_bounded_size_with_one_scale_for_both_axes(tmp_path):

@@ -21,7 +21,8 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-BEND_REACH = 0.35  # face heights over which a point's offset carries its neighbours along
+BEND_REACH = 0.06  # face heights over which a point's offset carries its neighbours along
+JAW = 17  # the first of the 68 that is not on the outline
 
 
 class FaceAlignmentDetector:
@@ -88,10 +89,11 @@ def spread_68(
     camera = scale * np.stack([rows[0], rows[1], np.cross(rows[0], rows[1])])
     laid = (template - middle) @ camera.T
     laid[:, :2] += target
-    offset = points - laid[CLASSIC_68, :2]
+    inner = CLASSIC_68[JAW:]
+    offset = points[JAW:] - laid[inner, :2]
     reach = BEND_REACH * float(np.ptp(laid[:, 1]))
-    # Shepard's normalised Gaussian weights, sharp enough that a known point takes its own offset
-    distance = np.linalg.norm(laid[:, None, :2] - laid[None, CLASSIC_68, :2], axis=-1) / (0.25 * reach)
+    # Shepard's normalised Gaussian weights; the jaw's points slide along the outline, so they pull nothing along
+    distance = np.linalg.norm(laid[:, None, :2] - laid[None, inner, :2], axis=-1) / reach
     weight = np.exp(-(distance**2)) + 1e-12
     laid[:, :2] += (weight @ offset) / weight.sum(axis=1, keepdims=True)
     laid[CLASSIC_68, :2] = points

@@ -37,12 +37,12 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch, head):
 
 
 def test_68_points_spread_to_all_478_near_where_they_belong(fitter, head):
-    _, truth = look_at(fitter, [0.5, -0.5], {}, turn=(0.1, 0.3, 0.1))
+    _, truth = look_at(fitter, [2.0, -2.0, 2.0, 2.0], {}, turn=(0.1, 0.3, 0.1))
     spread = spread_68(truth.landmarks[CLASSIC_68, :2].astype(float), head.landmarks(head.template).astype(float))
     np.testing.assert_allclose(spread[CLASSIC_68, :2], truth.landmarks[CLASSIC_68, :2], atol=1e-3)
     height = np.linalg.norm(truth.landmarks[10, :2] - truth.landmarks[152, :2])
-    inner = np.setdiff1d(np.arange(468), fitter.contour.points)
-    assert np.linalg.norm(spread[inner, :2] - truth.landmarks[inner, :2], axis=1).mean() < 0.02 * height
+    inner = np.setdiff1d(np.arange(468), np.concatenate([fitter.contour.points, CLASSIC_68]))
+    assert np.linalg.norm(spread[inner, :2] - truth.landmarks[inner, :2], axis=1).mean() < 0.011 * height
     # the depth, too: the nose tip is nearer than the cheek bones
     assert spread[1, 2] < spread[[117, 346], 2].min()
 

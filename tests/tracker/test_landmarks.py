@@ -4,7 +4,7 @@ from PIL import Image
 
 from meshlam_core.errors import AssetError, FaceTooSmall, NoFace, UsageError
 from meshlam_core.images import load_photo
-from meshlam_core.tracker.arkit import ARKIT_NAMES
+from meshlam_core.tracker.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from meshlam_core.tracker.landmarks import (
     MediaPipeDetector,
     check_face_size,
@@ -91,6 +91,17 @@ def test_the_mirrored_picture_gives_the_mirrored_face(detector, portrait):
     back = mirrored.landmarks[MIRROR, :2] * [-1, 1] + [portrait.shape[1], 0]
     off = np.sqrt(((back - face.landmarks[:, :2]) ** 2).sum(axis=1).mean())
     assert off / face_span(face.landmarks) < 0.003
+
+
+def test_the_coefficients_of_a_mirrored_look_are_named_for_the_right_side(detector, shared_data):
+    portrait = load_photo(shared_data / "hires" / "1522-32753.jpg").pixels
+    (face,) = detector.detect(portrait)
+    region = landmark_region(face.landmarks)
+    plain = detector._look(portrait, region).coefficients
+    mirrored = detector._look(portrait, region, mirrored=True).coefficients
+    lopsided = np.abs(plain - plain[ARKIT_MIRROR]).max()
+    assert lopsided > 0.15  # she looks to one side, or the test would see nothing
+    assert np.abs(mirrored - plain).max() < 0.5 * np.abs(mirrored - plain[ARKIT_MIRROR]).max()
 
 
 @pytest.mark.parametrize("angle", [-35, 90, 180])

@@ -84,6 +84,7 @@ def test_coefficients_are_transferred_by_name(head, track):
     shuffled.blendshape_names = tuple(head.blendshape_names[i] for i in order)
     shuffled.blendshape_ranges = head.blendshape_ranges[order]
     pose = list(retarget(track, avatar_rig(shuffled, head), 5))[3]
+    np.testing.assert_allclose(pose.rotations[0], track.frames[3].rotation, atol=2e-3)
     np.testing.assert_allclose(pose.expression[shuffled.blendshape_names.index("jawOpen")], 0.3, atol=2e-3)
 
 
