@@ -41,7 +41,7 @@ class RefineJob:
 
     tracked: TrackedFace
     picture: U8  # [h, w, 3] sRGB, the crop around the head
-    person: F32  # [h, w] 0..1, the person in it
+    person: F32  # [h, w] 0..1, what of it may colour the head: skin and hair, not clothes
     camera: Camera  # of the picture
     albedo: U8  # [D, D, 3] sRGB, the tracker stage's texture
 
