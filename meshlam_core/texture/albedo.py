@@ -75,7 +75,7 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     sight = see(image, regions, landmarks, posed, camera, valid, tones, model, atlas)
     colour, smooth = _complete_skin(sight.skin, regions, tones, model, atlas)
     paint_mouth(colour, crop, sight, landmarks, model, atlas)
-    paint_lashes(colour, image, sight, landmarks, posed, camera, smooth, regions.hair_colour, model, atlas)
+    paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
     paint_eyes(colour, image, regions, landmarks, posed, camera, model, atlas)
     return _pack(colour, sight, atlas)
 

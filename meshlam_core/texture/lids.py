@@ -5,7 +5,7 @@ Dims:   V vertices, R texels that the photo shows, L landmarks.
 
 An open eye's upper lid is folded under the brow. The few pixels there are brow hair, crease and lashes; a blink would
 spread them over the whole lid. So dark pixels are not believed on the lids, and what is hidden takes the tone of the
-skin below the same eye.
+skin around the same eye.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ U8 = NDArray[np.uint8]
 
 BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 MOVED = (1e-3, 4e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
-DARK = (0.40, 0.68)  # of the reference's brightness, between which a lid's pixel is believed
+DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixel is believed
 LID_SHADE = 0.93  # lids lie deeper than cheekbones
-# MediaPipe's landmarks on the cheekbone below each eye, the subject's left first
-BELOW_EYES = ((347, 348, 329, 330), (118, 119, 100, 101))
+# MediaPipe's landmarks on the cheekbone below each eye and between lid and brow, the subject's left first
+AROUND_EYES = ((347, 348, 329, 330, 257, 258, 259, 260), (118, 119, 100, 101, 27, 28, 29, 30))
 
 
 def lid_share(model: HeadModel) -> Tensor:  # [V] 0..1
@@ -44,12 +44,12 @@ def lid_tones(
     landmarks: F32,  # [L, 2] px of the crop
     skin_colour: F32,  # [3]
     model: HeadModel,
-) -> Tensor:  # [V, 3] the tone of the skin below the eye of the vertex's side
+) -> Tensor:  # [V, 3] the tone of the skin around the eye of the vertex's side
     """Reference tones; the two sides of a face are often lit differently."""
     span = float(np.ptp(landmarks[:468, 1]))
     reach = max(1, round(0.012 * span))
     tones = []
-    for numbers in BELOW_EYES:
+    for numbers in AROUND_EYES:
         patches = []
         for x, y in landmarks[list(numbers)]:
             row, column = int(y), int(x)
@@ -57,7 +57,7 @@ def lid_tones(
             patches.append(patch.reshape(-1, 3))
         pixels = np.concatenate(patches)
         # where the cheek is not in the picture, or hair lies over it, the face's tone serves
-        tone = np.median(pixels, axis=0) / 255 if len(pixels) else skin_colour
+        tone = np.quantile(pixels, 0.6, axis=0) / 255 if len(pixels) else skin_colour
         tones.append(tone if tone.mean() > 0.4 * skin_colour.mean() else skin_colour)
     left, right = (LID_SHADE * torch.from_numpy(np.asarray(tone, np.float32)) for tone in tones)
     across = smooth_step(torch.from_numpy(np.array(model.template[:, :1])), -0.01, 0.01)

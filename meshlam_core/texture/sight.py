@@ -58,8 +58,6 @@ class Sight:
 
     skin: Texels
     mouth: Texels  # teeth, tongue and the inside of the mouth between open lips
-    depth: Tensor  # [h, w] m, of the head without its lashes; infinity off the head
-    clear: Tensor  # [h, w] 1 where the head is drawn, on the person and away from edges in depth
 
 
 def see(
@@ -77,7 +75,7 @@ def see(
     height, width = image.shape[2:]
     scale = min(1.0, TRUST_SIDE / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    # lashes are cards in front of the lids: what lies behind them is what the photo shows there
+    # lashes are too fine to be found again in the photo: what lies behind them is what it shows there
     faces = torch.from_numpy(model.faces[(model.part[model.faces] != atlas.parts.get("lashes", -1)).all(axis=1)])
     seen_through = camera.scaled(scale)
     fragments = get_rasteriser("auto").rasterise(project(posed[None], seen_through), faces, size)
@@ -85,8 +83,8 @@ def see(
 
     texel = (view.weight.view(-1) > HARDLY).nonzero()[:, 0]
     rows = atlas.row_of_texel[texel].long()
-    depth, points = fragments.depth[0], landmarks * scale
-    good = _on_person(_shrunk(regions.person, size), valid, depth, scale)
+    points = landmarks * scale
+    good = _on_person(_shrunk(regions.person, size), valid, fragments.depth[0], scale)
     maps = torch.stack(
         [
             _soft(good * _shows_skin(points, fragments.face[0], faces, atlas)),
@@ -118,7 +116,7 @@ def see(
     skin = _without_doubtful_neck(skin, regions, atlas)
     trust = lid_trust(skin.colour, atlas.at_texels(tones, skin.rows), atlas.lids[skin.rows])
     skin = replace(skin, weight=skin.weight * trust)
-    return Sight(skin, mouth, depth, good * torch.isfinite(depth))
+    return Sight(skin, mouth)
 
 
 def _not_finer(
