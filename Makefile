@@ -17,7 +17,7 @@ demo: $(VENV)/.assets $(BPY)/.done
 
 test: test-core test-blender test-web
 
-test-core: $(VENV)/.assets
+test-core: $(VENV)/.build-assets
 	$(PY) -m pytest
 
 # The add-on's tests run in every supported Blender.
@@ -44,7 +44,7 @@ extension: $(BPY)/.done
 assets: $(VENV)/.assets
 
 # Rebuilds meshlam_core/data/open_head.npz from the CC0 files it is made of; the result is committed.
-head: $(VENV)/.assets
+head: $(VENV)/.build-assets
 	$(PY) -m meshlam_core.head.build_open_head --out meshlam_core/data/open_head.npz
 
 bench: $(VENV)/.assets
@@ -67,6 +67,10 @@ $(VENV)/.done: pyproject.toml constraints.txt
 
 $(VENV)/.assets: $(VENV)/.done meshlam_core/assets.toml
 	$(PY) -m meshlam_core assets fetch
+	touch $@
+
+$(VENV)/.build-assets: $(VENV)/.assets
+	$(PY) -m meshlam_core assets fetch --all
 	touch $@
 
 $(VENV)-bpy-%/.done: constraints.txt

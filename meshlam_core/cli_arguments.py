@@ -39,7 +39,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument("--preset", choices=PRESETS, default="small")
     command.add_argument("--head", default="open", metavar="open|PATH", help="the open head, or a FLAME file of yours")
     command.add_argument(
-        "--face", type=_face, default="largest", metavar="N|largest", help="which face; 0 is the largest"
+        "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
     command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
     command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
