@@ -24,6 +24,7 @@ U8 = NDArray[np.uint8]
 BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 MOVED = (1e-3, 4e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
 DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixel is believed
+LASH_LINE = (0.7, 0.95)  # of the reference's brightness, between which the lashes' line ends
 LID_SHADE = 0.93  # lids lie deeper than cheekbones
 # MediaPipe's landmarks on the cheekbone below each eye and between lid and brow, the subject's left first
 AROUND_EYES = ((347, 348, 329, 330, 257, 258, 259, 260), (118, 119, 100, 101, 27, 28, 29, 30))
@@ -72,3 +73,12 @@ def lid_trust(
     """Less than 1 where a lid's texel is too dark to be skin."""
     ratio = luminance(colour) / luminance(reference).clamp_min(0.02)
     return 1 - share * (1 - smooth_step(ratio, *DARK))
+
+
+def lash_line_trust(
+    colour: Tensor,  # [R, 3] the photo
+    reference: Tensor,  # [R, 3] lid tones
+) -> Tensor:  # [R] 0..1
+    """Right at the lids' edge the dark line of the lashes is wanted, and the white of the eye is not."""
+    ratio = luminance(colour) / luminance(reference).clamp_min(0.02)
+    return 1 - smooth_step(ratio, *LASH_LINE)

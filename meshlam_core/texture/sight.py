@@ -23,7 +23,7 @@ from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import view_texels
 from meshlam_core.texture.atlas import Atlas
-from meshlam_core.texture.lids import lid_trust
+from meshlam_core.texture.lids import lash_line_trust, lid_trust
 from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.tracker.parsing import Regions, polygon_mask
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
@@ -39,6 +39,7 @@ MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach o
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
 FEW = 200  # texels
+LASH_LINE = 0.012  # of the face height, width of the band around the eye where lashes grow
 EYE_MARGIN = 0.004  # of the face height, by which lids keep away from the eye
 
 
@@ -85,38 +86,43 @@ def see(
     rows = atlas.row_of_texel[texel].long()
     points = landmarks * scale
     good = _on_person(_shrunk(regions.person, size), valid, fragments.depth[0], scale)
+    outside_eyes = _shows_skin(points, fragments.face[0], faces, atlas, 0.0)
     maps = torch.stack(
         [
-            _soft(good * _shows_skin(points, fragments.face[0], faces, atlas)),
+            _soft(good * _shows_skin(points, fragments.face[0], faces, atlas, EYE_MARGIN)),
             _shrunk(regions.hair, size),
             # clothes must not reach the neck: only what is surely skin is trusted there, and fades slowly
             _soft(good * (_shrunk(regions.skin, size) > NECK_SKIN), NECK_SOFT),
             _shrunk(regions.other, size),
             _shrunk(regions.person, size) * torch.from_numpy(box_blur(_mouth_opening(points, size), SOFT)),
+            good * (outside_eyes - _shows_skin(points, fragments.face[0], faces, atlas, LASH_LINE)),
         ]
     )
     grid = view.pixel.view(-1, 2)[texel] * (2 / view.pixel.new_tensor([width, height])) - 1
     sampled = functional.grid_sample(maps[None], grid[None, None], align_corners=False)[0, :, 0]
-    outer, hair, neck_skin, other, inner = sampled
+    outer, hair, neck_skin, other, inner, rim = sampled
     in_mouth = atlas.mouth[rows]
     # a hat may stay on the scalp; elsewhere only glasses belong to the head, and those count as skin
     bare = 1 - smooth_step(other, 0.3, 0.6) * (1 - atlas.scalp[rows])
     trusted = torch.where(in_mouth, inner, outer * bare * (1 - atlas.neck[rows] * (1 - neck_skin)) * atlas.skin[rows])
-    weight = view.weight.view(-1)[texel] * trusted
+    seen = view.weight.view(-1)[texel]
+    weight = seen * trusted
+    rim = seen * rim * smooth_step(atlas.lids[rows], 0.5, 0.9)
     image = _not_finer(
         image, float(view.level.view(-1)[texel[:: len(texel) // 1000 + 1]].median()) if len(texel) else 0
     )
 
-    def texels(chosen: Tensor) -> Texels:
-        kept = chosen.nonzero()[:, 0]
+    def texels(kept: Tensor) -> Texels:
         colour = functional.grid_sample(image, grid[kept][None, None], align_corners=False)[0, :, 0]
         return Texels(rows[kept], colour.T.contiguous(), weight[kept], hair[kept])
 
-    skin, mouth = texels((weight > HARDLY) & ~in_mouth), texels((weight > HARDLY) & in_mouth)
+    chosen = ((torch.maximum(weight, rim) > HARDLY) & ~in_mouth).nonzero()[:, 0]
+    skin, mouth = texels(chosen), texels(((weight > HARDLY) & in_mouth).nonzero()[:, 0])
     skin = _without_doubtful_neck(skin, regions, atlas)
-    trust = lid_trust(skin.colour, atlas.at_texels(tones, skin.rows), atlas.lids[skin.rows])
-    skin = replace(skin, weight=skin.weight * trust)
-    return Sight(skin, mouth)
+    reference = atlas.at_texels(tones, skin.rows)
+    believed = skin.weight * lid_trust(skin.colour, reference, atlas.lids[skin.rows])
+    lash_line = rim[chosen] * lash_line_trust(skin.colour, reference)
+    return Sight(replace(skin, weight=torch.maximum(believed, lash_line)), mouth)
 
 
 def _not_finer(
@@ -165,6 +171,7 @@ def _shows_skin(
     face: Tensor,  # [h, w]
     faces: Tensor,  # [F, 3]
     atlas: Atlas,
+    margin: float,  # of the face height, kept from the eyes
 ) -> Tensor:  # [h, w] 0 or 1
     """Pixels where both the mesh and the landmarks see skin: neither eyes nor the inside of the mouth."""
     skin_face = atlas.skin_vertex[faces[:, 0].long()].float()
@@ -172,7 +179,8 @@ def _shows_skin(
     size = (face.shape[0], face.shape[1])
     span = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
     eyes = sum(polygon_mask(landmarks[ring].astype(np.float64), size) for ring in (RIGHT_EYE, LEFT_EYE))
-    good *= torch.from_numpy(box_blur(np.asarray(eyes, np.float32).clip(0, 1), max(1, round(EYE_MARGIN * span)))) == 0
+    opening = np.asarray(eyes, np.float32).clip(0, 1)
+    good *= torch.from_numpy(box_blur(opening, max(1, round(margin * span))) if margin else opening) == 0
     return good * (1 - torch.from_numpy(polygon_mask(landmarks[LIPS_INNER].astype(np.float64), size)))
 
 
