@@ -19,7 +19,7 @@ from torch.nn import functional
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.uv_map import UvMap, build_uv_map
 from meshlam_core.texture.fill import Graph, build_graph
-from meshlam_core.texture.lids import lid_share
+from meshlam_core.texture.lids import lash_line_share, lid_share
 from meshlam_core.texture.noise import skin_grain, strands
 
 I64 = NDArray[np.int64]
@@ -40,6 +40,7 @@ class Atlas:
     neck: Tensor  # [P] 1 on the neck, fading towards other parts
     scalp: Tensor  # [P] 1 on the scalp, fading towards other parts
     lids: Tensor  # [P] 0..1, see lids.py
+    lash_line: Tensor  # [P] 0..1 near the roots of the lashes
     mouth: Tensor  # [P] bool: teeth, tongue, or more inside the mouth than on the lips
     cavity: Tensor  # [P] 1 inside the mouth, fading towards the lips
     skin: Tensor  # [P] bool: on the skin surface (face, scalp, neck, ears, lids, lips, nostrils, mouth interior)
@@ -127,6 +128,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         neck=torch.zeros(0),
         scalp=torch.zeros(0),
         lids=torch.zeros(0),
+        lash_line=torch.zeros(0),
         cavity=torch.zeros(0),
         mouth=torch.isin(part[nearest], torch.tensor([names[name] for name in MOUTH_PARTS if name in names])),
         skin=skin_vertex[nearest],
@@ -146,6 +148,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         neck=atlas.at_texels(atlas.share("neck")[:, None])[:, 0],
         scalp=atlas.at_texels(atlas.share("scalp")[:, None])[:, 0],
         lids=atlas.at_texels(atlas.lid_vertices[:, None])[:, 0],
+        lash_line=atlas.at_texels(lash_line_share(model)[:, None])[:, 0],
         cavity=atlas.at_texels(atlas.share("mouth_interior")[:, None])[:, 0] * atlas.skin,
     )
 

@@ -25,6 +25,7 @@ BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 MOVED = (1e-3, 4e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
 DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixel is believed
 LASH_LINE = (0.7, 0.95)  # of the reference's brightness, between which the lashes' line ends
+ROOTS = (1.5e-3, 3e-3)  # m from the lashes between which the band that they darken ends
 LID_SHADE = 0.93  # lids lie deeper than cheekbones
 # MediaPipe's landmarks on the cheekbone below each eye and between lid and brow, the subject's left first
 AROUND_EYES = ((347, 348, 329, 330, 257, 258, 259, 260), (118, 119, 100, 101, 27, 28, 29, 30))
@@ -38,6 +39,19 @@ def lid_share(model: HeadModel) -> Tensor:  # [V] 0..1
             shape = model.blendshapes[model.blendshape_names.index(name)]
             moved = np.maximum(moved, np.linalg.norm(shape, axis=1))
     return smooth_step(torch.from_numpy(moved), *MOVED)
+
+
+def lash_line_share(model: HeadModel) -> Tensor:  # [V] 0..1
+    """How near to the roots of the lashes a vertex lies; 0 everywhere on a head without lashes."""
+    points = torch.from_numpy(np.array(model.template))
+    lashes = torch.from_numpy(model.part == (model.parts.index("lashes") if "lashes" in model.parts else -1))
+    share = torch.zeros(len(points))
+    if bool(lashes.any()):
+        # a lash's root is its vertex nearest to the skin; far tips only widen the band a little
+        near = ((lid_share(model) > 0) & ~lashes).nonzero()[:, 0]
+        distance = torch.cdist(points[near], points[lashes]).min(1).values
+        share[near] = 1 - smooth_step(distance, *ROOTS)
+    return share
 
 
 def lid_tones(

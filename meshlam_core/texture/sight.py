@@ -107,7 +107,7 @@ def see(
     trusted = torch.where(in_mouth, inner, outer * bare * (1 - atlas.neck[rows] * (1 - neck_skin)) * atlas.skin[rows])
     seen = view.weight.view(-1)[texel]
     weight = seen * trusted
-    rim = seen * rim * smooth_step(atlas.lids[rows], 0.5, 0.9)
+    rim = seen * rim * atlas.lash_line[rows].clamp(0, 1)
     image = _not_finer(
         image, float(view.level.view(-1)[texel[:: len(texel) // 1000 + 1]].median()) if len(texel) else 0
     )
