@@ -18,7 +18,7 @@ from meshlam_core.errors import AssetError
 from meshlam_core.head.model import OPEN_HEAD
 from meshlam_core.progress import Progress
 
-PACKAGES = ("numpy", "pillow", "torch", "warp-lang", "mediapipe", "ai-edge-litert", "av", "safetensors", "platformdirs")
+PACKAGES = ("numpy", "pillow", "torch", "warp-lang", "ai-edge-litert", "av", "safetensors", "platformdirs")
 ROOM = 500  # MB that should be free in the data folder
 
 
