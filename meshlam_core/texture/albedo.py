@@ -76,7 +76,7 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     colour, smooth = _complete_skin(sight.skin, regions, tones, model, atlas)
     paint_mouth(colour, crop, sight, landmarks, model, atlas)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
-    paint_eyes(colour, image, regions, landmarks, posed, camera, model, atlas)
+    paint_eyes(colour, image, regions, landmarks, posed, camera, atlas)
     return _pack(colour, sight, atlas)
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.uv_map import UvMap, build_uv_map
+from meshlam_core.texture.eye_layout import EyeLayout, build_eye_layout
 from meshlam_core.texture.fill import Graph, build_graph
 from meshlam_core.texture.lids import lash_line_share, lid_share
 from meshlam_core.texture.noise import skin_grain, strands
@@ -25,6 +26,7 @@ from meshlam_core.texture.noise import skin_grain, strands
 I64 = NDArray[np.int64]
 
 SKIN_PARTS = ("face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "mouth_interior", "eye_sockets")
+EYEBALLS = ("eyeball_left", "eyeball_right")
 MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 CACHED_ATLASES = 2
 
@@ -55,6 +57,7 @@ class Atlas:
     texels_around: Tensor  # [V] sum of those weights
     grain: Tensor  # [P] zero mean, unit variance: pores and freckles, continuous over seams
     strands: Tensor  # [P] zero mean, unit variance: hair combed away from the crown, continuous over seams
+    eyes: dict[str, EyeLayout]  # part name -> its eyeball
     parts: dict[str, int]  # name -> number
 
     def at_texels(
@@ -140,11 +143,17 @@ def _build(model: HeadModel, size: int) -> Atlas:
         **_gather_lists(uv_map, corners, skin_vertex),
         grain=skin_grain(uv_map.texel, size),
         strands=torch.zeros(0),
+        eyes={},
         parts=names,
     )
     return replace(
         atlas,
         strands=strands(atlas.at_texels(points), centre),
+        eyes={
+            name: build_eye_layout(name, atlas.rows_of(name), atlas.at_texels, model)
+            for name in EYEBALLS
+            if len(atlas.rows_of(name))
+        },
         neck=atlas.at_texels(atlas.share("neck")[:, None])[:, 0],
         scalp=atlas.at_texels(atlas.share("scalp")[:, None])[:, 0],
         lids=atlas.at_texels(atlas.lid_vertices[:, None])[:, 0],

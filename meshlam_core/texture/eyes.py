@@ -2,7 +2,7 @@
 
 Frames: view frame and image frame of the crop (see frames.py). An eyeball's own directions are those of the rest pose,
         where it looks along +Z: theta is the angle from that axis, phi the angle around it.
-Dims:   V vertices, P covered texels, R texels of one eyeball, N samples, L landmarks.
+Dims:   V vertices, P covered texels, R texels of one eyeball, Q of them, N points, L landmarks.
 
 The photo is read through the detected iris, not through the fitted gaze: a texel's direction is turned so that the
 eye's axis meets the iris centre in the photo. So the iris is centred in the texture whatever the fit made of the gaze.
@@ -19,11 +19,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from meshlam_core.frames import Camera
-from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.project import project
 from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.eye_layout import EyeLayout, fit_sphere
 from meshlam_core.texture.mathematics import depth_inside, luminance, smooth_step
-from meshlam_core.texture.noise import SEED, polar_noise
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.points import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 
@@ -32,6 +31,7 @@ F64 = NDArray[np.float64]
 
 IRIS_ANGLE = (0.38, 0.52)  # rad, theta of the iris' edge: 4.5 to 6 mm on a ball of 12 mm
 PUPIL = 0.36  # of the iris' radius, indoors
+LIMBUS = (0.95, 1.1)  # of the iris' radius, over which it passes into the white
 SHUT = 0.13  # height / width of the lids' opening below which nothing is read
 LID_SHADE = (0.0, 0.05)  # distances from the lids, in opening widths, between which the photo is believed
 FEW = 40  # samples
@@ -43,11 +43,10 @@ CATCHLIGHT = 0.12  # how much brighter than the iris' median a reflection is
 class _Glimpse:
     """One eyeball and what the photo shows of it."""
 
-    rows: Tensor  # [R] covered texels
-    theta: Tensor  # [R] rad
-    phi: Tensor  # [R] turns
-    colour: Tensor  # [R, 3] the photo there
-    weight: Tensor  # [R] 0..1
+    layout: EyeLayout
+    rows: Tensor  # [Q] which of the eyeball's texels the photo may show
+    colour: Tensor  # [Q, 3] the photo there
+    weight: Tensor  # [Q] 0..1
     iris_angle: float  # rad; 0 where the iris was not seen
 
 
@@ -67,72 +66,55 @@ def paint_eyes(
     landmarks: F32,  # [L, 2] px of the crop
     posed: Tensor,  # [V, 3] view frame, m
     camera: Camera,  # of the crop
-    model: HeadModel,
     atlas: Atlas,
 ) -> None:
     """Fill the eyeballs' texels."""
-    sides = (("eyeball_left", LEFT_EYE, LEFT_IRIS), ("eyeball_right", RIGHT_EYE, RIGHT_IRIS))
-    glimpses = [
-        _look(name, landmarks[ring].astype(np.float64), landmarks[iris : iris + 5].astype(np.float64), *rest)
-        for name, ring, iris in sides
-        if name in atlas.parts
-        for rest in [(image, posed, camera, model, atlas)]
-    ]
+    sides = {"eyeball_left": (LEFT_EYE, LEFT_IRIS), "eyeball_right": (RIGHT_EYE, RIGHT_IRIS)}
+    glimpses = []
+    for name, layout in atlas.eyes.items():
+        ring, iris = sides[name]
+        opening, centre = landmarks[ring].astype(np.float64), landmarks[iris : iris + 5].astype(np.float64)
+        glimpses.append(_look(layout, opening, centre, image, posed, camera))
     if not glimpses:
         return
     palette = _palette(glimpses, regions)
     for glimpse in glimpses:
-        colours[glimpse.rows] = _paint(glimpse, palette)
+        colours[glimpse.layout.rows] = _paint(glimpse, palette)
 
 
 def _look(
-    name: str,
+    layout: EyeLayout,
     ring: F64,  # [16, 2] px, the lids' opening
     iris: F64,  # [5, 2] px, centre and four points of the edge
     image: Tensor,
     posed: Tensor,
     camera: Camera,
-    model: HeadModel,
-    atlas: Atlas,
 ) -> _Glimpse:
     """Read one eye from the photo."""
-    vertices = np.flatnonzero(model.part == atlas.parts[name])
-    rest = model.template[vertices].astype(np.float64)
-    rest_centre, _ = _sphere(rest)
-    here = posed[torch.from_numpy(vertices)].numpy().astype(np.float64)
-    centre, radius = _sphere(here)
-
-    outward = np.zeros((len(model.template), 3), np.float32)
-    outward[vertices] = rest - rest_centre
-    rows = atlas.rows_of(name)
-    direction = functional.normalize(atlas.at_texels(torch.from_numpy(outward), rows), dim=1)  # [R, 3]
-    theta = torch.acos(direction[:, 2].clamp(-1, 1))
-    phi = torch.atan2(direction[:, 1], direction[:, 0]) / (2 * np.pi)
-
-    towards_iris = _hit_sphere(iris[0], camera, centre, radius)
-    turn = _rotation_between(rest - rest_centre, here - centre)
-    turn = _shortest_turn(turn[:, 2], towards_iris) @ turn
-    view_direction = direction @ torch.from_numpy(turn.T.astype(np.float32))
-    points = torch.from_numpy(centre.astype(np.float32)) + float(radius) * view_direction
+    here = posed[layout.vertices].numpy().astype(np.float64)
+    centre, radius = fit_sphere(here)
+    turn = _rotation_between(layout.arms, here - centre)
+    turn = _shortest_turn(turn[:, 2], _hit_sphere(iris[0], camera, centre, radius)) @ turn
+    direction = layout.front_direction @ torch.from_numpy(turn.T.astype(np.float32))
+    points = torch.from_numpy(centre.astype(np.float32)) + float(radius) * direction
     pixel = project(points[None], camera)[0, :, :2]
-    facing = -(view_direction * functional.normalize(points, dim=1)).sum(1)
+    facing = -(direction * functional.normalize(points, dim=1)).sum(1)
 
-    width = float(np.linalg.norm(ring[0] - ring[8]))
-    height = float(np.linalg.norm(ring[4] - ring[12]))
-    size = pixel.new_tensor([image.shape[3], image.shape[2]])
-    colour = functional.grid_sample(image, (2 * pixel / size - 1)[None, None], align_corners=False)[0, :, 0].T
     # only texels in the opening's box can lie in the opening
     low, high = torch.from_numpy(ring.min(axis=0)), torch.from_numpy(ring.max(axis=0))
-    near = ((pixel > low) & (pixel < high)).all(1) & (facing > 0.2)
-    inside = depth_inside(pixel[near].numpy(), ring) / max(width, 1e-6)
-    weight = torch.zeros(len(rows))
-    weight[near] = smooth_step(torch.from_numpy(inside.astype(np.float32)), *LID_SHADE)
-    weight *= smooth_step(facing, 0.2, 0.5)
+    near = (((pixel > low) & (pixel < high)).all(1) & (facing > 0.2)).nonzero()[:, 0]
+    pixel, facing, rows = pixel[near], facing[near], layout.front[near]
+    width = float(np.linalg.norm(ring[0] - ring[8]))
+    height = float(np.linalg.norm(ring[4] - ring[12]))
     seen = height > SHUT * width
+    inside = depth_inside(pixel.numpy(), ring) / max(width, 1e-6)
+    weight = smooth_step(torch.from_numpy(inside.astype(np.float32)), *LID_SHADE) * smooth_step(facing, 0.2, 0.5)
+    grid = 2 * pixel / pixel.new_tensor([image.shape[3], image.shape[2]]) - 1
+    colour = functional.grid_sample(image, grid[None, None], align_corners=False)[0, :, 0].T
     edge = np.linalg.norm(iris[1:] - iris[0], axis=1).max()
     apparent = edge * -centre[2] / (camera.focal * radius)  # of the ball's radius
     angle = float(np.arcsin(np.clip(apparent, 0, 1))) if seen else 0.0
-    return _Glimpse(rows, theta, phi, colour, weight * float(seen), angle)
+    return _Glimpse(layout, rows, colour, weight * float(seen), angle)
 
 
 def _palette(glimpses: list[_Glimpse], regions: Regions) -> _Palette:
@@ -142,7 +124,7 @@ def _palette(glimpses: list[_Glimpse], regions: Regions) -> _Palette:
     iris_angle = float(np.clip(np.mean(angles), low, high)) if angles else (low + high) / 2
     colour = torch.cat([g.colour for g in glimpses])
     weight = torch.cat([g.weight for g in glimpses])
-    ratio = torch.cat([g.theta for g in glimpses]) / iris_angle  # 1 at the limbus
+    ratio = torch.cat([g.layout.theta[g.rows] for g in glimpses]) / iris_angle  # 1 at the limbus
     skin_light = float(luminance(torch.from_numpy(regions.skin_colour)))
 
     trusted = weight > 0.5
@@ -175,39 +157,37 @@ def _palette(glimpses: list[_Glimpse], regions: Regions) -> _Palette:
 
 def _paint(glimpse: _Glimpse, palette: _Palette) -> Tensor:  # [R, 3]
     """Pupil, iris, limbus and sclera, with the photo on top where it is trusted."""
-    ratio = glimpse.theta / palette.iris_angle
-    position = ((ratio - 0.475) / 0.385 * (len(palette.iris) - 1)).clamp(0, len(palette.iris) - 1)
-    lower = position.floor().long().clamp(max=len(palette.iris) - 2)
-    blend = (position - lower)[:, None]
-    iris = palette.iris[lower] * (1 - blend) + palette.iris[lower + 1] * blend
-    rng = np.random.default_rng(SEED + 2)
-    fibres = polar_noise(rng, glimpse.phi, ratio.clamp(0, 1), 90, 3) + 0.7 * polar_noise(
-        rng, glimpse.phi, ratio.clamp(0, 1), 36, 4
-    )
-    iris = iris * (1 + 0.09 * fibres.clamp(-2, 2))[:, None]
-    iris = iris * (1 - 0.4 * smooth_step(ratio, 0.78, 1.0))[:, None]
-    pupil = 0.12 * palette.iris.mean(0) + 0.015
-    iris = iris + (1 - smooth_step(ratio, PUPIL - 0.05, PUPIL + 0.06))[:, None] * (pupil - iris)
-
-    back = smooth_step(glimpse.theta, 0.8, 1.5)[:, None]
+    theta = glimpse.layout.theta
+    ratio = theta / palette.iris_angle
     flushed = palette.sclera * palette.sclera.new_tensor([0.92, 0.68, 0.64])
-    sclera = palette.sclera + 0.7 * back * (flushed - palette.sclera)
-    painted = iris + smooth_step(ratio, 0.95, 1.1)[:, None] * (sclera - iris)
+    painted = palette.sclera + 0.7 * smooth_step(theta, 0.8, 1.5)[:, None] * (flushed - palette.sclera)
+    inner = (ratio < LIMBUS[1]).nonzero()[:, 0]
+    iris = _paint_iris(ratio[inner], glimpse.layout.fibres[inner], palette)
+    painted[inner] = iris + smooth_step(ratio[inner], *LIMBUS)[:, None] * (painted[inner] - iris)
 
     # reflections stay where they are when the eye turns, so they do not belong on it
-    excess = luminance(glimpse.colour) - luminance(painted)
-    glint = smooth_step(excess, 0.08, 0.2) * (1 - smooth_step(ratio, 1.0, 1.2))
+    below = painted[glimpse.rows]
+    excess = luminance(glimpse.colour) - luminance(below)
+    glint = smooth_step(excess, 0.08, 0.2) * (1 - smooth_step(ratio[glimpse.rows], 1.0, 1.2))
     trust = glimpse.weight * 0.95 * (1 - 0.75 * glint)
-    return painted + trust[:, None] * (glimpse.colour - painted)
+    painted[glimpse.rows] = below + trust[:, None] * (glimpse.colour - below)
+    return painted
 
 
-def _sphere(points: F64) -> tuple[F64, float]:
-    """Centre and radius of the sphere through points [N, 3], by linear least squares."""
-    middle = points.mean(axis=0)
-    local = points - middle
-    system = np.column_stack([2 * local, np.ones(len(local))])
-    solution = np.linalg.lstsq(system, (local**2).sum(axis=1), rcond=None)[0]
-    return solution[:3] + middle, float(np.sqrt(max(solution[3] + solution[:3] @ solution[:3], 1e-12)))
+def _paint_iris(
+    ratio: Tensor,  # [Q] theta / iris angle
+    fibres: Tensor,  # [Q]
+    palette: _Palette,
+) -> Tensor:  # [Q, 3]
+    """Pupil, fibres between the bands' colours, a darker limbus."""
+    last = len(palette.iris) - 1
+    position = ((ratio - 0.475) / 0.385 * last).clamp(0, last)
+    lower = position.floor().long().clamp(max=last - 1)
+    blend = (position - lower)[:, None]
+    iris = palette.iris[lower] * (1 - blend) + palette.iris[lower + 1] * blend
+    iris = iris * ((1 + 0.09 * fibres) * (1 - 0.4 * smooth_step(ratio, 0.78, 1.0)))[:, None]
+    pupil = 0.12 * palette.iris.mean(0) + 0.015
+    return iris + (1 - smooth_step(ratio, PUPIL - 0.05, PUPIL + 0.06))[:, None] * (pupil - iris)
 
 
 def _hit_sphere(pixel: F64, camera: Camera, centre: F64, radius: float) -> F64:

@@ -86,16 +86,21 @@ def see(
     rows = atlas.row_of_texel[texel].long()
     points = landmarks * scale
     good = _on_person(_shrunk(regions.person, size), valid, fragments.depth[0], scale)
-    outside_eyes = _shows_skin(points, fragments.face[0], faces, atlas, 0.0)
+    eyes, lips = _openings(points, size)
+    span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+    on_skin = good * _shows_skin(fragments.face[0], faces, atlas) * (1 - lips)
+    lids_end, lashes_end = (
+        torch.from_numpy(box_blur(eyes, max(1, round(m * span)))) > 0 for m in (EYE_MARGIN, LASH_LINE)
+    )
     maps = torch.stack(
         [
-            _soft(good * _shows_skin(points, fragments.face[0], faces, atlas, EYE_MARGIN)),
+            _soft(on_skin * ~lids_end),
             _shrunk(regions.hair, size),
             # clothes must not reach the neck: only what is surely skin is trusted there, and fades slowly
             _soft(good * (_shrunk(regions.skin, size) > NECK_SKIN), NECK_SOFT),
             _shrunk(regions.other, size),
             _shrunk(regions.person, size) * torch.from_numpy(box_blur(_mouth_opening(points, size), SOFT)),
-            good * (outside_eyes - _shows_skin(points, fragments.face[0], faces, atlas, LASH_LINE)),
+            on_skin * lashes_end * (torch.from_numpy(eyes) == 0),
         ]
     )
     grid = view.pixel.view(-1, 2)[texel] * (2 / view.pixel.new_tensor([width, height])) - 1
@@ -167,21 +172,22 @@ def _on_person(
 
 
 def _shows_skin(
-    landmarks: F32,  # [L, 2] px of the maps
     face: Tensor,  # [h, w]
     faces: Tensor,  # [F, 3]
     atlas: Atlas,
-    margin: float,  # of the face height, kept from the eyes
 ) -> Tensor:  # [h, w] 0 or 1
-    """Pixels where both the mesh and the landmarks see skin: neither eyes nor the inside of the mouth."""
-    skin_face = atlas.skin_vertex[faces[:, 0].long()].float()
-    good = torch.where(face >= 0, skin_face[face.clamp_min(0).long()], 0.0)
-    size = (face.shape[0], face.shape[1])
-    span = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
-    eyes = sum(polygon_mask(landmarks[ring].astype(np.float64), size) for ring in (RIGHT_EYE, LEFT_EYE))
-    opening = np.asarray(eyes, np.float32).clip(0, 1)
-    good *= torch.from_numpy(box_blur(opening, max(1, round(margin * span))) if margin else opening) == 0
-    return good * (1 - torch.from_numpy(polygon_mask(landmarks[LIPS_INNER].astype(np.float64), size)))
+    """Pixels where the mesh shows skin, neither eyes nor teeth."""
+    skin_face = torch.cat([atlas.skin_vertex[faces[:, 0].long()].float(), torch.zeros(1)])  # the last is for -1
+    return skin_face[face.long()]
+
+
+def _openings(
+    landmarks: F32,  # [L, 2] px of the maps
+    size: tuple[int, int],
+) -> tuple[F32, Tensor]:  # [h, w] 1 between the lids, [h, w] 1 between the lips
+    """What the landmarks say is not skin."""
+    right, left, lips = (polygon_mask(landmarks[r].astype(np.float64), size) for r in (RIGHT_EYE, LEFT_EYE, LIPS_INNER))
+    return np.maximum(right, left), torch.from_numpy(np.array(lips))
 
 
 def _mouth_opening(
