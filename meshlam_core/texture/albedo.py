@@ -23,9 +23,9 @@ from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import lid_tones
-from meshlam_core.texture.mathematics import smooth_step
+from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.mouth import paint_mouth
-from meshlam_core.texture.sight import Sight, Texels, see
+from meshlam_core.texture.sight import Texels, see
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import TrackedFace
 
@@ -37,7 +37,8 @@ SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
 LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
-BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair
+GREY = 2.0  # of 255, mean spread of the channels up to which a photo counts as black and white
+BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,29 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     colour, smooth = _complete_skin(sight.skin, regions, tones, model, atlas)
     paint_mouth(colour, crop, sight, landmarks, model, atlas)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
-    paint_eyes(colour, image, regions, landmarks, posed, camera, atlas)
-    return _pack(colour, sight, atlas)
+    eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, atlas)
+    if _is_grey(crop):
+        colour = luminance(colour)[:, None].expand(-1, 3).clone()
+    seen = [(texels.rows, texels.weight) for texels in (sight.skin, sight.mouth)]
+    return _pack(colour, seen + eyes, atlas)
 
 
-def _pack(colour: Tensor, sight: Sight, atlas: Atlas) -> Texture:
+def _is_grey(crop: U8) -> bool:
+    """Whether the photo is black and white: then painted parts must not be the only coloured ones."""
+    sample = crop[::8, ::8].astype(np.int16)
+    return float(np.ptp(sample, axis=2).mean()) < GREY
+
+
+def _pack(
+    colour: Tensor,  # [P, 3]
+    seen: list[tuple[Tensor, Tensor]],  # rows among the covered texels, and their trust 0..1
+    atlas: Atlas,
+) -> Texture:
     """Covered texels to whole 8-bit textures, through one scatter of four bytes a texel."""
     pixels = torch.zeros(len(colour), 4, dtype=torch.uint8)
     pixels[:, :3] = colour.clamp_(0, 1).mul_(255).add_(0.5).to(torch.uint8)
-    for seen in (sight.skin, sight.mouth):
-        pixels[seen.rows, 3] = (seen.weight * 255 + 0.5).to(torch.uint8)
+    for rows, weight in seen:
+        pixels[rows, 3] = (weight * 255 + 0.5).to(torch.uint8)
     size = atlas.uv_map.size
     whole = np.zeros(size * size, np.int32)
     whole[atlas.uv_map.texel.numpy()] = pixels.view(torch.int32)[:, 0].numpy()

@@ -67,7 +67,7 @@ def paint_eyes(
     posed: Tensor,  # [V, 3] view frame, m
     camera: Camera,  # of the crop
     atlas: Atlas,
-) -> None:
+) -> list[tuple[Tensor, Tensor]]:  # per eye: [Q] covered texels that the photo shows, [Q] 0..1 how far it is trusted
     """Fill the eyeballs' texels."""
     sides = {"eyeball_left": (LEFT_EYE, LEFT_IRIS), "eyeball_right": (RIGHT_EYE, RIGHT_IRIS)}
     glimpses = []
@@ -76,10 +76,11 @@ def paint_eyes(
         opening, centre = landmarks[ring].astype(np.float64), landmarks[iris : iris + 5].astype(np.float64)
         glimpses.append(_look(layout, opening, centre, image, posed, camera))
     if not glimpses:
-        return
+        return []
     palette = _palette(glimpses, regions)
     for glimpse in glimpses:
         colours[glimpse.layout.rows] = _paint(glimpse, palette)
+    return [(glimpse.layout.rows[glimpse.rows], glimpse.weight) for glimpse in glimpses]
 
 
 def _look(
