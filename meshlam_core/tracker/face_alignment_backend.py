@@ -45,7 +45,7 @@ class FaceAlignmentDetector:
         self._network: Any = face_alignment.FaceAlignment(kind, device=device, flip_input=False)
         self._template = template.astype(np.float64)
 
-    def detect(self, image: U8) -> list[Detection]:
+    def detect(self, image: U8, every: bool = True) -> list[Detection]:
         """Every face, from left to right."""
         points = self._network.get_landmarks_from_image(image) or []
         faces = [self._detection(np.asarray(face, np.float64)[:, :2]) for face in points]

@@ -24,6 +24,8 @@ F32 = NDArray[np.float32]
 
 MAX_FACES = 24
 MIN_FACE_HEIGHT = 64  # px, forehead to chin: below it neither landmarks nor texture carry a likeness
+LARGE = 0.25  # face height / picture side: beside such a face there is no room for others that matter
+LARGEST = 0.1  # the same, where only the largest face matters: the whole picture shows one of this size
 TILE_MIN_SCORE = 0.9  # in tiles texture of all sorts is seen enlarged, and some of it looks like a face
 SURE = 0.9999  # score of a real face seen the right way up
 QUARTERS = (np.pi / 2, np.pi, -np.pi / 2)
@@ -38,8 +40,9 @@ class LandmarkDetector(Protocol):
     def detect(
         self,
         image: U8,  # [H, W, 3]
+        every: bool = True,
     ) -> list[Detection]:
-        """Every face, from left to right in the picture."""
+        """Every face, from left to right in the picture; or at least the largest."""
 
     def refine(
         self,
@@ -121,7 +124,7 @@ class MediaPipeDetector:
     def __init__(self, task_file: str | Path, threads: int = 1) -> None:
         self._nets = FaceNets(Path(task_file), threads)
 
-    def detect(self, image: U8) -> list[Detection]:
+    def detect(self, image: U8, every: bool = True) -> list[Detection]:
         """Every face, from left to right; small ones are searched in tiles when no large one is found."""
         height, width = image.shape[:2]
         faces: list[Detection] = []
@@ -136,8 +139,8 @@ class MediaPipeDetector:
                 rolled = [replace(tile, roll=roll) for tile in _tiles(width, height, side) for roll in QUARTERS]
                 faces = _best_apart(faces + self._search(image, rolled, [], SURE))
             tallest = max((face.box[3] - face.box[1] for face in faces), default=0.0)
-            # a face that fills a quarter of the picture leaves no room for others that matter
-            if tallest > 0.25 * min(height, width) or (faces and level >= 4):
+            large = LARGE if every else LARGEST
+            if tallest > large * min(height, width) or (faces and level >= 4):
                 break
         return sorted(faces, key=lambda face: face.box[0] + face.box[2])
 

@@ -71,13 +71,13 @@ def find_face(
     photo: Photo,
     detector: LandmarkDetector,
     face: int | str = "largest",
-) -> tuple[Detection, int]:
-    """The chosen face in native pixels, and how many faces the photo shows."""
-    found = detector.detect(photo.pixels)
+) -> Detection:
+    """The chosen face, in native pixels."""
+    found = detector.detect(photo.pixels, every=face != "largest")
     chosen = detector.refine(photo.pixels, choose_face(found, face, photo.path.name))
     native = scaled_detection(chosen, 1 / photo.scale)
     check_face_size(native, photo.path.name)
-    return native, len(found)
+    return native
 
 
 def track_photo(
@@ -87,7 +87,7 @@ def track_photo(
     face: int | str = "largest",
 ) -> TrackedFace:
     """Fit the head model to one face of a photo. `face`: "largest", or 1 for the leftmost, 2 for the next, ..."""
-    detection, _ = find_face(photo, detector, face)
+    detection = find_face(photo, detector, face)
     return head_fitter(model).fit(detection, photo.native_size, photo.focal_35mm)
 
 

@@ -125,6 +125,13 @@ def test_small_faces_in_a_group_are_all_found_from_left_to_right(detector, share
         assert [face.box[0] for face in faces] == sorted(face.box[0] for face in faces)
 
 
+def test_the_largest_face_is_the_same_without_the_search_for_small_ones(detector, shared_data):
+    for name in ("groups/sample1.jpg", "hires/1522-32753.jpg"):
+        pixels = load_photo(shared_data / name).pixels
+        quick, thorough = (choose_face(detector.detect(pixels, every)) for every in (False, True))
+        np.testing.assert_allclose(quick.landmarks, thorough.landmarks)
+
+
 def test_pictures_without_a_human_like_face_give_none(detector, shared_data):
     for name in ("s23.jpg", "s36.jpg"):
         assert detector.detect(load_photo(shared_data / "negatives" / name).pixels) == []
