@@ -208,7 +208,12 @@ def _fill_layers(
     layers = (  # wanted colour, its weight, prior colour, its weight
         (base, FIRM * (known * (1 - hairy) ** 2) ** 2, skin_tone, SKIN_PRIOR + LID_PRIOR * lids),
         (base, FIRM * (known * hairy**2) ** 2, torch.from_numpy(regions.hair_colour), HAIR_PRIOR + 0 * known),
-        (hairy[:, None], FIRM * known**2, (growth * scalp)[:, None], torch.where(scalp > 0, *LINE_PRIOR)),
+        (
+            hairy[:, None],
+            FIRM * known**2,
+            (growth * scalp)[:, None],
+            torch.where(scalp > 0, *LINE_PRIOR) + atlas.share("ears"),
+        ),
     )
     targets, weights = [], []
     for wanted, weight, prior, prior_weight in layers:

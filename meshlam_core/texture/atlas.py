@@ -41,6 +41,7 @@ class Atlas:
     part_rows: dict[str, Tensor]  # part name -> [R] int64 covered texels whose nearest corner is in that part
     neck: Tensor  # [P] 1 on the neck, fading towards other parts
     scalp: Tensor  # [P] 1 on the scalp, fading towards other parts
+    ears: Tensor  # [P] 1 on the ears, fading towards other parts
     lids: Tensor  # [P] 0..1, see lids.py
     lash_line: Tensor  # [P] 0..1 near the roots of the lashes
     mouth: Tensor  # [P] bool: teeth, tongue, or more inside the mouth than on the lips
@@ -130,6 +131,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         part_rows={name: (part[nearest] == i).nonzero()[:, 0] for name, i in names.items()},
         neck=torch.zeros(0),
         scalp=torch.zeros(0),
+        ears=torch.zeros(0),
         lids=torch.zeros(0),
         lash_line=torch.zeros(0),
         cavity=torch.zeros(0),
@@ -156,6 +158,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         },
         neck=atlas.at_texels(atlas.share("neck")[:, None])[:, 0],
         scalp=atlas.at_texels(atlas.share("scalp")[:, None])[:, 0],
+        ears=atlas.at_texels(atlas.share("ears")[:, None])[:, 0],
         lids=atlas.at_texels(atlas.lid_vertices[:, None])[:, 0],
         lash_line=atlas.at_texels(lash_line_share(model)[:, None])[:, 0],
         cavity=atlas.at_texels(atlas.share("mouth_interior")[:, None])[:, 0] * atlas.skin,

@@ -109,6 +109,7 @@ def see(
     in_mouth = atlas.mouth[rows]
     # a hat may stay on the scalp; elsewhere only glasses belong to the head, and those count as skin
     bare = 1 - smooth_step(other, 0.3, 0.6) * (1 - atlas.scalp[rows])
+    bare = bare * (1 - atlas.ears[rows] * smooth_step(hair, 0.3, 0.6))  # hair that hides an ear hangs in front of it
     trusted = torch.where(in_mouth, inner, outer * bare * (1 - atlas.neck[rows] * (1 - neck_skin)) * atlas.skin[rows])
     seen = view.weight.view(-1)[texel]
     weight = seen * trusted

@@ -56,6 +56,22 @@ def test_a_person_mask_that_is_too_wide_lets_no_background_in(frontal: Portrait,
     assert (np.minimum(red, blue) - green).max() < 90
 
 
+def test_hair_that_hides_the_ears_leaves_them_skin(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    landmarks = frontal.tracked.detection.landmarks
+    low, high = landmarks[:, 0].min(), landmarks[:, 0].max()
+    column = np.arange(frontal.photo.shape[1])
+    curtain = (frontal.regions.person > 0) & ((column < low) | (column > high))
+    photo, hair = frontal.photo.copy(), curtain.astype(np.float32)
+    photo[curtain] = 10
+    hidden = replace(
+        frontal, photo=photo, regions=replace(frontal.regions, hair=hair, skin=frontal.regions.skin - hair)
+    )
+    ears = atlas.rows_of("ears").numpy()
+    colours = hidden.bake(head).albedo.reshape(-1, 3)[atlas.uv_map.texel.numpy()[ears]] / 255
+    assert np.abs(np.median(colours, axis=0) - SKIN).max() < 0.12
+    assert (colours.mean(axis=1) < 0.2).mean() < 0.02
+
+
 def test_the_two_sides_of_a_uv_seam_have_the_same_colour(head: HeadModel, atlas: Atlas) -> None:
     """Light from one side makes the halves differ, so a fill that stopped at the seam would show."""
     albedo = make_portrait(head, atlas, yaw=0.3, light=0.5).texture.albedo.astype(np.float64) / 255
