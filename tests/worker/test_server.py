@@ -216,6 +216,9 @@ def test_the_worker_ends_when_its_input_ends_and_drops_what_waits() -> None:
         caller.send(job("a", "slow"), job("b", "fine"))
         caller.reply()
         caller.close()
+        deadline = time.monotonic() + 5
+        while not caller.server._stop_running and time.monotonic() < deadline:
+            time.sleep(0.01)  # until the worker has seen the end of its input
         engine.may_finish.set()
         caller.thread.join(5)
         assert caller.finished
