@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 # Blender reads this once, at import: no test touches the user's own Blender settings and extensions
 _USER_FOLDER = tempfile.mkdtemp(prefix="meshlam-blender-")
 os.environ["BLENDER_USER_RESOURCES"] = _USER_FOLDER
-atexit.register(shutil.rmtree, _USER_FOLDER, ignore_errors=True)
 
 import bpy  # noqa: E402
 import pytest  # noqa: E402
 from sample import Sample, make_sample, write_sample  # noqa: E402
 
 from blender_addon.avatar_reader import AvatarFile, read_avatar  # noqa: E402
+
+_status = 0
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    global _status
+    _status = int(exitstatus)
+
+
+def pytest_unconfigure() -> None:
+    """Leave without Blender's shutdown: after any glTF export, even of a plain cube, bpy 4.2 crashes in it."""
+    shutil.rmtree(_USER_FOLDER, ignore_errors=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_status)
 
 
 @pytest.fixture(autouse=True)
