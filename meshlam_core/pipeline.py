@@ -11,7 +11,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,8 +196,6 @@ def _report(
     session: Session,
     clock: _Clock,
 ) -> Reconstruction:
-    from dataclasses import replace
-
     timings = clock.timings | {"total": round(sum(clock.timings.values()), 4)}
     warnings = _warnings(tracked)
     provenance = {

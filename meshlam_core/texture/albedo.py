@@ -56,9 +56,8 @@ def bake_albedo(
     camera: Camera,  # the photo's, cropped and scaled to the crop
     model: HeadModel,
     size: int = 1024,
-    device: str = "cpu",  # accepted for symmetry: the work is small and stays on the CPU
 ) -> Texture:
-    """The albedo of a tracked head."""
+    """The albedo of a tracked head. The work is small and stays on the CPU."""
     with torch.inference_mode():
         return _bake(crop, regions, tracked, camera, model, size)
 
