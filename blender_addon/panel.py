@@ -24,6 +24,7 @@ _STAGES = {
     "tracking": "Fitting the head",
     "masks": "Finding hair and skin",
     "texture": "Painting the texture",
+    "refine": "Refining with the network",
     "preview": "Finishing",
     "saving": "Saving",
 }
@@ -150,12 +151,16 @@ def _draw_error(layout: Any, context: Any) -> None:
 
 def _draw_result(layout: Any, context: Any, built: BuiltAvatar) -> None:
     result = json.loads(built.rig.get(RESULT, "{}"))
-    warnings = result.get("warnings") or json.loads(built.rig.get(PROVENANCE, "{}")).get("warnings") or []
+    provenance = json.loads(built.rig.get(PROVENANCE, "{}"))
+    warnings = result.get("warnings") or provenance.get("warnings") or []
     error = result.get("landmark_error")
     if isinstance(error, int | float):
         column = layout.column(align=True)
         column.label(text=f"Landmark error {100 * error:.1f} % of the face height")
         column.label(text=f"{len(built.head.data.vertices):,} vertices")
+    if "weights" in provenance:
+        weights = provenance["weights"]
+        layout.label(text=f"Refined by the network ({weights})" if weights else "Not refined: the tracker's head")
     for warning in warnings:
         draw_text(layout.box(), context, str(warning), "ERROR")
 

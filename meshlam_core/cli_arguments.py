@@ -27,7 +27,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     _sheet(add("sheet", "Make a contact sheet of an avatar: the photo, views and expressions."))
     _track(add("track", "Track the face of a clip or a photo."))
     _reenact(add("reenact", "Drive an avatar with a track: one PNG a frame, on the pixel grid of the clip."))
-    add("info", "Tell what is in an avatar file.").add_argument("avatar", type=Path, metavar="AVATAR")
+    _info(add("info", "Tell what is in an avatar file, or what a preset of the network costs."))
     _doctor(add("doctor", "Check that everything the program needs is there."))
     _assets(add("assets", "List, fetch or verify the downloadable files."))
     return tuple(commands.choices)
@@ -42,6 +42,12 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
     command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
+    command.add_argument(
+        "--weights", default="auto", metavar="auto|none|PATH", help="of the network; none keeps the tracker's result"
+    )
+    command.add_argument(
+        "--backbone", default="auto", metavar="auto|DIR", help="the folder of DINOv2, for the preset paper"
+    )
     command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
     _device(command)
 
@@ -63,6 +69,8 @@ def _render(command: argparse.ArgumentParser) -> None:
         help="an expression, e.g. jawOpen=0.7",
     )
     command.add_argument("--pose", choices=POSES, help="default: photo for the view photo, neutral for the others")
+    _head_of_avatar(command)
+    _neural(command)
     _device(command)
 
 
@@ -83,10 +91,15 @@ def _reenact(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
     command.add_argument("--track", type=Path, required=True, metavar="TRACK.json")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
-    command.add_argument(
-        "--head", default="open", metavar="open|PATH", help="the head model that the avatar was made with"
-    )
+    _head_of_avatar(command)
+    _neural(command)
     _device(command)
+
+
+def _info(command: argparse.ArgumentParser) -> None:
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("avatar", type=Path, nargs="?", metavar="AVATAR")
+    what.add_argument("--preset", choices=PRESETS, help="print its parameter counts and FLOPs")
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:
@@ -98,6 +111,17 @@ def _assets(command: argparse.ArgumentParser) -> None:
     command.add_argument("names", nargs="*", metavar="NAME", help="default: what reconstruction needs")
     command.add_argument("--all", action="store_true", help="also what only rebuilding the head model needs")
     command.add_argument("--offline", action="store_true", help="use only the wheels in the folder MESHLAM_WHEELS")
+
+
+def _head_of_avatar(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--head", default="open", metavar="open|PATH", help="the head model that the avatar was made with"
+    )
+
+
+def _neural(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--neural", action="store_true", help="repaint the pictures with the image-space network")
+    command.add_argument("--weights", default="auto", metavar="auto|PATH", help="of that network")
 
 
 def _device(command: argparse.ArgumentParser) -> None:

@@ -1,46 +1,46 @@
 """photo -> avatar: the data flow of the whole project on one page.
 
-    photo -> landmarks -> fitted head (tracker) -> masks and crop -> albedo (texture) -> avatar
+    photo -> landmarks -> fitted head (tracker) -> masks and crop -> albedo (texture) -> network (model) -> avatar
 
+Without weights for the network the tracker's head and texture stand.
 Frames and units: frames.py.
 """
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from importlib import metadata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-import meshlam_core
 from meshlam_core.assets import asset_path
 from meshlam_core.avatar import Avatar, PhotoFit
-from meshlam_core.errors import DeviceError, UsageError
+from meshlam_core.errors import Cancelled, DeviceError, UsageError
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
-from meshlam_core.images import Photo, load_photo
+from meshlam_core.images import load_photo
+from meshlam_core.model.files import AUTO, choose_weights
 from meshlam_core.progress import Progress, silent
+from meshlam_core.provenance import Making
+from meshlam_core.stages import Clock, of_batch, shared_stage
 from meshlam_core.tracker.crop import HeadPicture, cut_head
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.types import TrackedFace
 
 if TYPE_CHECKING:
+    from meshlam_core.model.session import RefinedHead, Refiner
     from meshlam_core.texture.albedo import Texture
 
 PRESETS = ("small", "paper")
 MAX_TEXTURE = 4096  # px
-IMPLAUSIBLE = 0.5  # plausibility below which the user is warned
-ROUGH_FIT = 0.025  # landmark error above which the user is warned
-TURNED = np.radians(40)  # yaw from which half of the face is a guess
+BATCH = 8  # photos that go through the network together; bounds the memory of long lists
 
-# where each stage ends, as a fraction of the whole job
-STAGES = {"reading": 0.05, "tracking": 0.35, "masks": 0.5, "texture": 0.85, "preview": 0.95}
+F32 = NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class ReconstructOptions:
     texture_size: int = 1024
     device: str = "auto"
     seed: int = 0
+    weights: str = AUTO  # of the network; "none" keeps the tracker's result, a path names a file
+    backbone: str = AUTO  # or the folder of DINOv2, which the preset paper needs
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -69,6 +71,7 @@ class Session:
     detector: LandmarkDetector
     head: HeadModel
     device: str
+    refiner: Refiner | None = None  # None: the tracker's result stands
 
     @classmethod
     def open(cls, options: ReconstructOptions) -> Session:
@@ -76,7 +79,19 @@ class Session:
         device = choose_device(options.device)
         detector = MediaPipeDetector(asset_path("face_landmarker.task"))
         asset_path("selfie_segmentation.tflite")  # missing assets are reported before any work
-        return cls(detector, load_head(None if options.head == "open" else Path(options.head)), device)
+        head = load_head(None if options.head == "open" else Path(options.head))
+        return cls(detector, head, device, _open_refiner(options, head, device))
+
+
+def _open_refiner(options: ReconstructOptions, head: HeadModel, device: str) -> Refiner | None:
+    weights = choose_weights(options.preset, options.weights)
+    if weights is None:
+        return None
+    from meshlam_core.model.session import Refiner
+
+    # neither the rasteriser nor torch's float64 sums exist on Apple's GPUs
+    where = "cpu" if device == "mps" else device
+    return Refiner.open(weights, head, where, preset_name=options.preset, backbone_folder=options.backbone)
 
 
 @dataclass(frozen=True)
@@ -87,16 +102,66 @@ class Reconstruction:
     report: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A photo of a batch that could not be reconstructed."""
+
+    path: Path
+    error: Exception
+
+
 def reconstruct(
     path: Path, options: ReconstructOptions, session: Session, progress: Progress = silent
 ) -> Reconstruction:
-    """One photo to one avatar. InputError says what is wrong with a photo that cannot be used."""
+    """One photo to one avatar: a batch of one. InputError says what is wrong with a photo that cannot be used."""
+    (made,) = reconstruct_many([path], options, session, progress)
+    if isinstance(made, Failure):
+        raise made.error
+    return made
+
+
+def reconstruct_many(
+    paths: Sequence[Path], options: ReconstructOptions, session: Session, progress: Progress = silent
+) -> Iterator[Reconstruction | Failure]:  # in the order of the paths
+    """Photos to avatars, up to BATCH of them together through the network.
+
+    A photo that fails does not stop the others; what concerns all of them (cancelling, memory) is raised.
+    """
+    for first in range(0, len(paths), BATCH):
+        batch = paths[first : first + BATCH]
+        drafts: list[_Draft | Failure] = []
+        for index, path in enumerate(batch):
+            clock = Clock(of_batch(progress, index, len(batch), first, len(paths)))
+            drafts.append(_attempt(path, partial(_draft, path, options, session, clock)))
+        heads = iter(_refine([draft for draft in drafts if isinstance(draft, _Draft)], options, session))
+        for draft in drafts:
+            if isinstance(draft, Failure):
+                yield draft
+            elif isinstance(head := next(heads), Failure):
+                yield head
+            else:
+                yield _attempt(draft.path, partial(_finish, draft, head, options, session))
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """All that is known of a photo before the network."""
+
+    path: Path
+    sha256: str
+    tracked: TrackedFace
+    picture: HeadPicture
+    person: F32  # [h, w] 0..1, skin and hair: what of the picture may colour the head
+    texture: Texture
+    clock: Clock
+
+
+def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clock) -> _Draft:
+    """Photo -> the tracker's head and its texture."""
     from meshlam_core.texture.albedo import bake_albedo, landmarks_on_crop
     from meshlam_core.tracker.parsing import parse_person
     from meshlam_core.tracker.track import track_photo
-    from meshlam_core.viewer import render_thumbnail
 
-    clock = _Clock(progress)
     head = session.head
     with clock.stage("reading"):
         photo = load_photo(path)
@@ -107,9 +172,104 @@ def reconstruct(
         regions = parse_person(picture.pixels, landmarks_on_crop(tracked, picture.camera), picture.alpha)
     with clock.stage("texture"):
         texture = bake_albedo(picture.pixels, regions, tracked, picture.camera, head, options.texture_size)
-    with clock.stage("preview"):
-        avatar = render_thumbnail(_assemble(tracked, head, picture, texture))
-    return _report(avatar, photo, tracked, options, session, clock)
+    # not regions.person: a collar in front of the neck would be painted onto it
+    person = np.minimum(regions.skin + regions.hair, 1)
+    return _Draft(path, photo.sha256, tracked, picture, person, texture, clock)
+
+
+def _refine(
+    drafts: Sequence[_Draft], options: ReconstructOptions, session: Session
+) -> list[RefinedHead | Failure | None]:
+    """The network's heads; None, the tracker's head stands, where there are no weights."""
+    if session.refiner is None or not drafts:
+        return [None] * len(drafts)
+    from meshlam_core.model.session import RefineJob
+
+    def run(some: Sequence[_Draft]) -> list[RefinedHead]:
+        assert session.refiner is not None
+        jobs = [RefineJob(d.tracked, d.picture.pixels, d.person, d.picture.camera, d.texture.albedo) for d in some]
+        with shared_stage([draft.clock for draft in some], "refine") as report:
+            return session.refiner.refine(jobs, options.texture_size, on_step=report)
+
+    together = _attempt(drafts[0].path, partial(run, drafts))
+    if not isinstance(together, Failure):
+        return list(together)
+    if len(drafts) == 1:
+        return [together]
+    alone = [_attempt(draft.path, partial(run, [draft])) for draft in drafts]
+    return [found if isinstance(found, Failure) else found[0] for found in alone]
+
+
+def _finish(
+    draft: _Draft, refined: RefinedHead | None, options: ReconstructOptions, session: Session
+) -> Reconstruction:
+    """The avatar and what is to be told about it."""
+    from meshlam_core.viewer import render_thumbnail
+
+    with draft.clock.stage("preview"):
+        avatar = render_thumbnail(_assemble(draft, refined, session.head))
+    making = Making(
+        photo=draft.path.name,
+        photo_sha256=draft.sha256,
+        head=session.head,
+        tracked=draft.tracked,
+        weights=session.refiner.info if session.refiner and refined else None,
+        preset=options.preset,
+        wanted_weights=options.weights,
+        device=session.device,
+        seed=options.seed,
+        timings=draft.clock.timings,
+    )
+    return Reconstruction(replace(avatar, provenance=making.provenance()), making.report(avatar))
+
+
+def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
+    tracked, picture, texture = draft.tracked, draft.picture, draft.texture
+    photo = PhotoFit(
+        focal=float(tracked.camera.focal),
+        centre=np.array(tracked.camera.centre, np.float32),
+        size=np.array(tracked.camera.size, np.int32),
+        rotations=tracked.rotations.astype(np.float32),
+        translation=tracked.translation.astype(np.float32),
+        expression=tracked.expression.astype(np.float32),
+        crop=np.array(picture.crop.box, np.float32),
+    )
+    mesh = refined or head
+    return Avatar(
+        vertices=refined.vertices if refined else tracked.vertices,
+        faces=mesh.faces,
+        uvs=mesh.uvs,
+        uv_faces=mesh.uv_faces,
+        part=mesh.part,
+        parts=head.parts,
+        joints=head.joints(tracked.vertices),  # deforming the surface leaves the joints where they were
+        joint_names=head.joint_names,
+        joint_parents=head.joint_parents,
+        weights=mesh.weights,
+        blendshapes=mesh.blendshapes,
+        blendshape_names=head.blendshape_names,
+        blendshape_ranges=head.blendshape_ranges,
+        blendshape_kind=head.blendshape_kind,
+        photo=photo,
+        albedo=refined.albedo if refined else texture.albedo,
+        # the network corrects the tracker's texture, so what that saw in the photo is still the photo
+        albedo_seen=np.maximum(texture.seen, refined.albedo_seen) if refined else texture.seen,
+        photo_image=picture.pixels,
+        thumbnail=np.zeros((256, 256, 4), np.uint8),
+        pose_correctives=mesh.pose_correctives,
+    )
+
+
+def _attempt(path: Path, call: Callable[[], T]) -> T | Failure:
+    """The call's result, or its failure where that is this photo's own."""
+    from meshlam_core.commands.failures import is_out_of_memory
+
+    try:
+        return call()
+    except Exception as error:
+        if isinstance(error, Cancelled | DeviceError) or is_out_of_memory(error):
+            raise
+        return Failure(path, error)
 
 
 def choose_device(wanted: str) -> str:
@@ -124,107 +284,3 @@ def choose_device(wanted: str) -> str:
     if not there[wanted]:
         raise DeviceError(f"The device {wanted} is not available here.", "Use --device auto or cpu.")
     return wanted
-
-
-@dataclass
-class _Clock:
-    """Times the stages and reports them."""
-
-    progress: Progress
-    timings: dict[str, float] = field(default_factory=dict)
-    done: float = 0.0
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self.progress(name, self.done, "")
-        start = time.perf_counter()
-        yield
-        self.timings[name] = round(time.perf_counter() - start, 4)
-        self.done = STAGES[name]
-
-
-def _assemble(tracked: TrackedFace, head: HeadModel, picture: HeadPicture, texture: Texture) -> Avatar:
-    photo = PhotoFit(
-        focal=float(tracked.camera.focal),
-        centre=np.array(tracked.camera.centre, np.float32),
-        size=np.array(tracked.camera.size, np.int32),
-        rotations=tracked.rotations.astype(np.float32),
-        translation=tracked.translation.astype(np.float32),
-        expression=tracked.expression.astype(np.float32),
-        crop=np.array(picture.crop.box, np.float32),
-    )
-    return Avatar(
-        vertices=tracked.vertices,
-        faces=head.faces,
-        uvs=head.uvs,
-        uv_faces=head.uv_faces,
-        part=head.part,
-        parts=head.parts,
-        joints=head.joints(tracked.vertices),
-        joint_names=head.joint_names,
-        joint_parents=head.joint_parents,
-        weights=head.weights,
-        blendshapes=head.blendshapes,
-        blendshape_names=head.blendshape_names,
-        blendshape_ranges=head.blendshape_ranges,
-        blendshape_kind=head.blendshape_kind,
-        photo=photo,
-        albedo=texture.albedo,
-        albedo_seen=texture.seen,
-        photo_image=picture.pixels,
-        thumbnail=np.zeros((256, 256, 4), np.uint8),
-        pose_correctives=head.pose_correctives,
-    )
-
-
-def _warnings(tracked: TrackedFace) -> list[str]:
-    warnings = []
-    if tracked.plausibility < IMPLAUSIBLE:
-        warnings.append("This hardly looks like a human face: the head is a guess. Use a portrait of a person.")
-    elif tracked.landmark_error > ROUGH_FIT:
-        warnings.append("The head fits this face only roughly. A sharper photo from the front helps.")
-    if abs(tracked.rotations[0, 1]) > TURNED:
-        warnings.append("The face is turned far to the side: its hidden half is mirrored from the other one.")
-    return warnings
-
-
-def _report(
-    avatar: Avatar,
-    photo: Photo,
-    tracked: TrackedFace,
-    options: ReconstructOptions,
-    session: Session,
-    clock: _Clock,
-) -> Reconstruction:
-    timings = clock.timings | {"total": round(sum(clock.timings.values()), 4)}
-    warnings = _warnings(tracked)
-    provenance = {
-        "photo": photo.path.name,
-        "photo_sha256": photo.sha256,
-        "head": session.head.name,
-        "head_licence": session.head.licence,
-        "weights": None,  # the tracker's result: no network refined it
-        "preset": options.preset,
-        "versions": {
-            "meshlam": meshlam_core.__version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("torch", "numpy", "warp-lang")},
-        },
-        "seed": options.seed,
-        "landmark_error": round(tracked.landmark_error, 5),
-        "plausibility": round(tracked.plausibility, 3),
-        "timings": timings,
-        "warnings": warnings,
-    }
-    report = {
-        "device": session.device,
-        "preset": options.preset,
-        "refined": False,
-        "vertices": len(avatar.vertices),
-        "faces": len(avatar.faces),
-        "landmark_error": round(tracked.landmark_error, 5),
-        "plausibility": round(tracked.plausibility, 3),
-        "timings": timings,
-        "warnings": warnings,
-    }
-    return Reconstruction(replace(avatar, provenance=provenance), report)

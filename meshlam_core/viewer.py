@@ -9,7 +9,7 @@ photo's pose, they repeat the photo.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -29,7 +29,9 @@ from meshlam_core.raster.project import project
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
-Style = Literal["texture", "clay"]
+Style = Literal["texture", "clay", "normals"]
+# rendering [H, W, 4], normals [H, W, 3] view frame and zero beside the head, photo [h, w, 3] -> picture [H, W, 4]
+Repaint = Callable[[U8, F32, U8], U8]
 
 # the head's turn about its vertical axis; "left" shows the subject's left side
 VIEW_YAW = {"front": 0.0, "three-quarter": -35.0, "left": -90.0, "right": 90.0, "back": 180.0}  # degrees
@@ -61,12 +63,19 @@ class Pose:
 class AvatarRenderer:
     """An avatar ready to be drawn many times."""
 
-    def __init__(self, avatar: Avatar, device: str = "cpu", rasteriser: Rasteriser | None = None) -> None:
+    def __init__(
+        self,
+        avatar: Avatar,
+        device: str = "cpu",
+        rasteriser: Rasteriser | None = None,
+        repaint: Repaint | None = None,  # makes the final picture of a textured one
+    ) -> None:
         def tensor(array: NDArray[np.generic]) -> Tensor:
             return torch.tensor(array, device=device)  # a copy: the arrays may be read-only
 
         self.avatar = avatar
         self.device = device
+        self._repaint = repaint
         self._rasteriser = rasteriser or get_rasteriser(device=device)
         self._vertices, self._faces = tensor(avatar.vertices), tensor(avatar.faces)
         self._uvs, self._uv_faces = tensor(avatar.uvs), tensor(avatar.uv_faces)
@@ -110,7 +119,15 @@ class AvatarRenderer:
         camera: Camera,
         style: Style = "texture",
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
-        """A picture through a camera, antialiased."""
+        """A picture through a camera, antialiased. The style "normals" shows x, y and z as (1 + x) / 2."""
+        picture = self._draw(vertices, camera, style)
+        if self._repaint is None or style != "texture":
+            return picture
+        coded = self._draw(vertices, camera, "normals")
+        normals = np.where(coded[..., 3:] > 0, coded[..., :3] / np.float32(127.5) - 1, np.float32(0))
+        return self._repaint(picture, normals, self.avatar.photo_image)
+
+    def _draw(self, vertices: Tensor, camera: Camera, style: Style) -> U8:
         width, height = camera.size
         picture = np.zeros((height, width, 4), np.uint8)
         pixels = project(vertices[None], camera)[0]
@@ -121,13 +138,13 @@ class AvatarRenderer:
         if x0 >= x1 or y0 >= y1:
             return picture
         rows = max(1, MAX_SAMPLES // ((x1 - x0) * SUPERSAMPLES**2))
-        normals = vertex_normals(vertices[None], self._faces)[0] if style == "clay" else None
+        normals = None if style == "texture" else vertex_normals(vertices[None], self._faces)[0]
         for top in range(y0, y1, rows):
             strip = camera.cropped(x0, top, x1 - x0, min(rows, y1 - top))
-            picture[top : top + strip.size[1], x0:x1] = self._draw_strip(vertices, normals, strip)
+            picture[top : top + strip.size[1], x0:x1] = self._draw_strip(vertices, normals, strip, style)
         return picture
 
-    def _draw_strip(self, vertices: Tensor, normals: Tensor | None, camera: Camera) -> U8:
+    def _draw_strip(self, vertices: Tensor, normals: Tensor | None, camera: Camera, style: Style) -> U8:
         fine = camera.scaled(SUPERSAMPLES)
         points = project(vertices[None], fine)
         fragments = self._rasteriser.rasterise(points, self._faces, (fine.size[1], fine.size[0]))
@@ -138,7 +155,8 @@ class AvatarRenderer:
         if normals is None:
             colour = self._textured(points, face, bary)
         else:
-            colour = _lit(_blend(normals, self._faces, face, bary))
+            unit = torch.nn.functional.normalize(_blend(normals, self._faces, face, bary), dim=-1)
+            colour = _lit(unit) if style == "clay" else (1 + unit) / 2
         samples[mask] = torch.cat([colour, torch.ones_like(colour[:, :1])], 1)
         mean = torch.nn.functional.avg_pool2d(samples.permute(2, 0, 1)[None], SUPERSAMPLES)[0].permute(1, 2, 0)
         straight = torch.cat([mean[..., :3] / mean[..., 3:].clamp_min(1e-6), mean[..., 3:]], -1)
@@ -306,10 +324,9 @@ def _with_root(rotations: F32, root: F32) -> F32:
 
 
 def _lit(
-    normals: Tensor,  # [P, 3] view frame
+    normals: Tensor,  # [P, 3] unit, view frame
 ) -> Tensor:  # [P, 3]
     """Clay under soft lamps; wrapped diffuse light, so that no side drowns in black."""
-    normals = torch.nn.functional.normalize(normals, dim=-1)
     light = torch.full_like(normals[..., 0], AMBIENT)
     for direction, strength in LIGHTS:
         towards = torch.nn.functional.normalize(normals.new_tensor(direction), dim=0)

@@ -1,8 +1,9 @@
-"""`meshlam info`: what is in an avatar file."""
+"""`meshlam info`: what is in an avatar file, or what a preset of the network costs."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
 from meshlam_core.avatar import Avatar
@@ -11,9 +12,36 @@ from meshlam_core.progress import Progress
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    """Read the file, which also checks it, and describe it."""
+    """Read the file, which also checks it, and describe it; or describe the preset."""
+    if arguments.preset:
+        return describe_preset(arguments.preset)
     avatar = read_avatar(arguments.avatar)
     return {"avatar": str(arguments.avatar), "bytes": arguments.avatar.stat().st_size} | describe(avatar)
+
+
+def describe_preset(name: str) -> dict[str, Any]:
+    """Parameters and floating-point operations by part, for one photo."""
+    from meshlam_core.model import config
+    from meshlam_core.model.describe import describe as describe_network
+
+    found = describe_network(config.preset(name))
+    return {
+        "preset": name,
+        "vertices": found.vertices,
+        "parameters": found.parameters,
+        "flops": found.flops,
+        "parts": [asdict(part) for part in found.parts],
+        "settings": found.preset.to_dict(),
+    }
+
+
+def _show_preset(result: dict[str, Any]) -> str:
+    from meshlam_core.model.config import from_dict
+    from meshlam_core.model.describe import PartCost, PresetInfo
+
+    parts = tuple(PartCost(**part) for part in result["parts"])
+    table = PresetInfo(from_dict(result["settings"]), result["vertices"], parts).table()
+    return f"preset {result['preset']}, one photo, a head of {result['vertices']:,} vertices\n{table}"
 
 
 def describe(avatar: Avatar) -> dict[str, Any]:
@@ -42,6 +70,8 @@ def describe(avatar: Avatar) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> str:
     """The description as text."""
+    if "settings" in result:
+        return _show_preset(result)
     provenance = result["provenance"]
     photo = result["photo"]
     lines = [
@@ -54,7 +84,10 @@ def show(result: dict[str, Any]) -> str:
         f"  photo       {photo['size'][0]} x {photo['size'][1]}, focal length {photo['focal']:.0f} px",
     ]
     for key in ("head", "weights", "preset"):
-        if value := provenance.get(key):
+        value = provenance.get(key)
+        if key == "weights" and key in provenance and value is None:
+            lines.append("  weights     none: not refined by the network")
+        elif value:
             licence = provenance.get(f"{key}_licence")
             lines.append(f"  {key:<11} {value}{f' ({licence})' if licence else ''}")
     return "\n".join(lines + [f"  warning     {text}" for text in provenance.get("warnings", [])])

@@ -9,6 +9,8 @@ from meshlam_core.commands.sessions import Sessions, reconstruct_file
 from meshlam_core.outputs import check_output_file
 from meshlam_core.progress import Progress
 
+NOT_REFINED = "  not refined: head and texture are the tracker's, the network did not run"
+
 
 def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Reconstruct and report."""
@@ -23,6 +25,8 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         texture_size=arguments.texture_size,
         device=arguments.device,
         seed=arguments.seed,
+        weights=arguments.weights,
+        backbone=arguments.backbone,
     )
     return reconstruct_file(arguments.photo, arguments.out, options, Sessions(), progress)
 
@@ -33,6 +37,7 @@ def show(result: dict[str, Any]) -> str:
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in timings.items() if name != "total")
     lines = [
         f"{result['avatar']}: {result['vertices']} vertices, {result['faces']} triangles",
+        f"  refined by the network ({result['weights']})" if result["refined"] else NOT_REFINED,
         f"  landmark error {result['landmark_error']:.2%} of the face height",
         f"  {timings['total']:.2f} s on {result['device']} ({stages})",
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshlam_core.avatar_io import read_avatar
+from meshlam_core.commands.neural import NeuralOptions, neural_options, open_repaint
 from meshlam_core.errors import UsageError
 from meshlam_core.outputs import atomic_folder, check_output_file, check_output_folder, write_file
 from meshlam_core.png import encode_png
@@ -33,6 +34,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         arguments.pose,
         arguments.device,
         progress,
+        neural_options(arguments),
     )
 
 
@@ -45,6 +47,7 @@ def render_file(
     pose: str | None,
     device: str,
     progress: Progress,
+    neural: NeuralOptions | None = None,
 ) -> dict[str, Any]:
     """Avatar file -> PNG, or the PNGs of a turntable in a folder."""
     if not (size == "native" or (isinstance(size, int) and 16 <= size <= 4096)):
@@ -59,7 +62,7 @@ def render_file(
 
     with_settings(avatar, avatar.photo.expression, settings)  # a wrong name is told before the work
     device = choose_device(device)
-    renderer = AvatarRenderer(avatar, device)
+    renderer = AvatarRenderer(avatar, device, repaint=open_repaint(avatar, neural, device))
     if view == "turntable":
         pixels = int(avatar.photo.size.max()) if isinstance(size, str) else size
         pictures = _turntable(avatar, renderer, settings, pose, pixels, progress)
@@ -73,7 +76,14 @@ def render_file(
         pictures = [render_avatar(avatar, view, size, settings, pose, renderer=renderer)]
         write_file(out, encode_png(pictures[0]))
     height, width = pictures[0].shape[:2]
-    return {"out": str(out), "view": view, "size": [width, height], "frames": len(pictures), "device": device}
+    return {
+        "out": str(out),
+        "view": view,
+        "size": [width, height],
+        "frames": len(pictures),
+        "device": device,
+        "neural": neural is not None,
+    }
 
 
 def _turntable(

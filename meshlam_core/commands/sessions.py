@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from meshlam_core.avatar_io import write_avatar
 from meshlam_core.commands.failures import is_out_of_memory
 from meshlam_core.errors import DeviceError
+from meshlam_core.model.files import NONE, choose_weights
 from meshlam_core.outputs import check_output_file
 from meshlam_core.progress import Progress
 
@@ -25,18 +26,26 @@ class Sessions:
     """Keeps the session of the last options open: the next job with the same preset, head and device starts at once."""
 
     def __init__(self) -> None:
-        self._key: tuple[str, str, str] | None = None
+        self._key: tuple[object, ...] | None = None
         self._session: Session | None = None
 
     def get(self, options: ReconstructOptions) -> Session:
         """An open session for these options."""
         from meshlam_core.pipeline import Session
 
-        key = (options.preset, options.head, options.device)
+        key = (options.head, options.device, options.preset, options.backbone, *_weights_file(options))
         if self._session is None or key != self._key:
             self.free()
             self._session, self._key = Session.open(options), key
         return self._session
+
+    def get_tracker(self, device: str) -> Session:
+        """A session whose tracker will do: the open one if it can, else one without the network."""
+        from meshlam_core.pipeline import ReconstructOptions
+
+        if self._session is not None and self._key is not None and self._key[:2] == ("open", device):
+            return self._session
+        return self.get(ReconstructOptions(device=device, weights=NONE))
 
     def free(self) -> None:
         """Let go of the models and of the GPU's memory."""
@@ -45,6 +54,15 @@ class Sessions:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _weights_file(options: ReconstructOptions) -> tuple[str, int, int]:
+    """Which weights are used: a file that was trained anew under its old name is another one."""
+    path = choose_weights(options.preset, options.weights)
+    if path is None:
+        return "", 0, 0
+    stat = path.stat()
+    return str(path), stat.st_size, stat.st_mtime_ns
 
 
 def reconstruct_file(

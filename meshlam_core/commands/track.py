@@ -38,11 +38,10 @@ def track_file(
     """Clip or photo -> track file."""
     check_output_file(out)
     progress("starting", 0.0, "loading the models")
-    from meshlam_core.pipeline import ReconstructOptions
     from meshlam_core.tracker.rig import landmark_rig
     from meshlam_core.tracker.track_io import write_track
 
-    session = sessions.get(ReconstructOptions(device=device))
+    session = sessions.get_tracker(device)
     start = time.perf_counter()
     track = track_source(source, session, face, progress)
     seconds = time.perf_counter() - start

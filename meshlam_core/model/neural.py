@@ -26,14 +26,9 @@ from meshlam_core.model.weights import load_weights
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+MARGIN = 16  # px around the head that the network may paint
+MAX_SIDE = 2048  # px; the first level's features of a larger head would need more than a gigabyte
 STYLE_SIZE = 256  # px, side of the portrait that the style is read from
-
-
-def bundled_renderer() -> Path | None:
-    """The renderer's weights that come with the package, or None: then `--neural` is not available."""
-    path = DATA / "small_renderer.safetensors"
-    return path if path.is_file() else None
 
 
 class PortraitRenderer(nn.Module):
@@ -80,6 +75,15 @@ class PortraitRenderer(nn.Module):
             raise UsageError(
                 f"rendering, normals: expected [H, W, 4] and [H, W, 3], got {rendering.shape} and {normals.shape}."
             )
+        box = _head_box(rendering[..., 3])
+        if box is None:
+            return rendering.copy()
+        cut = (slice(box[1], box[3]), slice(box[0], box[2]))
+        painted = np.zeros_like(rendering)
+        painted[cut] = self._repaint(rendering[cut], normals[cut], portrait)
+        return painted
+
+    def _repaint(self, rendering: U8, normals: F32, portrait: U8) -> U8:
         device = next(self.parameters()).device
         colour = _planes(rendering).to(device) / 255
         mask = colour[:, 3:]
@@ -88,6 +92,19 @@ class PortraitRenderer(nn.Module):
         both = torch.cat([picture, alpha], 1)[0].permute(1, 2, 0)
         result: U8 = (both * 255).round().to(torch.uint8).cpu().numpy()
         return result
+
+
+def _head_box(alpha: U8) -> tuple[int, int, int, int] | None:  # [H, W] -> px, (x0, y0, x1, y1)
+    """What is computed: the head and a margin, not the empty rest of a photo's grid."""
+    rows, columns = np.flatnonzero(alpha.max(1)), np.flatnonzero(alpha.max(0))
+    if not len(rows):
+        return None
+    x0, y0 = max(int(columns[0]) - MARGIN, 0), max(int(rows[0]) - MARGIN, 0)
+    x1, y1 = min(int(columns[-1]) + 1 + MARGIN, alpha.shape[1]), min(int(rows[-1]) + 1 + MARGIN, alpha.shape[0])
+    if max(x1 - x0, y1 - y0) > MAX_SIDE:
+        message = f"The neural renderer draws heads of at most {MAX_SIDE} pixels, this one has {max(x1 - x0, y1 - y0)}."
+        raise UsageError(message, "Choose a smaller --size.")
+    return x0, y0, x1, y1
 
 
 def _planes(image: F32 | U8) -> Tensor:  # [H, W, C] -> [1, C, H, W]

@@ -1,6 +1,6 @@
 """The network as the pipeline sees it: tracked heads and pictures in, refined heads as plain numpy arrays out.
 
-    refiner = Refiner.open(bundled_weights("small"), head)
+    refiner = Refiner.open(bundled_weights("small"), head)   # model/files.py knows where weights lie
     refined = refiner.refine([RefineJob(...), ...])          # photos go through the network together
 
 Frames and units: frames.py. Dims: V vertices, F triangles, U texture vertices, J joints, K blendshapes, D texture.
@@ -18,20 +18,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from meshlam_core.errors import UsageError
+from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
-from meshlam_core.model.config import preset
+from meshlam_core.model.backbone.dinov2 import load_dinov2
+from meshlam_core.model.config import Preset, preset
+from meshlam_core.model.files import find_backbone
 from meshlam_core.model.network import MeshLAM, Reconstruction
-from meshlam_core.model.state import Photo, Rig, make_rig
-from meshlam_core.model.weights import WeightsInfo, load_weights, read_info
+from meshlam_core.model.state import Photo, Rig, is_finite, make_rig
+from meshlam_core.model.weights import AGAIN, WeightsInfo, check_fit, load_weights, read_info
 from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
-DATA = Path(__file__).resolve().parent.parent / "data"
 MAX_PHOTO = 1024  # px, side of the pictures that the network compares and unwraps
 
 
@@ -62,12 +63,6 @@ class RefinedHead:
     albedo_seen: U8  # [D, D] 255 where the texel is the photo's own
 
 
-def bundled_weights(preset_name: str) -> Path | None:
-    """The weights that come with the package, or None: then the tracker's result stands."""
-    path = DATA / f"{preset(preset_name).name}.safetensors"
-    return path if path.is_file() else None
-
-
 class Refiner:
     """A loaded network and the rig of its head model; stays warm between photos."""
 
@@ -79,13 +74,22 @@ class Refiner:
         self.info = info
 
     @classmethod
-    def open(cls, weights: Path, head: HeadModel, device: str = "cpu", backbone: nn.Module | None = None) -> Refiner:
+    def open(
+        cls,
+        weights: Path,
+        head: HeadModel,
+        device: str = "cpu",
+        backbone: nn.Module | None = None,
+        preset_name: str = "",  # that must be; empty takes the file's own
+        backbone_folder: str = "auto",  # of DINOv2, where the preset needs it
+    ) -> Refiner:
         """Load weights; AssetError when they don't belong to this version, preset or head model."""
-        wanted = read_info(weights).preset
-        if wanted != preset(wanted.name):
-            raise UsageError(
-                f"The weights {weights} are of a variant of preset {wanted.name}.", "Use released weights."
-            )
+        make_rig(head)  # refuses a head model without texture coordinates or parts before anything is loaded
+        info = read_info(weights)
+        wanted = _wanted_preset(preset_name or info.preset.name, weights)
+        check_fit(info, wanted, head, weights)
+        if backbone is None and wanted.backbone == "dinov2":
+            backbone = load_dinov2(find_backbone(backbone_folder), str(info.notes.get("backbone_sha256", "")))
         network = MeshLAM(wanted, backbone)
         return cls(network, head, device, load_weights(network, wanted, head, weights))
 
@@ -103,7 +107,22 @@ class Refiner:
         side = max(single.image.shape[-1] for single in singles)
         photo = _stack([single.resized(side) for single in singles])
         found = self.network.reconstruct(photo, self.rig, texture_size, precision, on_step)
+        for result in found:
+            self._refuse_senseless(result)
         return [_to_numpy(result) for result in found]
+
+    def _refuse_senseless(self, result: Reconstruction) -> None:
+        """Finite weights may still be far too large to compute with."""
+        if not (is_finite(result.vertices) and is_finite(result.texture)):
+            name = self.info.file if self.info else "given"
+            raise AssetError(f"The weights {name}: expected a finite head, got NaN or infinity.", AGAIN)
+
+
+def _wanted_preset(name: str, weights: Path) -> Preset:
+    try:
+        return preset(name)
+    except UsageError as error:
+        raise AssetError(f"The weights {weights} are of another preset: {error.message}", AGAIN) from error
 
 
 def make_photo(job: RefineJob, head: HeadModel, device: str = "cpu") -> Photo:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from meshlam_core.errors import AssetError, UsageError
@@ -24,6 +24,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.config import Preset, from_dict
 from meshlam_core.model.state import is_finite
+from meshlam_core.outputs import write_file
 
 FORMAT = "meshlam-weights"
 VERSION = 1
@@ -39,6 +40,8 @@ class WeightsInfo:
     head_hash: str
     licence: str
     notes: Mapping[str, Any]  # how it was trained, by whom it may be used, ...
+    file: str = ""  # its name
+    sha256: str = ""  # of the whole file; known once it is loaded
 
 
 def topology_hash(head: HeadModel) -> str:
@@ -75,9 +78,7 @@ def save_weights(
         "notes": json.dumps(dict(notes or {}), sort_keys=True),
         "content": _content_hash(values),
     }
-    temporary = path.with_name(path.name + ".part")
-    save_file(values, temporary, metadata=header)
-    temporary.replace(path)
+    write_file(path, save(values, metadata=header))
 
 
 def read_info(path: Path) -> WeightsInfo:
@@ -88,7 +89,7 @@ def read_info(path: Path) -> WeightsInfo:
         with safe_open(path, framework="pt") as file:
             header = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
-        raise AssetError(f"The weights {path} are not a whole safetensors file: {error}.", AGAIN) from error
+        raise _damaged(path, error) from error
     if header.get("format") != FORMAT:
         raise AssetError(f"Expected a {FORMAT} file, got {path} of format {header.get('format', 'unknown')}.")
     if header.get("version") != str(VERSION):
@@ -99,9 +100,9 @@ def read_info(path: Path) -> WeightsInfo:
     try:
         preset = from_dict(json.loads(header["preset"]))
         notes = dict(json.loads(header["notes"]))
-        return WeightsInfo(preset, header["head"], header["head_hash"], header["licence"], notes)
+        return WeightsInfo(preset, header["head"], header["head_hash"], header["licence"], notes, path.name)
     except (KeyError, ValueError, TypeError, UsageError) as error:
-        raise AssetError(f"The weights {path} have a damaged header: {error}.", AGAIN) from error
+        raise AssetError(f"The weights {path} have a damaged header: {str(error).rstrip('.')}.", AGAIN) from error
 
 
 def load_weights(
@@ -112,6 +113,18 @@ def load_weights(
 ) -> WeightsInfo:
     """Fill the network, or raise naming what was expected and what was found."""
     info = read_info(path)
+    check_fit(info, preset, head, path)
+    expected = own_tensors(network)
+    values = _read(path, expected)
+    with torch.no_grad():
+        for name, value in values.items():
+            expected[name].copy_(value)
+    with path.open("rb") as file:
+        return replace(info, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def check_fit(info: WeightsInfo, preset: Preset, head: HeadModel, path: Path) -> None:
+    """Refuse weights of another preset or head model; this needs no tensor and no network."""
     _compare_presets(path, preset, info.preset)
     if info.head != head.name or info.head_hash != topology_hash(head):
         raise AssetError(
@@ -119,12 +132,6 @@ def load_weights(
             f"got the head model {head.name} ({topology_hash(head)[:12]}).",
             "Use the weights made for this head model.",
         )
-    expected = own_tensors(network)
-    values = _read(path, expected)
-    with torch.no_grad():
-        for name, value in values.items():
-            expected[name].copy_(value)
-    return info
 
 
 def own_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -161,7 +168,7 @@ def _read(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
             values = {name: file.get_tensor(name) for name in sorted(names)}
             content = (file.metadata() or {}).get("content")
     except (SafetensorError, OSError, ValueError) as error:
-        raise AssetError(f"The weights {path} are not a whole safetensors file: {error}.", AGAIN) from error
+        raise _damaged(path, error) from error
     for name, value in values.items():
         want = expected[name]
         if value.shape != want.shape or value.dtype != want.dtype:
@@ -176,6 +183,10 @@ def _read(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if content != found:
         raise AssetError(f"The weights {path} were altered: expected content {content}, got {found}.", AGAIN)
     return values
+
+
+def _damaged(path: Path, error: Exception) -> AssetError:
+    return AssetError(f"The weights {path} are not a whole safetensors file: {str(error).rstrip('.')}.", AGAIN)
 
 
 def _content_hash(values: Mapping[str, Tensor]) -> str:

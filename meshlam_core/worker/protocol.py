@@ -39,6 +39,8 @@ class ReconstructFields:
     texture_size: int = 1024
     device: str = "auto"
     seed: int = 0
+    weights: str = "auto"
+    backbone: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,16 @@ def test_the_head_shows_its_numbers_and_warnings(drawn, avatar):
         assert f"meshlam.{operator}" in text
 
 
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [(None, "Not refined: the tracker's head"), ("small.safetensors", "Refined by the network (small.safetensors)")],
+)
+def test_the_head_says_whether_the_network_refined_it(drawn, avatar, weights, words):
+    built = build_avatar(avatar, "Ada")
+    built.rig["meshlam_provenance"] = json.dumps({"weights": weights})
+    assert words in drawn(panel.AvatarPanel)
+
+
 def test_the_export_dialog_announces_a_non_commercial_head(registered, avatar):
     built = build_avatar(avatar, "Ada")
     built.rig["meshlam_provenance"] = json.dumps({"head": "FLAME 2020", "head_licence": "CC BY-NC-SA 4.0"})

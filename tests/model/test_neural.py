@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from meshlam_core.errors import AssetError, UsageError
-from meshlam_core.model import neural
+from meshlam_core.model import files
 from meshlam_core.model.config import preset
-from meshlam_core.model.neural import PortraitRenderer, bundled_renderer
+from meshlam_core.model.files import bundled_renderer
+from meshlam_core.model.neural import PortraitRenderer
 from meshlam_core.model.weights import save_weights
 from tests.model.tiny import TINY_HEAD, changed
 
@@ -42,5 +43,6 @@ def test_pictures_of_the_wrong_shape_are_refused() -> None:
 
 
 def test_without_weights_there_is_no_neural_renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neural, "DATA", tmp_path)
+    monkeypatch.setattr(files, "DATA", tmp_path)
+    monkeypatch.setenv("MESHLAM_HOME", str(tmp_path))
     assert bundled_renderer() is None

@@ -8,9 +8,10 @@ import pytest
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
-from meshlam_core.model import session
+from meshlam_core.model import files, session
+from meshlam_core.model.files import bundled_weights
 from meshlam_core.model.network import MeshLAM
-from meshlam_core.model.session import RefineJob, Refiner, bundled_weights, make_photo
+from meshlam_core.model.session import RefineJob, Refiner, make_photo
 from meshlam_core.model.weights import save_weights
 from meshlam_core.tracker.types import Detection, TrackedFace
 from tests.model.tiny import TINY_HEAD, tiny_network, tiny_preset
@@ -82,7 +83,7 @@ def test_a_mask_or_camera_of_another_size_is_refused() -> None:
 def test_weights_open_the_refiner_of_their_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "small.safetensors"
     save_weights(tiny_network(), tiny_preset(), TINY_HEAD, path, "CC0-1.0")
-    with pytest.raises(UsageError, match="a variant of preset small"):
+    with pytest.raises(AssetError, match="expected backbone_size 256 in preset small, got 64"):
         Refiner.open(path, TINY_HEAD)
     monkeypatch.setattr(session, "preset", lambda name: tiny_preset())
     refiner = Refiner.open(path, TINY_HEAD)
@@ -92,7 +93,8 @@ def test_weights_open_the_refiner_of_their_preset(tmp_path: Path, monkeypatch: p
 
 
 def test_without_weights_there_is_nothing_to_refine_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "DATA", tmp_path)
+    monkeypatch.setattr(files, "DATA", tmp_path)
+    monkeypatch.setenv("MESHLAM_HOME", str(tmp_path))
     assert bundled_weights("small") is None
     with pytest.raises(AssetError, match="are missing"):
         Refiner.open(tmp_path / "small.safetensors", TINY_HEAD)
