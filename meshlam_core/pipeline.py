@@ -32,8 +32,9 @@ from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.types import TrackedFace
 
 if TYPE_CHECKING:
-    from meshlam_core.model.session import RefinedHead, Refiner
+    from meshlam_core.model.session import RefinedHead, RefineJob, Refiner
     from meshlam_core.texture.albedo import Texture
+    from meshlam_core.tracker.parsing import Regions
 
 PRESETS = ("small", "paper")
 MAX_TEXTURE = 4096  # px
@@ -151,8 +152,8 @@ class _Draft:
     sha256: str
     tracked: TrackedFace
     picture: HeadPicture
-    person: F32  # [h, w] 0..1, skin and hair: what of the picture may colour the head
     texture: Texture
+    job: RefineJob | None  # for the network, if there is one
     clock: Clock
 
 
@@ -169,12 +170,22 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         tracked = track_photo(photo, session.detector, head, options.face)
     with clock.stage("masks"):
         picture = cut_head(photo, tracked)
-        regions = parse_person(picture.pixels, landmarks_on_crop(tracked, picture.camera), picture.alpha)
+        landmarks = landmarks_on_crop(tracked, picture.camera)
+        regions = parse_person(picture.pixels, landmarks, picture.alpha)
     with clock.stage("texture"):
         texture = bake_albedo(picture.pixels, regions, tracked, picture.camera, head, options.texture_size)
-    # not regions.person: a collar in front of the neck would be painted onto it
-    person = np.minimum(regions.skin + regions.hair, 1)
-    return _Draft(path, photo.sha256, tracked, picture, person, texture, clock)
+        job = _network_job(tracked, picture, regions, texture, head) if session.refiner else None
+    return _Draft(path, photo.sha256, tracked, picture, texture, job, clock)
+
+
+def _network_job(
+    tracked: TrackedFace, picture: HeadPicture, regions: Regions, texture: Texture, head: HeadModel
+) -> RefineJob:
+    from meshlam_core.model.believable import believable
+    from meshlam_core.model.session import RefineJob
+
+    believed = believable(regions, tracked, picture.camera, head, texture.seen)
+    return RefineJob(tracked, picture.pixels, believed, picture.camera, texture.albedo)
 
 
 def _refine(
@@ -183,11 +194,10 @@ def _refine(
     """The network's heads; None, the tracker's head stands, where there are no weights."""
     if session.refiner is None or not drafts:
         return [None] * len(drafts)
-    from meshlam_core.model.session import RefineJob
 
     def run(some: Sequence[_Draft]) -> list[RefinedHead]:
         assert session.refiner is not None
-        jobs = [RefineJob(d.tracked, d.picture.pixels, d.person, d.picture.camera, d.texture.albedo) for d in some]
+        jobs = [draft.job for draft in some if draft.job]
         with shared_stage([draft.clock for draft in some], "refine") as report:
             return session.refiner.refine(jobs, options.texture_size, on_step=report)
 
