@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from meshlam_core.model.loop import Step
 from meshlam_core.model.parsing_head import CLASSES
 from meshlam_core.model.render import View, animate, look, shade
 from meshlam_core.model.state import Rig, resize
-from meshlam_core.raster.interpolate import interpolate
+from meshlam_core.raster.quick import add_rows
 from training.views import UNKNOWN, Sample, TargetViews, face_classes, view_classes, view_normals
 
 PARSED = tuple(CLASSES.index(name) for name in ("skin", "hair", "neck"))
@@ -113,15 +114,16 @@ def step_loss(
     view = look(animate(vertices, rig, targets), rig, targets.cameras)
     drawn = shade(view, rig, state.texture.repeat_interleave(targets.views, 0))
     compared = view.mask * targets.mask
+    mask, part = region_losses(view, rig, targets, weights.mask > 0, weights.part > 0)
     truth = sample.vertices
     return LossTerms(
         image=image_loss(drawn, targets.image, compared) if weights.image else zero,
         perceptual=perceptual(drawn * compared, targets.image * compared)
         if perceptual and weights.perceptual
         else zero,
-        mask=region_loss(view, rig, view.fragments.mask, targets.mask[:, 0] > 0.5) if weights.mask else zero,
+        mask=mask,
         normal=normal_loss(view_normals(view, rig), targets.normals) if weights.normal else zero,
-        part=part_loss(view, rig, targets) if weights.part else zero,
+        part=part,
         laplacian=laplacian_loss(state.vertices - sample.photo.vertices, rig) if weights.laplacian else zero,
         vertex=vertex_loss(state.vertices, truth) if weights.vertex and truth is not None else zero,
         texture=texture_loss(step, sample) if weights.texture and sample.texture is not None else zero,
@@ -146,58 +148,89 @@ def normal_loss(
     return ((1 - (normals * target).sum(1)) * known).sum() / known.sum().clamp_min(1)
 
 
-def part_loss(view: View, rig: Rig, targets: TargetViews) -> Tensor:  # []
-    """Each parsed class of the head as a silhouette of its own."""
-    shown = view_classes(view, face_classes(rig))
-    valid = targets.classes != UNKNOWN
-    losses = [region_loss(view, rig, (shown == k) & valid, (targets.classes == k) & (shown != UNKNOWN)) for k in PARSED]
-    return torch.stack(losses).mean()
+def region_losses(
+    view: View,
+    rig: Rig,
+    targets: TargetViews,
+    mask: bool,
+    part: bool,
+) -> tuple[Tensor, Tensor]:  # [] and []: the silhouette's, and the mean over the parsed classes of the head
+    """The losses of regions, all in one go: which pixels must meet which needs no gradient."""
+    drawn, wanted = [], []
+    if mask:
+        drawn.append(view.fragments.mask)
+        wanted.append(targets.mask[:, 0] > 0.5)
+    if part:
+        shown, valid = view_classes(view, face_classes(rig)), targets.classes != UNKNOWN
+        drawn += [(shown == k) & valid for k in PARSED]
+        wanted += [(targets.classes == k) & (shown != UNKNOWN) for k in PARSED]
+    zero = view.projected.new_zeros(())
+    if not drawn:
+        return zero, zero
+    losses = region_loss(view, rig, torch.stack(drawn, 1), torch.stack(wanted, 1))
+    return losses[0] if mask else zero, losses[int(mask) :].mean() if part else zero
 
 
 def region_loss(
     view: View,
     rig: Rig,
-    drawn: Tensor,  # [M, H, H] bool
-    target: Tensor,  # [M, H, H] bool
-) -> Tensor:  # []
+    drawn: Tensor,  # [M, R, H, H] bool, R kinds of regions
+    target: Tensor,  # [M, R, H, H] bool
+) -> Tensor:  # [R]
     """Squared distance that the surface must move for two regions to agree, over the pixels where they differ.
 
     [ours] The L2 difference of two hard silhouettes has no gradient; where they differ, the distance to the other
     region's nearest pixel has one, however far apart the two are. Surface that sticks out is pulled to the nearest
     target pixel, and target pixels without surface pull the nearest surface. Distances are in 1/64 of the image.
     """
-    side = drawn.shape[-1]
+    views, kinds, side, _ = drawn.shape
     step = slice(None, None, REGION_STRIDE)
-    points = interpolate(view.projected[..., :2], rig.faces, view.fragments, view.fragments.bary)[:, step, step]
-    inside = view.fragments.mask[:, step, step].cpu().numpy()
-    total = points.new_zeros(())
-    ours, theirs = drawn[:, step, step].cpu().numpy(), target[:, step, step].cpu().numpy()
-    for i in range(len(points)):
-        a, b = ours[i] & inside[i], theirs[i]
-        if not a.any() or not b.any():
-            continue
-        total = total + _pull(points[i], *_nearest(a & ~b, b), moves_first=True)
-        total = total + _pull(points[i], *_nearest(b & ~a, a), moves_first=False)
-    return total * (REGION_STRIDE / side) ** 2 * (64 / side) ** 2 / len(points)
+    ours = (drawn & view.mask)[..., step, step].cpu().numpy()
+    theirs = target[..., step, step].cpu().numpy()
+    pairs = [_pairs(ours[i, k], theirs[i, k], i, k) for i in range(views) for k in range(kinds)]
+    image, kind, row, column, x, y = torch.from_numpy(np.concatenate(pairs, 1)).to(view.projected.device)
+    points = _surface(view, rig, image, row, column)
+    wanted = torch.stack([x, y], -1).to(points.dtype) + 0.5  # px
+    squares = (points - wanted).square().sum(-1)
+    total = squares.new_zeros(kinds).index_add(0, kind, squares)
+    return total * (REGION_STRIDE / side) ** 2 * (64 / side) ** 2 / views
+
+
+def _surface(view: View, rig: Rig, image: Tensor, row: Tensor, column: Tensor) -> Tensor:  # 3 x [P] -> [P, 2] px
+    """Where the surface that some pixels show lies in the image, with a gradient to its vertices."""
+    corners = rig.faces.index_select(0, view.fragments.face[image, row, column].long())  # [P, 3]
+    corners = corners + (image * view.projected.shape[1])[:, None]
+    flat = view.projected[..., :2].reshape(-1, 2)
+    at = flat.index_select(0, corners.reshape(-1)).view(-1, 3, 2)
+    bary = view.bary.reshape(-1, 3).index_select(0, (image * view.bary.shape[1] + row) * view.bary.shape[2] + column)
+    return (at * bary[..., None]).sum(1)
+
+
+def _pairs(
+    drawn: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],  # [h, w]
+    target: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],  # [h, w]
+    image: int,
+    kind: int,
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:  # [6, P] image, kind, row and column of the surface, goal x and y
+    """Which surface pixel must reach which pixel, in pixels of the whole image."""
+    if not drawn.any() or not target.any():
+        return np.zeros((6, 0), np.int64)
+    sticking, reached = _nearest(drawn & ~target, target)
+    missing, pulled = _nearest(target & ~drawn, drawn)
+    surface, goal = (REGION_STRIDE * np.concatenate(both) for both in ((sticking, pulled), (reached, missing)))
+    labels = np.broadcast_to([[image], [kind]], (2, len(surface)))
+    return np.concatenate([labels, surface.T, goal.T[::-1]])
 
 
 def _nearest(
     pixels: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],  # [h, w]
     region: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],  # [h, w]
-) -> tuple[Tensor, Tensor]:  # [P, 2] and [P, 2] (row, column): the pixels, and the nearest of the region to each
-    if not pixels.any():
-        return torch.zeros(0, 2, dtype=torch.long), torch.zeros(0, 2, dtype=torch.long)
-    nearest = distance_transform_edt(~region, return_distances=False, return_indices=True)
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:  # 2 x [P, 2] row, column: the pixels, the region's nearest each
     at = np.argwhere(pixels)
-    return torch.from_numpy(at), torch.from_numpy(nearest[:, at[:, 0], at[:, 1]].T.astype(np.int64))
-
-
-def _pull(points: Tensor, pixels: Tensor, nearest: Tensor, moves_first: bool) -> Tensor:
-    """Squared distances between surface points and the pixels that they should reach."""
-    surface, goal = (pixels, nearest) if moves_first else (nearest, pixels)
-    surface = surface.to(points.device)
-    wanted = goal.to(points.device).flip(-1) * REGION_STRIDE + 0.5  # px, (x, y)
-    return (points[surface[:, 0], surface[:, 1]] - wanted).square().sum()
+    if not len(at):
+        return at, at
+    nearest = distance_transform_edt(~region, return_distances=False, return_indices=True)
+    return at, nearest[:, at[:, 0], at[:, 1]].T.astype(np.int64)
 
 
 def laplacian_loss(
@@ -212,10 +245,8 @@ def laplacian_loss(
         raise ValueError(f"offset: expected {len(rig.template)} vertices, got {offset.shape[1]}.")
     start, end = rig.faces[:, [0, 1, 2, 1, 2, 0]].T.reshape(-1), rig.faces[:, [1, 2, 0, 0, 1, 2]].T.reshape(-1)
     # inner edges appear in two triangles and border edges in one: the weights stay uniform where it matters
-    count = torch.zeros(offset.shape[1], dtype=offset.dtype, device=offset.device).index_add(
-        0, start, torch.ones_like(start, dtype=offset.dtype)
-    )
-    sums = torch.zeros_like(offset).index_add(1, start, offset.index_select(1, end))
+    count = torch.bincount(start, minlength=offset.shape[1]).to(offset.dtype)
+    sums = add_rows(offset, end, start, offset.shape[1])
     mean = sums / count.clamp_min(1)[:, None]
     return ((offset - mean) / MILLIMETRE).square().sum(-1).mean()
 

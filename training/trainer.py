@@ -79,7 +79,7 @@ class Trainer:
         self.network, self.rig, self.settings, self.perceptual = network, rig, settings, perceptual
         self.step = 0
         self.parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        self.optimiser = torch.optim.Adam(list(self.parameters.values()), lr=settings.learning_rate)
+        self.optimiser = torch.optim.Adam(list(self.parameters.values()), lr=settings.learning_rate, fused=True)
 
     def run(
         self,

@@ -30,7 +30,7 @@ def correct_topology(rig: Rig, state: State) -> tuple[Rig, State]:
         state,
         vertices=found.carry(state.vertices),
         vertex_features=found.carry(state.vertex_features),
-        geometry_hidden=found.carry(state.geometry_hidden),
+        geometry_hidden=None if state.geometry_hidden is None else found.carry(state.geometry_hidden),
     )
     return carry_rig(rig, found), moved
 

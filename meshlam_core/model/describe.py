@@ -18,7 +18,7 @@ from meshlam_core.model.backbone.interface import Fusion
 from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.config import Preset
 from meshlam_core.model.error_features import Unwrap
-from meshlam_core.model.gru import GeometryGru, TextureGru
+from meshlam_core.model.gru import ConvGruCell, GeometryGru, TextureGru
 from meshlam_core.model.parsing_head import ParsingHead
 from meshlam_core.model.shape_branch import ShapeBranch
 from meshlam_core.model.texture_branch import TextureBranch
@@ -89,8 +89,8 @@ def _parts(preset: Preset, vertices: int) -> list[PartCost]:
         _part("shape branch", shape, 2 * _weights(shape) * vertices + _attend(preset, vertices)),
         texture,
         _part("error features", compare, rounds * 2 * _weights(compare) * error),
-        _part("geometry GRU", geometry, rounds * 2 * _weights(geometry) * vertices),
-        _part("texture GRU", painter, rounds * 2 * _weights(painter) * latent),
+        _part("geometry GRU", geometry, 2 * vertices * (rounds * _weights(geometry) - geometry.cell.weight_hh.numel())),
+        _part("texture GRU", painter, 2 * latent * (rounds * _weights(painter) - _at_zero(painter.cell))),
         _part("head parsing", parsing, parsed + 2 * _weights(parsing.classify) * grids[0] ** 2),
     ]
 
@@ -138,6 +138,12 @@ def _backbone(preset: Preset) -> tuple[PartCost, tuple[int, ...], tuple[int, ...
 def _weights(module: nn.Module) -> int:
     """Entries of the matrices and kernels: everything but biases and norms."""
     return sum(p.numel() for p in module.parameters() if p.ndim > 1)
+
+
+def _at_zero(cell: ConvGruCell) -> int:
+    """Entries that the first round does not multiply with, since the hidden state is zero: see ConvGruCell."""
+    hidden, inputs = cell.candidate.out_channels, cell.candidate.in_channels - cell.candidate.out_channels
+    return _weights(cell) - 2 * hidden * inputs * 9
 
 
 def _part(name: str, module: nn.Module, flops: int, frozen: bool = False) -> PartCost:

@@ -42,7 +42,8 @@ class Unwrap(nn.Module):
     def forward(self, state: State, photo: Photo, rig: Rig) -> Observation:
         view = look(animate(state.vertices, rig, photo), rig, photo.cameras)
         rendering = shade(view, rig, state.texture)
-        error = self.compare(torch.cat([photo.image, rendering, photo.image - rendering], 1)).to(photo.image.dtype)
+        both = torch.cat([photo.image, rendering, photo.image - rendering], 1)
+        error = self.compare(both.contiguous(memory_format=torch.channels_last)).to(photo.image.dtype).contiguous()
         reprojected = reproject(photo.image, photo, view, rig, state.texture.shape[-1])
         carried = reproject(error, photo, view, rig, self.grid)
         vertex_error, vertex_seen = sample_at_vertices(error, photo, view, rig)

@@ -23,14 +23,14 @@ START_TRUST = 2.0  # logit: before training 88 % of a well-seen texel is the pho
 class GeometryUpdate(Protocol):
     """Proposes the displacement of one step. The clip comes afterwards."""
 
-    def __call__(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:
+    def __call__(self, state: State, observed: Observation) -> tuple[Tensor, Tensor | None]:
         """ΔV [B, V, 3] m and the next hidden state [B, V, h]."""
 
 
 class TextureUpdate(Protocol):
     """Makes the next texture."""
 
-    def __call__(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor | None]:
         """T [B, 3, S, S], the trust in the photo [B, 1, S, S] 0..1 and the next hidden state [B, h, G, G]."""
 
 
@@ -54,10 +54,25 @@ class GeometryGru(nn.Module):
         position = encode_vertices(state.vertices, self.frequencies)
         inputs = torch.cat([position, observed.vertex_error, observed.vertex_seen], -1)
         joined = torch.cat([self.embed(inputs), state.vertex_features], -1)
-        hidden = self.cell(joined.flatten(0, 1), state.geometry_hidden.flatten(0, 1).to(joined.dtype))
-        hidden = hidden.unflatten(0, state.vertices.shape[:2])
+        if state.geometry_hidden is None:
+            hidden = first_gru_state(self.cell, joined)
+        else:
+            hidden = self.cell(joined.flatten(0, 1), state.geometry_hidden.flatten(0, 1).to(joined.dtype))
+            hidden = hidden.unflatten(0, state.vertices.shape[:2])
         displacement = self.step_scale * self.to_displacement(hidden)
-        return displacement.to(state.vertices.dtype), hidden.to(state.geometry_hidden.dtype)
+        return displacement.to(state.vertices.dtype), hidden.to(state.vertices.dtype)
+
+
+def first_gru_state(
+    cell: nn.GRUCell,
+    inputs: Tensor,  # [..., inputs]
+) -> Tensor:  # [..., h]
+    """cell(inputs, zeros) without the product with the zeros."""
+    reset, update, new = functional.linear(inputs, cell.weight_ih, cell.bias_ih).chunk(3, -1)
+    at_reset, at_update, at_new = cell.bias_hh.to(reset.dtype).chunk(3)
+    candidate = (new + (reset + at_reset).sigmoid() * at_new).tanh()
+    # 1 - sigmoid(x) is sigmoid(-x)
+    return (-(update + at_update)).sigmoid() * candidate
 
 
 class DirectGeometry(nn.Module):
@@ -72,7 +87,7 @@ class DirectGeometry(nn.Module):
             _zeroed(nn.Linear(preset.geometry_hidden, 3)),
         )
 
-    def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:
+    def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor | None]:
         del observed
         displacement = self.step_scale * self.head(state.vertex_features)
         return displacement.to(state.vertices.dtype), state.geometry_hidden
@@ -89,12 +104,24 @@ class ConvGruCell(nn.Module):
     def forward(
         self,
         inputs: Tensor,  # [B, inputs, G, G]
-        hidden: Tensor,  # [B, h, G, G]
+        hidden: Tensor | None,  # [B, h, G, G]; None stands for zeros
     ) -> Tensor:  # [B, h, G, G]
+        if hidden is None:
+            return self._first(inputs)
         update, reset = self.gates(torch.cat([inputs, hidden], 1)).sigmoid().chunk(2, 1)
         candidate = self.candidate(torch.cat([inputs, reset * hidden], 1)).tanh()
         result: Tensor = hidden + update * (candidate - hidden)
         return result
+
+    def _first(self, inputs: Tensor) -> Tensor:
+        """From a hidden state of zeros: the reset gate has nothing to reset, and two thirds of the taps meet zeros."""
+        width, count = inputs.shape[1], self.candidate.out_channels
+        weight = torch.cat([self.gates.weight[:count, :width], self.candidate.weight[:, :width]])
+        assert self.gates.bias is not None
+        assert self.candidate.bias is not None
+        bias = torch.cat([self.gates.bias[:count], self.candidate.bias])
+        update, candidate = functional.conv2d(inputs, weight, bias, padding=1).chunk(2, 1)
+        return update.sigmoid() * candidate.tanh()
 
 
 class TextureGru(nn.Module):
@@ -116,21 +143,25 @@ class TextureGru(nn.Module):
 
     def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
         texels = torch.cat([state.texture, observed.reprojection, observed.texel_seen], 1)
-        read = functional.gelu(self.read(functional.pixel_unshuffle(texels, self.stride)), approximate="tanh")
+        # convolutions on the CPU are faster, and their gradients much faster, with the channels last
+        texels = functional.pixel_unshuffle(texels, self.stride).contiguous(memory_format=torch.channels_last)
+        read = functional.gelu(self.read(texels), approximate="tanh")
         joined = torch.cat([read, state.latent, observed.texel_error, observed.latent_seen], 1)
-        joined = functional.gelu(self.join(joined), approximate="tanh")
-        hidden = self.cell(joined, state.texture_hidden.to(joined.dtype))
+        joined = self.join(joined.contiguous(memory_format=torch.channels_last))
+        joined = functional.gelu(joined, approximate="tanh")
+        before = None if state.texture_hidden is None else state.texture_hidden.to(joined.dtype)
+        hidden = self.cell(joined, before)
         output = functional.pixel_shuffle(self.to_texture(hidden), self.stride).to(state.texture.dtype)
         trust = (output[:, 3:] + START_TRUST).sigmoid()
         share = trust * observed.texel_seen * rig.paintable(state.texture.shape[-1])
         blended = state.texture + share * (observed.reprojection - state.texture)
-        return blended + output[:, :3], trust, hidden.to(state.texture_hidden.dtype)
+        return blended + output[:, :3], trust, hidden.to(state.texture.dtype)
 
 
 class PassthroughTexture(nn.Module):
     """Ablation "no GRU" for the texture: the first texture stands."""
 
-    def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor | None]:
         del observed, rig
         return state.texture, state.trust, state.texture_hidden
 
@@ -140,13 +171,17 @@ class VertexColours(nn.Module):
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()
+        self.hidden = preset.geometry_hidden
         self.head = nn.Linear(preset.width + preset.geometry_hidden, 3)
 
-    def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor | None]:
         del observed
-        colours = self.head(torch.cat([state.vertex_features, state.geometry_hidden], -1)).sigmoid()
+        features, hidden = state.vertex_features, state.geometry_hidden
+        if hidden is None:  # beside the ablation "no GRU"
+            hidden = features.new_zeros(*features.shape[:2], self.hidden)
+        colours = self.head(torch.cat([features, hidden], -1)).sigmoid()
         uv_map = rig.uv_map(state.texture.shape[-1])
-        texture = uv_map.scatter(uv_map.attribute(colours.to(state.texture.dtype), rig.faces))
+        texture = uv_map.spread(colours.to(state.texture.dtype), rig.faces)
         return texture.permute(0, 3, 1, 2), torch.zeros_like(state.trust), state.texture_hidden
 
 

@@ -82,15 +82,12 @@ class MeshLAM(nn.Module):
         latent, texture = self.texture_branch(image, self.attention, first)
         dtype = photo.vertices.dtype
         features = self.shape_branch(rig.template, image, self.attention).to(dtype)
-        batch, vertices, _ = features.shape
         state = State(
             vertices=photo.vertices,
             texture=texture.to(dtype),
             trust=torch.ones_like(first[:, :1]),
             vertex_features=features,
             latent=latent.to(dtype),
-            geometry_hidden=features.new_zeros(batch, vertices, preset.geometry_hidden),
-            texture_hidden=features.new_zeros(batch, preset.texture_hidden, preset.latent_grid, preset.latent_grid),
         )
         return Step(rig, state), photo.resized(preset.error_size)
 
@@ -153,7 +150,7 @@ def move_freely(
 def one_step(step: Step, index: int) -> Step:
     """The start of one head of a batch."""
     state = step.state
-    cut = {name: value[index : index + 1] for name, value in vars(state).items()}
+    cut = {name: value[index : index + 1] for name, value in vars(state).items() if value is not None}
     return replace(step, state=replace(state, **cut))
 
 

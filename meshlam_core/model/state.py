@@ -59,7 +59,7 @@ class Rig:
         """
         moves = (self.limits > 0).to(self.limits.dtype)[None, :, None]
         uv_map = self.uv_map(size)
-        return uv_map.scatter(uv_map.attribute(moves, self.faces).clamp(0, 1)).permute(0, 3, 1, 2)
+        return uv_map.spread(moves, self.faces).clamp(0, 1).permute(0, 3, 1, 2)
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Rig:
         """The same rig elsewhere. `dtype` is that of positions and weights."""
@@ -196,8 +196,8 @@ class State:
     trust: Tensor  # [B, 1, S, S] 0..1, how much of a seen texel is the photo itself
     vertex_features: Tensor  # [B, V, C] F_V
     latent: Tensor  # [B, latent width, G, G] F_a
-    geometry_hidden: Tensor  # [B, V, h]
-    texture_hidden: Tensor  # [B, h, G, G]
+    geometry_hidden: Tensor | None = None  # [B, V, h]; None before the first step stands for zeros
+    texture_hidden: Tensor | None = None  # [B, h, G, G]; likewise
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from meshlam_core.raster import quick
 from meshlam_core.raster.interface import SUBPIXELS, Fragments
 from meshlam_core.raster.shapes import check_shape
 
@@ -29,7 +30,18 @@ def barycentrics(
     """
     sizes = check_shape("vertices", vertices, "B V 3")
     check_shape("fragments.face", fragments.face, "B H W", B=sizes["B"])
-    hit, corners = _hit_corners(faces, fragments, sizes["V"])
+    if quick.fits(vertices, fragments.bary):
+        return quick.barycentrics(vertices, faces, fragments)
+    return barycentrics_slowly(vertices, faces, fragments)
+
+
+def barycentrics_slowly(
+    vertices: Tensor,  # [B, V, 3] pixel x, pixel y, camera depth in m
+    faces: Tensor,  # [F, 3] int
+    fragments: Fragments,
+) -> Tensor:  # [B, H, W, 3]
+    """The twin of quick.barycentrics, for any dtype."""
+    hit, corners = _hit_corners(faces, fragments, vertices.shape[1])
     _, y, x = hit
     flat = vertices.reshape(-1, 3)
     points = torch.stack([flat.index_select(0, corner) for corner in corners], 1)  # [P, 3, 3]
@@ -55,15 +67,30 @@ def interpolate(
 ) -> Tensor:  # [B, H, W, C] zeros where nothing is hit
     """Blend the attributes of each pixel's triangle. Differentiable in the attributes and in `bary`."""
     if attributes.ndim == 2:
-        attributes = attributes[None].expand(len(fragments.face), -1, -1)
-    sizes = check_shape("attributes", attributes, "B V C", B=len(fragments.face))
+        attributes = attributes[None]
+    else:
+        check_shape("attributes", attributes, "B V C", B=len(fragments.face))
     shape = check_shape("fragments.face", fragments.face, "B H W")
     if bary is None:
         bary = fragments.bary.to(attributes.dtype)
     check_shape("bary", bary, "B H W 3", **shape)
-    hit, corners = _hit_corners(faces, fragments, sizes["V"])
-    blended = blend(attributes.reshape(-1, sizes["C"]), corners, bary[hit])
-    out = torch.zeros((*fragments.face.shape, sizes["C"]), dtype=blended.dtype, device=blended.device)
+    if quick.fits(attributes, bary, fragments.bary):
+        return quick.blend(attributes, faces, fragments.face, bary)
+    return interpolate_slowly(attributes, faces, fragments, bary)
+
+
+def interpolate_slowly(
+    attributes: Tensor,  # [B or 1, V, C]
+    faces: Tensor,  # [F, 3] int
+    fragments: Fragments,
+    bary: Tensor,  # [B, H, W, 3]
+) -> Tensor:  # [B, H, W, C]
+    """The twin of quick.blend, for any dtype."""
+    attributes = attributes.expand(len(fragments.face), -1, -1)
+    channels = attributes.shape[2]
+    hit, corners = _hit_corners(faces, fragments, attributes.shape[1])
+    blended = blend(attributes.reshape(-1, channels), corners, bary[hit])
+    out = torch.zeros((*fragments.face.shape, channels), dtype=blended.dtype, device=blended.device)
     return out.index_put(hit, blended)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from meshlam_core.raster import quick
 from meshlam_core.raster.shapes import check_shape
 
 
@@ -30,10 +31,19 @@ def vertex_normals(
     faces: Tensor,  # [F, 3] int
 ) -> Tensor:  # [B, V, 3] unit; zero where a vertex has no triangle
     """The area-weighted mean of the surrounding triangles' normals."""
+    check_shape("vertices", vertices, "B V 3")
+    check_shape("faces", faces, "F 3")
+    return _unit(quick.corner_normals(vertices, faces) if quick.fits(vertices) else corner_normals(vertices, faces))
+
+
+def corner_normals(
+    vertices: Tensor,  # [B, V, 3]
+    faces: Tensor,  # [F, 3] int
+) -> Tensor:  # [B, V, 3]
+    """The twin of quick.corner_normals, for any dtype."""
     weighted = face_normals(vertices, faces, unit=False)
     corners = faces.long().T.reshape(-1)  # all first corners, all second, all third
-    sums = torch.zeros_like(vertices).index_add(1, corners, weighted.repeat(1, 3, 1))
-    return _unit(sums)
+    return torch.zeros_like(vertices).index_add(1, corners, weighted.repeat(1, 3, 1))
 
 
 def _unit(vectors: Tensor) -> Tensor:

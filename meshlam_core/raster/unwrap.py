@@ -70,8 +70,9 @@ def view_texels(
         on_warp = has_warp() and fixed.device.type in ("cpu", "cuda")
         pixel, weight, visible, cosine, level = view_quickly(*inputs) if on_warp else view_slowly(*inputs)
     if vertices.requires_grad and torch.is_grad_enabled():
-        points = uv_map.attribute(vertices, faces)
-        pixel = uv_map.scatter(project(points, camera)[..., :2], empty=-1.0)
+        points = uv_map.spread(vertices, faces).flatten(1, 2)
+        pixel = project(points, camera)[..., :2].reshape(len(vertices), uv_map.size, uv_map.size, 2)
+        pixel = torch.where(uv_map.covered[..., None], pixel, -1.0)
     return TexelView(pixel, weight, visible, cosine, level)
 
 

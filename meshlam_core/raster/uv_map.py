@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meshlam_core.raster import quick
 from meshlam_core.raster.interface import get_rasteriser, has_warp
 from meshlam_core.raster.interpolate import blend, triangle_areas
 from meshlam_core.raster.shapes import check_shape
@@ -76,6 +77,17 @@ class UvMap:
         picked = (corners[:, 0], corners[:, 1], corners[:, 2])
         bary = self.bary.to(attributes.dtype)
         return torch.stack([blend(attributes[i], picked, bary) for i in range(sizes["B"])])
+
+    def spread(
+        self,
+        attributes: Tensor,  # [B, V, C] per vertex
+        faces: Tensor,  # [F, 3] int
+    ) -> Tensor:  # [B, S, S, C] zeros where empty
+        """A vertex attribute as a whole texture: scatter(attribute(...)) in one go. Differentiable."""
+        check_shape("attributes", attributes, "B V C")
+        if quick.fits(attributes, self.texel_bary):
+            return quick.blend(attributes, faces, self.texel_face[None], self.texel_bary[None])
+        return self.scatter(self.attribute(attributes, faces))
 
     def to(self, device: torch.device | str) -> UvMap:
         """The same map on another device."""

@@ -1,7 +1,7 @@
 """Loading warp quietly and launching its kernels, on one device or on the CPU in bands of rows.
 
-The kernels of warp_kernels.py and warp_texels.py form one warp module: compiling is mostly fixed cost (about two
-seconds, once for each machine and version; the result is cached on disk), so one module halves the first start.
+The kernels of warp_kernels.py, warp_texels.py and warp_gradients.py form one warp module: compiling is mostly fixed
+cost (once for each machine and version; the result is cached on disk), so one module shortens the first start.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _compile(wp: ModuleType, device: str) -> dict[str, Any]:
     """Start warp and load the kernels by name, from its cache where they are already there."""
     with _without_driver_remark():
         wp.init()
-    from meshlam_core.raster import warp_kernels, warp_texels
+    from meshlam_core.raster import warp_gradients, warp_kernels, warp_texels
 
     headers = wp.config.use_precompiled_headers
     wp.config.use_precompiled_headers = False  # they pay from the second module on, and cost the first a second
@@ -103,7 +103,9 @@ def _compile(wp: ModuleType, device: str) -> dict[str, Any]:
         wp.config.use_precompiled_headers = headers
     rasterising = (warp_kernels.cover, warp_kernels.resolve)
     texels = (warp_texels.nearest_in_row, warp_texels.grow, warp_texels.view)
-    return {kernel.key: kernel for kernel in (*rasterising, *texels)}
+    names = ("bary_forward", "bary_backward", "blend_forward", "blend_backward")
+    gradients = [getattr(warp_gradients, name) for name in (*names, "normals_forward", "normals_backward", "spread")]
+    return {kernel.key: kernel for kernel in (*rasterising, *texels, *gradients)}
 
 
 @contextlib.contextmanager

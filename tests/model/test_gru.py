@@ -124,3 +124,17 @@ def test_vertex_colours_give_every_texel_the_blend_of_its_corners() -> None:
     colours = head.head(torch.cat([state.vertex_features, state.geometry_hidden], -1)).sigmoid()[0, corners]
     torch.testing.assert_close(texture[0, :, row, column], uv_map.texel_bary[row, column] @ colours)
     assert not trust.any()
+
+
+def test_no_memory_is_the_same_as_a_memory_of_zeros() -> None:
+    torch.manual_seed(0)
+    seen, state = make_observation(), make_state()
+    zeros = replace(
+        state,
+        geometry_hidden=torch.zeros(1, V, PRESET.geometry_hidden),
+        texture_hidden=torch.zeros(1, PRESET.texture_hidden, G, G),
+    )
+    none = replace(state, geometry_hidden=None, texture_hidden=None)
+    geometry, painter = GeometryGru(PRESET), TextureGru(PRESET)
+    torch.testing.assert_close(geometry(none, seen)[1], geometry(zeros, seen)[1], rtol=0, atol=1e-6)
+    torch.testing.assert_close(painter(none, seen, TINY_RIG)[2], painter(zeros, seen, TINY_RIG)[2], rtol=0, atol=1e-6)

@@ -96,16 +96,16 @@ def test_the_silhouette_pulls_the_head_towards_the_target_from_either_side() -> 
     view, right, left = front(), front(0.01), front(-0.01)
     for other, sign in ((right, 1.0), (left, -1.0)):
         projected = view.projected.clone().requires_grad_()
-        loss = region_loss(replace(view, projected=projected), TINY_RIG, view.fragments.mask, other.fragments.mask)
+        loss = region_loss(replace(view, projected=projected), TINY_RIG, view.mask, other.mask).sum()
         loss.backward()
         assert projected.grad is not None
         assert sign * float(projected.grad[..., 0].sum()) < 0  # going downhill moves it there
-    far = region_loss(view, TINY_RIG, view.fragments.mask, front(0.03).fragments.mask)
-    near = region_loss(view, TINY_RIG, view.fragments.mask, right.fragments.mask)
+    far = region_loss(view, TINY_RIG, view.mask, front(0.03).mask)
+    near = region_loss(view, TINY_RIG, view.mask, right.mask)
     assert far > 2 * near > 0
-    assert region_loss(view, TINY_RIG, view.fragments.mask, view.fragments.mask) == 0
+    assert region_loss(view, TINY_RIG, view.mask, view.mask) == 0
     nothing = torch.zeros_like(view.fragments.mask)
-    assert region_loss(view, TINY_RIG, view.fragments.mask, nothing) == 0
+    assert region_loss(view, TINY_RIG, view.mask, nothing) == 0
 
 
 def test_moving_the_whole_head_bends_nothing_and_a_spike_does() -> None:
