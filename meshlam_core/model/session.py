@@ -24,7 +24,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.model.backbone.dinov2 import load_dinov2
 from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.files import find_backbone
-from meshlam_core.model.network import MeshLAM, Reconstruction
+from meshlam_core.model.network import MeshLAM, Reconstruction, autocast
 from meshlam_core.model.state import Photo, Rig, is_finite, make_rig
 from meshlam_core.model.weights import AGAIN, WeightsInfo, check_fit, load_weights, read_info
 from meshlam_core.tracker.types import TrackedFace
@@ -106,16 +106,20 @@ class Refiner:
         singles = [make_photo(job, self.head, self.device) for job in jobs]
         side = max(single.image.shape[-1] for single in singles)
         photo = _stack([single.resized(side) for single in singles])
-        found = self.network.reconstruct(photo, self.rig, texture_size, precision, on_step)
+        photo.check(self.rig)
+        autocast(precision, photo.image.device)
+        try:
+            found = self.network.reconstruct(photo, self.rig, texture_size, precision, on_step)
+        except UsageError as error:  # the input is good: finite weights may be far too large to compute with
+            raise self._runaway(error.message) from error
         for result in found:
-            self._refuse_senseless(result)
+            if not (is_finite(result.vertices) and is_finite(result.texture)):
+                raise self._runaway("expected a finite head, got NaN or infinity.")
         return [_to_numpy(result) for result in found]
 
-    def _refuse_senseless(self, result: Reconstruction) -> None:
-        """Finite weights may still be far too large to compute with."""
-        if not (is_finite(result.vertices) and is_finite(result.texture)):
-            name = self.info.file if self.info else "given"
-            raise AssetError(f"The weights {name}: expected a finite head, got NaN or infinity.", AGAIN)
+    def _runaway(self, trouble: str) -> AssetError:
+        name = self.info.file if self.info else "given"
+        return AssetError(f"The weights {name} give no head: {trouble}", AGAIN)
 
 
 def _wanted_preset(name: str, weights: Path) -> Preset:
