@@ -19,12 +19,14 @@ from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.error_features import reproject
 from meshlam_core.model.render import animate, look, shade
-from meshlam_core.model.state import Photo, Rig
+from meshlam_core.model.state import Photo, Rig, resize
+from meshlam_core.raster.interpolate import halved
 from training.views import Sample, TargetViews, face_classes, view_classes, view_normals
 
 DISTANCE = 0.75  # m
 FOCAL = 2.1  # image sides
 WAVES = 24
+KNOWN = 0.05  # a texel that the photo shows at this weight is half the photo's, half the spread colour
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,20 @@ def make_sample(
 
 
 def start_texture(photo: Photo, rig: Rig, size: int) -> Tensor:  # [B, 3, size, size]
-    """A quick stand-in for the pipeline's texture: the photo where the tracked head sees it, its mean elsewhere."""
+    """A quick stand-in for the pipeline's texture: the photo where the tracked head sees it, spread over the rest.
+
+    Pull and push (Gortler et al. 1996): coarser levels hold weighted means and fill what finer ones don't know.
+    """
     view = look(animate(photo.vertices, rig, photo), rig, photo.cameras)
     unwrapped, seen = reproject(photo.image, photo, view, rig, size)
-    mean = (unwrapped * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(1e-3)
-    filled: Tensor = mean + seen * (unwrapped - mean)
+    levels = [(unwrapped * seen, seen)]
+    while levels[-1][1].shape[-1] > 1:
+        levels.append((halved(levels[-1][0]), halved(levels[-1][1])))
+    filled = torch.zeros_like(levels[-1][0])
+    for colour, weight in reversed(levels):
+        coarse = resize(filled, weight.shape[-1])
+        share = weight / (weight + KNOWN)
+        filled = coarse + share * (colour / weight.clamp_min(1e-6) - coarse)
     return filled
 
 
