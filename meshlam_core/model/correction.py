@@ -14,15 +14,21 @@ from meshlam_core.model.part_clip import part_limits
 from meshlam_core.model.state import Rig, State
 from meshlam_core.model.topology import Correction, correct
 
+MAX_VERTICES = 12_000  # a typical head ends near 8 000; an untrained network's spikes must not end in millions
+
 
 def correct_topology(rig: Rig, state: State) -> tuple[Rig, State]:
-    """Split long edges and mend the mesh. In a batch an edge is split when it is long in any of the heads."""
+    """Split long edges and mend the mesh. In a batch an edge is split when it is long in any of the heads.
+
+    The longest edges are split first, and none beyond MAX_VERTICES; a head that comes with more keeps its own.
+    """
     found = correct(
         state.vertices.detach().float(),
         rig.faces.cpu().numpy(),
         rig.uvs.detach().cpu().float().numpy(),
         rig.uv_faces.cpu().numpy(),
         rig.max_edge,
+        max(MAX_VERTICES, state.vertices.shape[1]),
     )
     if found.unchanged:
         return rig, state

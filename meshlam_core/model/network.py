@@ -114,8 +114,11 @@ class MeshLAM(nn.Module):
         results = []
         with autocast(precision, photo.image.device):
             start, near = self.encode(photo, rig)
+            start.state.check("before the first step")
             for i in range(len(photo)):
                 steps = refine(one_step(start, i), near.one(i), self._components(), self.preset.iterations)
+                for t, step in enumerate(steps, start=1):
+                    step.state.check(f"after step {t}")
                 results.append(self.finish(steps[-1], photo.one(i), texture_size))
                 on_step((i + 1) / len(photo))
         return results

@@ -199,6 +199,18 @@ class State:
     geometry_hidden: Tensor | None = None  # [B, V, h]; None before the first step stands for zeros
     texture_hidden: Tensor | None = None  # [B, h, G, G]; likewise
 
+    def check(self, when: str) -> None:
+        """Refuse values that are not finite, by name: they spread over the whole head in one step."""
+        causes = ("vertex_features", "latent", "geometry_hidden", "texture_hidden", "trust", "texture", "vertices")
+        for name in causes:  # what comes out of the others last
+            value = getattr(self, name)
+            if value is not None and not is_finite(value):
+                named = name.replace("_", " ")
+                raise UsageError(
+                    f"{named} {when}: expected finite numbers, got NaN or infinity.",
+                    "The network's weights are damaged or too large to compute with: fetch them again.",
+                )
+
 
 @dataclass(frozen=True)
 class Observation:

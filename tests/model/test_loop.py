@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
+from meshlam_core.model import correction
 from meshlam_core.model.correction import correct_topology, keep_topology
 from meshlam_core.model.loop import Components, Step, refine
 from meshlam_core.model.part_clip import part_limits
@@ -48,6 +50,17 @@ def test_without_the_part_clip_eyeballs_move() -> None:
     steps = tiny_network(deformation="free")(photo, TINY_RIG)
     eyes = torch.from_numpy(TINY_HEAD.part == 2)
     assert not torch.equal(steps[-1].state.vertices[:, eyes], photo.vertices[:, eyes])
+
+
+def test_spikes_do_not_end_in_millions_of_vertices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(correction, "MAX_VERTICES", 330)
+    state = replace(make_state(), vertices=make_state().vertices.clone())
+    state.vertices[0, ::7] *= 2
+    rig, moved = correct_topology(make_rig(TINY_HEAD, 200), state)
+    assert len(TINY_HEAD.template) < moved.vertices.shape[1] <= 330
+    assert len(rig.template) == moved.vertices.shape[1]
+    monkeypatch.setattr(correction, "MAX_VERTICES", 10)
+    assert correct_topology(make_rig(TINY_HEAD, 200), state)[1].vertices.shape == state.vertices.shape
 
 
 def test_correction_carries_everything_that_lives_on_vertices() -> None:

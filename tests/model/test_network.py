@@ -114,6 +114,23 @@ def test_numbers_that_are_not_finite_are_refused_by_name(name: str) -> None:
         tiny_network().reconstruct(replace(photo, **{name: broken}), TINY_RIG, 64)
 
 
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        ("fusion.fuse.weight", "vertex features before the first step"),
+        ("texture_branch.to_colour.bias", "texture before the first step"),
+        ("geometry_update.cell.bias_hh", "geometry hidden after step 1"),
+        ("texture_update.to_texture.bias", "texture after step 1"),
+    ],
+)
+def test_a_weight_that_is_not_a_number_is_noticed_where_it_first_shows(layer: str, named: str) -> None:
+    network = tiny_network()
+    with torch.no_grad():
+        dict(network.named_parameters())[layer].view(-1)[0] = float("nan")
+    with pytest.raises(UsageError, match=f"{named}: expected finite numbers, got NaN or infinity"):
+        network.reconstruct(tiny_photo(), TINY_RIG, 64)
+
+
 def test_tensors_and_cameras_that_do_not_fit_are_refused() -> None:
     network, photo = tiny_network(), tiny_photo()
     with pytest.raises(ValueError, match=r"vertices: expected \[B V 3\] with .*V=\d+"):
