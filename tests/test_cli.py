@@ -5,17 +5,23 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from meshlam_core import cli
 from meshlam_core.avatar_io import write_avatar
 from meshlam_core.commands import info
 from meshlam_core.errors import AssetError, BadAvatar, Cancelled, DeviceError, MeshlamError, NoFace, UsageError
+from meshlam_core.head.io import load_head, save_head
+from meshlam_core.model.config import preset
+from meshlam_core.model.neural import PortraitRenderer
+from meshlam_core.model.weights import save_weights
 from tests.sample_avatar import make_avatar
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,9 +52,26 @@ def test_info_tells_what_is_in_an_avatar(avatar_file: Path, capsys: pytest.Captu
     assert "52 (arkit)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["small", "paper"])
+def test_info_tells_what_a_preset_costs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, result = run_json(capsys, "info", "--preset", name)
+    assert code == 0
+    assert result["parameters"] == sum(part["parameters"] for part in result["parts"])
+    assert result["flops"] == sum(part["flops"] for part in result["parts"])
+    assert result["settings"]["width"] == {"small": 128, "paper": 1024}[name]
+    assert cli.main(["info", "--preset", name]) == 0
+    text = capsys.readouterr().out
+    assert f"{result['parameters']:,}" in text
+    assert "GFLOPs" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["info", "--preset", "giant"], "invalid choice: 'giant'"),
+        (["info"], "AVATAR --preset is required"),
+        (["info", "a.meshlam", "--preset", "small"], "not allowed with"),
+        (["render", "a.meshlam", "-o", "x.png", "--weights", "w"], "belongs to --neural"),
         ([], "A command was expected: reconstruct"),
         (["paint"], "invalid choice: 'paint'"),
         (["render", "a.meshlam"], "required: -o"),
@@ -202,6 +225,51 @@ def test_a_damaged_avatar_file_is_refused_and_nothing_is_written(
     code, result = run_json(capsys, "render", avatar_file, "-o", tmp_path / "a.png")
     assert (code, result["error"]["kind"]) == (3, "bad_avatar")
     assert list(tmp_path.iterdir()) == [avatar_file]
+
+
+# ---- the image-space renderer
+
+
+@pytest.fixture(scope="module")
+def renderer_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A renderer that paints everything blue where the head is."""
+    renderer = PortraitRenderer()
+    with torch.no_grad():
+        renderer.renderer.to_image.bias.copy_(torch.tensor([-2.0, -2.0, 2.0, 0.0]))  # type: ignore[union-attr]
+    path = tmp_path_factory.mktemp("weights") / "renderer.safetensors"
+    save_weights(renderer, preset("small"), load_head(), path, "CC0-1.0")
+    return path
+
+
+@pytest.mark.parametrize("view", ["front", "photo"])
+def test_neural_repaints_every_view(view: str, avatar_file: Path, renderer_weights: Path, tmp_path: Path) -> None:
+    options = ["--view", view, "--size", "96"]
+    plain = _render(avatar_file, tmp_path / "a.png", *options)
+    painted = _render(avatar_file, tmp_path / "b.png", *options, "--neural", "--weights", str(renderer_weights))
+    assert painted.shape == plain.shape
+    np.testing.assert_array_equal(painted[..., 3], plain[..., 3])
+    assert (painted[plain[..., 3] == 255][:, :3] == [0, 0, 255]).all()
+
+
+def test_before_training_neural_shows_the_rendering_itself(avatar_file: Path, tmp_path: Path) -> None:
+    save_weights(PortraitRenderer(), preset("small"), load_head(), tmp_path / "w.safetensors", "CC0-1.0")
+    plain = _render(avatar_file, tmp_path / "a.png", "--size", "96")
+    same = _render(
+        avatar_file, tmp_path / "b.png", "--size", "96", "--neural", "--weights", f"{tmp_path}/w.safetensors"
+    )
+    solid = plain[..., 3] == 255
+    np.testing.assert_array_equal(same[solid], plain[solid])
+
+
+def test_neural_needs_the_head_model_that_its_weights_belong_to(
+    avatar_file: Path, renderer_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_head(replace(load_head(), name="mine"), tmp_path / "mine.npz", {})
+    options = ["--neural", "--weights", renderer_weights, "--head", tmp_path / "mine.npz"]
+    code, result = run_json(capsys, "render", avatar_file, "-o", tmp_path / "a.png", *options)
+    assert code == 4
+    assert "belong to the head model open" in result["error"]["message"]
+    assert not (tmp_path / "a.png").exists()
 
 
 # ---- as a program

@@ -169,6 +169,20 @@ def test_the_preset_paper_without_weights_warns_once_and_names_the_file_it_looke
     assert read_avatar(tmp_path / "a.meshlam").provenance["warnings"] == [warning]
 
 
+def test_the_default_preset_without_weights_says_not_refined_and_warns_of_nothing(
+    photos: list[Path],
+    assets: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files, "DATA", tmp_path)
+    result = reconstruct_json(capsys, photos[0], "-o", tmp_path / "a.meshlam")
+    assert (result["refined"], result["weights"], result["warnings"]) == (False, None, [])
+    assert cli.main(["info", str(tmp_path / "a.meshlam")]) == 0
+    assert "none: not refined by the network" in capsys.readouterr().out
+
+
 def test_weights_in_the_data_folder_are_used_and_the_summary_says_so(
     photos: list[Path],
     weights: dict[str, Path],

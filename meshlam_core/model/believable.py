@@ -78,7 +78,8 @@ def _refused(
 def _eroded(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:  # px
     """Without the pixels closer than the radius to its edge; the picture's border is none."""
     blurred = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(max(1, round(radius))))
-    return np.asarray(blurred) == 255  # a mean over a square is full where the whole square is; many times faster
+    # a mean over a square is full where the whole square is; many times faster than a minimum
+    return np.asarray(np.asarray(blurred) == 255)
 
 
 def _resized(mask: F32, size: tuple[int, int]) -> F32:  # [h, w] -> [*size]

@@ -104,3 +104,30 @@ def test_a_session_is_opened_once_for_jobs_alike(opened: list[str]) -> None:
     sessions.free()
     sessions.get(ReconstructOptions(device="cpu"))
     assert opened == ["auto", "cpu", "cpu"]
+
+
+def test_weights_trained_anew_under_their_old_name_are_loaded(opened: list[str], tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"old")
+    sessions, options = Sessions(), ReconstructOptions(weights=str(weights))
+    sessions.get(options)
+    sessions.get(options)
+    assert len(opened) == 1
+    weights.write_bytes(b"newer")
+    sessions.get(options)
+    assert len(opened) == 2
+
+
+def test_tracking_takes_the_open_session_and_opens_none_with_a_network(
+    opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"weights")
+    wanted: list[ReconstructOptions] = []
+    real = pipeline.Session.open
+    monkeypatch.setattr(pipeline.Session, "open", lambda options: wanted.append(options) or real(options))  # type: ignore[func-returns-value]
+    sessions = Sessions()
+    sessions.get_tracker("cpu")
+    assert [options.weights for options in wanted] == ["none"]
+    warm = sessions.get(ReconstructOptions(weights=str(tmp_path / "w.safetensors")))
+    assert sessions.get_tracker("auto") is warm
+    assert sessions.get_tracker("cpu") is not warm

@@ -98,6 +98,27 @@ def test_a_conversation_with_good_bad_and_senseless_messages(worker: Worker, tmp
     assert worker.close() == 0
 
 
+def test_the_worker_goes_on_after_weights_that_cannot_be_used(
+    worker: Worker, tmp_path: Path, assets: dict[str, Path], shared_data: Path
+) -> None:
+    assert isinstance(worker.reply(), Ready)
+    (tmp_path / "w.safetensors").write_text("I am a poem")
+    photo, out = sorted((shared_data / "portraits").iterdir())[0], tmp_path / "one.meshlam"
+    for name, weights in (("one", str(tmp_path / "w.safetensors")), ("two", str(tmp_path / "missing"))):
+        options = protocol.ReconstructFields(weights=weights)
+        worker.send(protocol.Reconstruct(name, str(photo), str(out), options))
+        answer = worker.reply()
+        assert isinstance(answer, Failed)
+        assert (answer.id, answer.kind) == (name, "asset"), answer
+        assert not out.exists()
+    worker.send(protocol.Reconstruct("three", str(photo), str(out), protocol.ReconstructFields(texture_size=256)))
+    answer = worker.reply()
+    assert isinstance(answer, Done), answer
+    assert answer.result["refined"] in (True, False)
+    assert out.is_file()
+    assert worker.close() == 0
+
+
 def test_without_assets_the_worker_starts_and_each_job_says_how_to_get_them(tmp_path: Path) -> None:
     worker = Worker(home=tmp_path)
     ready = worker.reply()
