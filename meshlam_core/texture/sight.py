@@ -36,6 +36,7 @@ DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of anot
 SOFT = 1  # px over which trust returns next to an edge
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
 MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
+MOUTH_SLANT = 6.0  # how many times less than skin the mouth's inside minds a slanted view
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
 FEW = 200  # texels
@@ -88,7 +89,8 @@ def see(
     good = _on_person(_shrunk(regions.person, size), valid, fragments.depth[0], scale)
     eyes, lips = _openings(points, size)
     span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
-    on_skin = good * _shows_skin(fragments.face[0], faces, atlas) * (1 - lips)
+    shown = good * _shows_skin(fragments.face[0], faces, atlas)
+    on_skin = shown * (1 - lips)
     lids_end, lashes_end = (
         torch.from_numpy(box_blur(eyes, max(1, round(m * span)))) > 0 for m in (EYE_MARGIN, LASH_LINE)
     )
@@ -100,7 +102,7 @@ def see(
             _soft(good * (_shrunk(regions.skin, size) > NECK_SKIN), NECK_SOFT),
             _shrunk(regions.other, size),
             _shrunk(regions.person, size) * torch.from_numpy(box_blur(_mouth_opening(points, size), SOFT)),
-            on_skin * lashes_end * (torch.from_numpy(eyes) == 0),
+            shown * torch.maximum(lashes_end * (1 - lips), lips),
         ]
     )
     grid = view.pixel.view(-1, 2)[texel] * (2 / view.pixel.new_tensor([width, height])) - 1
@@ -112,8 +114,9 @@ def see(
     bare = bare * (1 - atlas.ears[rows] * smooth_step(hair, 0.3, 0.6))  # hair that hides an ear hangs in front of it
     trusted = torch.where(in_mouth, inner, outer * bare * (1 - atlas.neck[rows] * (1 - neck_skin)) * atlas.skin[rows])
     seen = view.weight.view(-1)[texel]
-    weight = seen * trusted
-    rim = seen * rim * atlas.lash_line[rows].clamp(0, 1)
+    # nothing in the mouth is seen better than at a slant; a slanted molar is still better known than painted
+    weight = torch.where(in_mouth, (MOUTH_SLANT * seen).clamp(max=1), seen) * trusted
+    rim = seen * rim * torch.maximum(atlas.lash_line[rows].clamp(0, 1), atlas.lips[rows])
     image = _not_finer(
         image, float(view.level.view(-1)[texel[:: len(texel) // 1000 + 1]].median()) if len(texel) else 0
     )

@@ -53,10 +53,14 @@ class ContourRig:
     def of_person(
         self,
         vertices: NDArray[np.floating],  # [V, 3] m, a neutral head of the model's topology
+        blendshapes: NDArray[np.float32] | None = None,  # [K, V, 3] m, the person's own; None: the model's
     ) -> ContourRig:
         """The strips of one person."""
         neutral = np.asarray(vertices, np.float64)[self.vertices].T.copy()
-        return replace(self, neutral=neutral, basis=np.ascontiguousarray(self.basis[:, self.modes :]), modes=0)
+        basis = self.basis[:, self.modes :]
+        if blendshapes is not None:
+            basis = blendshapes[:, self.vertices].transpose(2, 0, 1)
+        return replace(self, neutral=neutral, basis=np.ascontiguousarray(basis), modes=0)
 
     def outline_normals(
         self,

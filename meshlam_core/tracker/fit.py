@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from meshlam_core.frames import Camera, axis_angle_from_rotation
 from meshlam_core.tracker.arkit import ARKIT_NAMES, reorder
 from meshlam_core.tracker.contour import ContourRig, contour_rig
+from meshlam_core.tracker.detail import fine_residual
 from meshlam_core.tracker.observation import Observation
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.residual import smooth_residual, without_folds
@@ -85,6 +86,7 @@ class HeadFitter:
         self.rig = landmark_rig(model).truncated(self.settings.modes)
         self.contour = contour_rig(model).truncated(self.settings.modes)
         self.residual = smooth_residual(model)
+        self.detail = fine_residual(model)
         self.regions = [
             np.array([i for i, name in enumerate(model.blendshape_names) if name.startswith(prefixes)], dtype=np.intp)
             for prefixes in REGIONS
@@ -110,11 +112,14 @@ class HeadFitter:
         ).face
         vertices = self.neutral(face.identity)
         sighting = observation.sight(face)
+        blendshapes = None
         if settings.residual:
             vertices = without_folds(vertices, self.residual.fit(face, sighting), self.model.faces)
-            sighting = self.observe(detection, centre, face, self.person(vertices)).sight(
-                replace(face, identity=np.empty(0))
-            )
+            known = replace(face, identity=np.empty(0))
+            sighting = self.observe(detection, centre, face, self.person(vertices)).sight(known)
+            detail = self.detail.fit(face, sighting, self.model)
+            vertices, blendshapes = without_folds(vertices, detail.neutral, self.model.faces), detail.blendshapes
+            sighting = self.observe(detection, centre, face, self.person(vertices, blendshapes)).sight(known)
         return TrackedFace(
             camera=Camera(float(np.exp(face.log_focal)), (float(centre[0]), float(centre[1])), size),
             identity=self.padded(face.identity),
@@ -125,14 +130,18 @@ class HeadFitter:
             detection=detection,
             landmark_error=sighting.error,
             plausibility=plausibility(detection, sighting.error, face.identity),
+            blendshapes=blendshapes,
         )
 
     def person(
         self,
         vertices: F64,  # [V, 3] m, neutral
+        blendshapes: NDArray[np.float32] | None = None,  # [K, V, 3] m, the person's own; None: the model's
     ) -> Person:
         """A neutral head prepared for fitting pose and expression."""
-        return Person(vertices, self.rig.of_person(vertices), self.contour.of_person(vertices))
+        return Person(
+            vertices, self.rig.of_person(vertices, blendshapes), self.contour.of_person(vertices, blendshapes)
+        )
 
     def padded(
         self,

@@ -52,8 +52,7 @@ class SmoothResidual:
         sighting: Sighting,
     ) -> F64:  # [V, 3] m, avatar frame
         """The displacement of the neutral head that takes up a fit's left-over offsets."""
-        depth = -sighting.projection.view[2]
-        offset = sighting.offset * (depth / np.exp(face.log_focal)) * np.array([[1.0], [-1.0]])  # [2, L] m, view frame
+        offset = offsets_in_view(face, sighting)
         length = np.linalg.norm(offset, axis=0)
         # a few wild points must not bend the head (Huber's weights)
         weight = sighting.weight * self.trust * np.minimum(1.0, 0.004 / np.maximum(length, 1e-9))
@@ -78,12 +77,19 @@ def smooth_residual(model: HeadModel) -> SmoothResidual:
     trust[IRISES] = 0.0
     trust[LIPS_INNER] = 0.2
     return SmoothResidual(
-        at_landmarks=_kernel(landmarks, centres),
-        at_vertices=(_kernel(template, centres) * _fade(model)[:, None]).astype(np.float32),
-        stiffness=_kernel(centres, centres) + 1e-6 * np.eye(len(centres)),
+        at_landmarks=wendland(landmarks, centres, SUPPORT),
+        at_vertices=(wendland(template, centres, SUPPORT) * _fade(model)[:, None]).astype(np.float32),
+        stiffness=wendland(centres, centres, SUPPORT) + 1e-6 * np.eye(len(centres)),
         trust=trust,
         rigid=_eyeballs(model, template),
     )
+
+
+def offsets_in_view(face: Face, sighting: Sighting) -> F64:  # [2, L] m, view frame
+    """A fit's left-over offsets, moved from the picture to each landmark's depth."""
+    depth = -sighting.projection.view[2]
+    offset: F64 = sighting.offset * (depth / np.exp(face.log_focal)) * np.array([[1.0], [-1.0]])
+    return offset
 
 
 def without_folds(
@@ -110,8 +116,9 @@ def _triangle_normals(vertices: F64, faces: NDArray[np.int32]) -> F64:
     return normals
 
 
-def _kernel(points: F64, centres: F64) -> F64:
-    r = np.minimum(np.linalg.norm(points[:, None] - centres[None], axis=-1) / SUPPORT, 1.0)
+def wendland(points: F64, centres: F64, support: float) -> F64:
+    """Wendland's C2 kernel: 1 at a centre, 0 from `support` on."""
+    r = np.minimum(np.linalg.norm(points[:, None] - centres[None], axis=-1) / support, 1.0)
     values: F64 = (1 - r) ** 4 * (4 * r + 1)
     return values
 
@@ -130,12 +137,19 @@ def _fade(model: HeadModel) -> F64:  # [V] 0..1
     template = model.template.astype(np.float64)
     height = (template[:, 1] - template[:, 1].min()) / NECK_FADE
     fade: F64 = np.clip(height, 0, 1) ** 2 * (3 - 2 * np.clip(height, 0, 1))
+    fade[np.isin(np.array(model.parts)[model.part], STILL_PARTS)] = 0.0
+    return fade * interior_fade(model)
+
+
+def interior_fade(model: HeadModel) -> F64:  # [V] 0..1
+    """1 outside the mouth; inside it fades with the distance from the lips."""
     part = np.array(model.parts)[model.part]
-    fade[np.isin(part, STILL_PARTS)] = 0.0
+    depth = model.template[:, 2].astype(np.float64)
+    fade = np.ones(len(part))
     inside = part == "mouth_interior"
     if inside.any():
-        front = template[part == "lips", 2].max() if (part == "lips").any() else template[inside, 2].max()
-        fade[inside] *= np.clip(1.5 - (front - template[inside, 2]) / INTERIOR_FADE, 0, 1)
+        front = depth[part == "lips"].max() if (part == "lips").any() else depth[inside].max()
+        fade[inside] = np.clip(1.5 - (front - depth[inside]) / INTERIOR_FADE, 0, 1)
     return fade
 
 

@@ -55,10 +55,14 @@ class LandmarkRig:
     def of_person(
         self,
         vertices: NDArray[np.floating],  # [V, 3] m, a neutral head of the model's topology
+        blendshapes: F32 | None = None,  # [K, V, 3] m, the person's own; None: the model's
     ) -> LandmarkRig:
         """The rig of one person: nothing of the identity left to fit."""
         neutral = np.einsum("lk,lkd->dl", self.bary, np.asarray(vertices, np.float64)[self.corners])
-        return replace(self, neutral=neutral, basis=np.ascontiguousarray(self.basis[:, self.modes :]), modes=0)
+        basis = self.basis[:, self.modes :]
+        if blendshapes is not None:
+            basis = np.einsum("lk,nlkd->dnl", self.bary.astype(np.float32), blendshapes[:, self.corners])
+        return replace(self, neutral=neutral, basis=np.ascontiguousarray(basis), modes=0)
 
     @property
     def face_height(self) -> float:

@@ -24,6 +24,7 @@ from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.rig import eye_joints
 from meshlam_core.tracker.smoothing import smooth
 from meshlam_core.tracker.solver import solve
+from meshlam_core.tracker.teeth import seat_teeth
 from meshlam_core.tracker.types import Detection, TrackedFace
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def track_photo(
 ) -> TrackedFace:
     """Fit the head model to one face of a photo. `face`: "largest", or 1 for the leftmost, 2 for the next, ..."""
     detection = find_face(photo, detector, face)
-    return head_fitter(model).fit(detection, photo.native_size, photo.focal_35mm)
+    return seat_teeth(photo, head_fitter(model).fit(detection, photo.native_size, photo.focal_35mm), model)
 
 
 def scaled_detection(detection: Detection, factor: float) -> Detection:

@@ -1,4 +1,5 @@
-"""What the tracker hands on. Frames and units: frames.py; L landmarks, K blendshapes, J joints, N identity modes."""
+"""What the tracker hands on. Frames and units: frames.py; L landmarks, K blendshapes, J joints, N identity modes,
+V vertices."""
 
 from __future__ import annotations
 
@@ -35,3 +36,4 @@ class TrackedFace:
     detection: Detection
     landmark_error: float  # rms over the visible landmarks / face height
     plausibility: float  # 0..1; low for what hardly looks like a human face
+    blendshapes: F32 | None = None  # [K, V, 3] m, this person's own; None where they are the head model's
