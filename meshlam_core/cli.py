@@ -11,14 +11,13 @@ import contextlib
 import io
 import json
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn, TextIO
 
 from meshlam_core import __version__, quiet
 from meshlam_core.cli_arguments import add_commands
-from meshlam_core.errors import MeshlamError, UsageError
+from meshlam_core.errors import UsageError
 from meshlam_core.progress import TerminalProgress
 
 
@@ -87,18 +86,14 @@ def _parse(arguments: list[str], stdout: TextIO) -> argparse.Namespace | None:
 
 def _report(error: BaseException, as_json: bool, stdout: TextIO) -> int:
     """Tell what went wrong, in one sentence where it was foreseen and with the traceback where not."""
-    from meshlam_core.commands.failures import foreseen
+    from meshlam_core.commands.failures import describe_failure
 
-    known = foreseen(error)
-    if known is None:
-        traceback.print_exception(error, file=sys.stderr)
-        known = MeshlamError(f"Something went wrong: {type(error).__name__}: {error}.", "The log above says where.")
+    failure = describe_failure(error)
     if as_json:
-        content = {"error": {"kind": known.kind, "message": known.message, "hint": known.hint}}
-        stdout.write(json.dumps(content | {"exit_code": known.exit_code}, ensure_ascii=False) + "\n")
+        stdout.write(json.dumps(failure, ensure_ascii=False) + "\n")
     else:
-        sys.stderr.write(f"meshlam: {known}\n")
-    return known.exit_code
+        sys.stderr.write(f"meshlam: {failure['error']['message']} {failure['error']['hint']}".rstrip() + "\n")
+    return int(failure["exit_code"])
 
 
 if __name__ == "__main__":

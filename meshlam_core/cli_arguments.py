@@ -34,8 +34,9 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
 
 
 def _reconstruct(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photo", type=Path, metavar="PHOTO")
-    command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.meshlam")
+    command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
+    several = "of several photos: a folder, which gets one NAME.meshlam for each"
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.meshlam", help=several)
     command.add_argument("--preset", choices=PRESETS, default="small")
     command.add_argument("--head", default="open", metavar="open|PATH", help="the open head, or a FLAME file of yours")
     command.add_argument(

@@ -291,6 +291,36 @@ def test_progress_of_a_batch_rises_from_nothing_to_nearly_all(
     assert reports[-1][2] == "photo 3 of 3"
 
 
+def test_several_photos_on_the_command_line_fill_a_folder_and_one_that_fails_is_told(
+    photos: list[Path],
+    weights: dict[str, Path],
+    assets: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bad = tmp_path / "no photo.jpg"
+    bad.write_text("I am a poem")
+    out = tmp_path / "heads"
+    command = ["reconstruct", str(photos[0]), str(bad), str(photos[1]), "-o", str(out), "--texture-size", str(SIZE)]
+    code = cli.main([*command, "--weights", str(weights["random"]), "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert (code, result["exit_code"]) == (3, 3)
+    kinds = [one["error"]["kind"] if "error" in one else one["refined"] for one in result["results"]]
+    assert kinds == [True, "unreadable", True]
+    made = sorted(path.name for path in out.iterdir())
+    assert made == sorted(f"{photo.stem}.meshlam" for photo in photos[:2])
+    assert read_avatar(out / made[0]).provenance["weights"] == "random.safetensors"
+
+
+def test_namesakes_among_several_photos_are_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["reconstruct", "a/face.jpg", "b/face.png", "-o", str(tmp_path / "heads"), "--json"]
+    assert cli.main(command) == 2
+    assert "face.meshlam" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert not (tmp_path / "heads").exists()
+
+
 # ---- driving and drawing it
 
 
