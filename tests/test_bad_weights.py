@@ -186,6 +186,43 @@ def test_a_head_model_without_uvs_or_parts_is_refused(
     assert not out.exists()
 
 
+def of_preset_paper(path: Path, **notes: str) -> None:
+    """A file that says it is of preset paper; its tensors are never looked at in these tests."""
+    save_weights(torch.nn.Linear(2, 2), preset("paper"), load_head(), path, "CC0-1.0", notes)
+
+
+@pytest.mark.parametrize(
+    ("notes", "words"),
+    [
+        ({"backbone_sha256": "0" * 64}, "DINOv2: expected config.json and model.safetensors in"),
+        ({}, "expected backbone_sha256 among their notes, got none"),
+    ],
+)
+def test_the_preset_paper_needs_the_dinov2_that_its_weights_name(
+    notes: dict[str, str],
+    words: str,
+    tmp_path: Path,
+    shared_data: Path,
+    assets: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weights, folder = tmp_path / "paper.safetensors", tmp_path / "dino"
+    of_preset_paper(weights, **notes)
+    photo = sorted((shared_data / "portraits").iterdir())[0]
+    out = tmp_path / "head.meshlam"
+    options = ["--preset", "paper", "--weights", weights, "--backbone", folder]
+    error = refuse(capsys, "reconstruct", photo, "-o", out, *options)
+    assert words in error["message"]
+    assert not out.exists()
+    if notes:
+        assert str(folder) in error["message"]
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"not the one")
+        error = refuse(capsys, "reconstruct", photo, "-o", out, *options)
+        assert f"with sha256 {'0' * 64}, got" in error["message"] or "transformers" in error["message"]
+
+
 # ---- the image-space renderer
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from meshlam_core import __version__, assets
 from meshlam_core.errors import AssetError
 from meshlam_core.head.model import OPEN_HEAD
+from meshlam_core.model import files
 from meshlam_core.progress import Progress
 
 PACKAGES = ("numpy", "pillow", "torch", "warp-lang", "ai-edge-litert", "av", "safetensors", "platformdirs")
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         ("rasteriser", _rasteriser),
         ("data folder", _home),
         ("assets", _assets),
+        ("network", _network),
     ]
     if arguments.self_test:
         steps.append(("self-test", _self_test))
@@ -128,6 +130,15 @@ def _assets() -> list[Check]:
     there = OPEN_HEAD.is_file()
     advice = "" if there else "Reinstall meshlam, or build it: python -m meshlam_core.head.build_open_head"
     return [*checks, Check("head model", "ok" if there else "error", "open_head.npz" if there else "missing", advice)]
+
+
+def _network() -> list[Check]:
+    """Weights are optional: without them heads are the tracker's."""
+    found = []
+    for name in ("small", "paper", files.RENDERER):
+        path = files.bundled_weights(name)
+        found.append(Check(f"weights {name}", "ok", str(path) if path else f"none (looked in {files.data_folder()})"))
+    return found
 
 
 def _self_test() -> list[Check]:

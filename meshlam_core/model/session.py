@@ -89,7 +89,7 @@ class Refiner:
         wanted = _wanted_preset(preset_name or info.preset.name, weights)
         check_fit(info, wanted, head, weights)
         if backbone is None and wanted.backbone == "dinov2":
-            backbone = load_dinov2(find_backbone(backbone_folder), str(info.notes.get("backbone_sha256", "")))
+            backbone = load_dinov2(find_backbone(backbone_folder), _backbone_hash(info, weights))
         network = MeshLAM(wanted, backbone)
         return cls(network, head, device, load_weights(network, wanted, head, weights))
 
@@ -127,6 +127,14 @@ def _wanted_preset(name: str, weights: Path) -> Preset:
         return preset(name)
     except UsageError as error:
         raise AssetError(f"The weights {weights} are of another preset: {error.message}", AGAIN) from error
+
+
+def _backbone_hash(info: WeightsInfo, weights: Path) -> str:
+    """The DINOv2 that the network was trained on: another one gives other features, and heads that look plausible."""
+    found = info.notes.get("backbone_sha256")
+    if not isinstance(found, str) or not found:
+        raise AssetError(f"The weights {weights}: expected backbone_sha256 among their notes, got none.", AGAIN)
+    return found
 
 
 def make_photo(job: RefineJob, head: HeadModel, device: str = "cpu") -> Photo:

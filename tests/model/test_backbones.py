@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -113,6 +114,22 @@ def test_a_local_dinov2_folder_loads_and_is_checked_against_its_hash(tmp_path: P
     torch.testing.assert_close(loaded(image)[2], original(image)[2])
     with pytest.raises(AssetError, match=f"expected .* with sha256 {'0' * 64}, got {digest}"):
         load_dinov2(tmp_path, "0" * 64, layers)
+
+
+@needs_transformers
+@pytest.mark.parametrize("harm", ["truncated", "no json", "another size"])
+def test_a_damaged_dinov2_folder_is_refused_and_not_filled_with_random_numbers(harm: str, tmp_path: Path) -> None:
+    random_dinov2(**TINY_DINO).model.save_pretrained(tmp_path)  # type: ignore[operator]
+    weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    if harm == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif harm == "no json":
+        config.write_text("{")
+    else:
+        described = json.loads(config.read_text())
+        config.write_text(json.dumps(described | {"num_hidden_layers": described["num_hidden_layers"] + 1}))
+    with pytest.raises(AssetError, match=r"^DINOv2: "):
+        load_dinov2(tmp_path, layers=(0, 1, 2, 3))
 
 
 @needs_transformers

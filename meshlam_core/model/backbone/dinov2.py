@@ -1,6 +1,7 @@
 """DINOv2 with registers (Oquab et al. 2023; Darcet et al. 2024), through the `transformers` package: preset `paper`.
 
-The weights are not ours to ship: a local folder, or a pinned revision of the Hugging Face Hub.
+The weights are not ours to ship: they are read from a local folder, and the network's weights file says which hash
+they must have. Nothing is downloaded here.
 Dims: B batch, H image side, c channels, h = H / 14.
 """
 
@@ -70,23 +71,38 @@ def load_dinov2(
     sha256: str = "",  # of model.safetensors; empty trusts the local folder
     layers: tuple[int, ...] = LAYERS,
 ) -> DinoV2:
-    """DINOv2 from a local folder, checked against its hash; nothing is downloaded here."""
+    """DINOv2 from a local folder, checked against its hash."""
     weights = folder / WEIGHTS_FILE
     if not weights.is_file() or not (folder / "config.json").is_file():
         raise AssetError(
             f"DINOv2: expected config.json and {WEIGHTS_FILE} in {folder}.",
-            "Fetch facebook/dinov2-with-registers-large from the Hugging Face Hub into this folder.",
+            "Fetch facebook/dinov2-with-registers-large from the Hugging Face Hub, or name its folder: --backbone DIR.",
         )
-    if sha256:
-        with weights.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise AssetError(
-                f"DINOv2: expected {weights} with sha256 {sha256}, got {found}.", "Delete the file and fetch it again."
-            )
     library = require_transformers()
-    model = library.Dinov2WithRegistersModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    if sha256 and (found := dinov2_sha256(folder)) != sha256:
+        raise AssetError(
+            f"DINOv2: expected {weights} with sha256 {sha256}, got {found}.", "Delete the file and fetch it again."
+        )
+    try:
+        model, report = library.Dinov2WithRegistersModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:  # transformers raises what its parsers do
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise AssetError(f"DINOv2: the files in {folder} cannot be read: {reason}.", "Fetch them again.") from error
+    # transformers fills what a file lacks with random numbers and only warns
+    lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if lacking:
+        raise AssetError(
+            f"DINOv2: expected {weights} to fit its config.json, got no fitting {lacking[0]}.", "Fetch both."
+        )
     return DinoV2(model, layers)
+
+
+def dinov2_sha256(folder: Path) -> str:
+    """What a weights file that was trained on this backbone notes as `backbone_sha256`."""
+    with (folder / WEIGHTS_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def random_dinov2(**config: Any) -> DinoV2:
@@ -105,6 +121,6 @@ def require_transformers() -> Any:
     except ImportError as error:
         raise AssetError(
             "The preset `paper` needs the package transformers for its DINOv2 backbone, which is not installed.",
-            "pip install 'transformers>=4.48', or choose --preset small.",
+            "Run `pip install 'meshlam[paper]'`, or choose --preset small.",
         ) from error
     return transformers
