@@ -83,6 +83,7 @@ def load_dinov2(
         raise AssetError(
             f"DINOv2: expected {weights} with sha256 {sha256}, got {found}.", "Delete the file and fetch it again."
         )
+    library.utils.logging.disable_progress_bar()  # the callers report progress themselves
     try:
         model, report = library.Dinov2WithRegistersModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
