@@ -5,7 +5,7 @@ Frames and units: frames.py. Dims: B batch, V vertices, M image tokens, S the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -108,6 +108,7 @@ class MeshLAM(nn.Module):
         texture_size: int = 1024,
         precision: str = "float32",
         on_step: Callable[[float], None] = lambda fraction: None,
+        own_rigs: Sequence[Rig] = (),  # B, the rig with each person's own blendshapes; empty where they are the rig's
     ) -> list[Reconstruction]:
         """Refine a batch. The branches run on all photos together; each head then gets its own topology."""
         photo.check(rig)
@@ -116,7 +117,8 @@ class MeshLAM(nn.Module):
             start, near = self.encode(photo, rig)
             start.state.check("before the first step")
             for i in range(len(photo)):
-                steps = refine(one_step(start, i), near.one(i), self._components(), self.preset.iterations)
+                first = replace(one_step(start, i), rig=own_rigs[i] if own_rigs else rig)
+                steps = refine(first, near.one(i), self._components(), self.preset.iterations)
                 for t, step in enumerate(steps, start=1):
                     step.state.check(f"after step {t}")
                 results.append(self.finish(steps[-1], photo.one(i), texture_size))

@@ -109,13 +109,21 @@ class Refiner:
         photo.check(self.rig)
         autocast(precision, photo.image.device)
         try:
-            found = self.network.reconstruct(photo, self.rig, texture_size, precision, on_step)
+            rigs = [self._own_rig(job.tracked) for job in jobs]
+            found = self.network.reconstruct(photo, self.rig, texture_size, precision, on_step, rigs)
         except UsageError as error:  # the input is good: finite weights may be far too large to compute with
             raise self._runaway(error.message) from error
         for result in found:
             if not (is_finite(result.vertices) and is_finite(result.texture)):
                 raise self._runaway("expected a finite head, got NaN or infinity.")
         return [_to_numpy(result) for result in found]
+
+    def _own_rig(self, tracked: TrackedFace) -> Rig:
+        """The rig with this person's own blendshapes, where the tracker found some."""
+        if tracked.blendshapes is None:
+            return self.rig
+        own = torch.from_numpy(np.array(tracked.blendshapes, np.float32)).to(self.rig.blendshapes)
+        return replace(self.rig, blendshapes=own)
 
     def _runaway(self, trouble: str) -> AssetError:
         name = self.info.file if self.info else "given"

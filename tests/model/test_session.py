@@ -74,6 +74,18 @@ def test_refined_heads_are_whole_and_do_not_depend_on_their_batch() -> None:
     assert refiner.refine([], 64) == []
 
 
+def test_a_persons_own_blendshapes_come_back_on_the_refined_mesh() -> None:
+    refiner = Refiner(tiny_network(correction="topology"), TINY_HEAD)
+    plain, own = make_job(seed=1), make_job(seed=2)
+    shapes = (3 * TINY_HEAD.blendshapes).astype(np.float32)
+    own = replace(own, tracked=replace(own.tracked, blendshapes=shapes))
+    first, second = refiner.refine([plain, own], 64)
+    jaw = int(np.abs(TINY_HEAD.blendshapes).sum((1, 2)).argmax())
+    largest = np.abs(TINY_HEAD.blendshapes[jaw]).max()
+    assert np.abs(first.blendshapes[jaw]).max() == pytest.approx(largest, rel=1e-3)
+    assert np.abs(second.blendshapes[jaw]).max() == pytest.approx(3 * largest, rel=1e-3)
+
+
 def test_a_mask_or_camera_of_another_size_is_refused() -> None:
     job = make_job()
     with pytest.raises(UsageError, match=r"expected person and camera of 60x80 px, got 60x79"):
