@@ -33,7 +33,7 @@ IRIS_ANGLE = (0.38, 0.52)  # rad, theta of the iris' edge: 4.5 to 6 mm on a ball
 PUPIL = 0.36  # of the iris' radius, indoors
 LIMBUS = (0.95, 1.1)  # of the iris' radius, over which it passes into the white
 SHUT = 0.13  # height / width of the lids' opening below which nothing is read
-LID_SHADE = (0.0, 0.05)  # distances from the lids, in opening widths, between which the photo is believed
+LID_SHADE = (-0.03, 0.02)  # distances from the lids, in opening widths, between which the photo is believed
 FEW = 40  # samples
 BROWN = (0.27, 0.17, 0.11)
 CATCHLIGHT = 0.12  # how much brighter than the iris' median a reflection is
@@ -112,7 +112,7 @@ def _look(
     weight = smooth_step(torch.from_numpy(inside.astype(np.float32)), *LID_SHADE) * smooth_step(facing, 0.2, 0.5)
     grid = 2 * pixel / pixel.new_tensor([image.shape[3], image.shape[2]]) - 1
     colour = functional.grid_sample(image, grid[None, None], align_corners=False)[0, :, 0].T
-    edge = np.linalg.norm(iris[1:] - iris[0], axis=1).max()
+    edge = np.linalg.norm(iris[1:] - iris[0], axis=1).mean()
     apparent = edge * -centre[2] / (camera.focal * radius)  # of the ball's radius
     angle = float(np.arcsin(np.clip(apparent, 0, 1))) if seen else 0.0
     return _Glimpse(layout, rows, colour, weight * float(seen), angle)

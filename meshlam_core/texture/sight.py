@@ -24,7 +24,7 @@ from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import view_texels
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lash_line_trust, lid_trust
-from meshlam_core.texture.mathematics import smooth_step
+from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.tracker.parsing import Regions, polygon_mask
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
 
@@ -130,8 +130,12 @@ def see(
     skin = _without_doubtful_neck(skin, regions, atlas)
     reference = atlas.at_texels(tones, skin.rows)
     believed = skin.weight * lid_trust(skin.colour, reference, atlas.lids[skin.rows])
-    lash_line = rim[chosen] * lash_line_trust(skin.colour, reference)
-    return Sight(replace(skin, weight=torch.maximum(believed, lash_line)), mouth)
+    dark = rim[chosen] * lash_line_trust(skin.colour, reference)
+    # the line of the lashes darkens the lid's own tone: the iris behind it must not tint it
+    shaded = reference * (luminance(skin.colour) / luminance(reference).clamp_min(0.02))[:, None]
+    lashes = (atlas.lash_line[skin.rows] * (dark > believed))[:, None]
+    colour = skin.colour + lashes.clamp(0, 1) * (shaded - skin.colour)
+    return Sight(replace(skin, colour=colour, weight=torch.maximum(believed, dark)), mouth)
 
 
 def _not_finer(

@@ -9,7 +9,7 @@ facial rigging", where examples shape a generic rig). Lips at rest move in the n
 Upper and lower lip touch in the neutral head and must not pull at each other, so distances for the expression's share
 are measured with the jaw open.
 
-Frames: frames.py. Dims: V vertices, L landmarks, C centres, K blendshapes.
+Frames: frames.py. Dims: V vertices, L landmarks, C centres, K blendshapes, S outline points.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.tracker.contour import OUTLINE_TRUST
 from meshlam_core.tracker.observation import Sighting
 from meshlam_core.tracker.points import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from meshlam_core.tracker.problem import Face
@@ -36,6 +37,8 @@ Indices = NDArray[np.intp]
 SUPPORT = 0.018  # m, where a centre's influence ends
 STIFFNESS = 0.15  # larger is smoother
 LIMIT = 0.004  # m
+OUTLINE_SUPPORT = 0.035  # m
+OUTLINE_LIMIT = 0.006  # m
 JAW = 0.6  # of jawOpen, at which distances between lips are measured
 ACTIVE = 0.4  # length of the mouth's coefficients from which all belongs to the expression
 SHUT = (0.3, 0.7)  # eyeBlink between which the lids say nothing more about the open eye
@@ -127,6 +130,29 @@ class FineResidual:
             for k in np.flatnonzero(share):
                 blendshapes[k, vertices] += (share[k] * moved).astype(np.float32)
         return Detail(neutral, blendshapes)
+
+
+def outline_residual(
+    face: Face,
+    sighting: Sighting,
+    points: Indices,  # [S] landmark numbers of the sliding points
+    positions: F64,  # [S, 3] m, where they are on the neutral head
+    vertices: F64,  # [V, 3] m, neutral
+    yields: F64,  # [V] 0..1, what of the field a vertex takes
+) -> F64:  # [V, 3] m
+    """The displacement that pulls the cheeks' edge onto the outline in the photo."""
+    offset = offsets_in_view(face, sighting)[:, points]  # [2, S]
+    kernel = wendland(positions, positions, OUTLINE_SUPPORT)
+    weight = np.clip(sighting.weight[points] / OUTLINE_TRUST, 0, 1)
+    pulled = kernel * weight[:, None]
+    normal = kernel.T @ pulled + STIFFNESS * kernel + 1e-6 * np.eye(len(points))
+    coefficients = np.linalg.solve(normal, pulled.T @ offset.T)
+    near = np.flatnonzero(yields * (vertices[:, 2] > positions[:, 2].min() - OUTLINE_SUPPORT) > 0)
+    flat = wendland(vertices[near], positions, OUTLINE_SUPPORT) @ coefficients
+    flat *= np.minimum(1.0, OUTLINE_LIMIT / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+    field = np.zeros_like(vertices)
+    field[near] = (flat * yields[near, None]) @ face.rotation[:2]
+    return field
 
 
 def fine_residual(model: HeadModel) -> FineResidual:

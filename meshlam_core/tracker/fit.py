@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from meshlam_core.frames import Camera, axis_angle_from_rotation
 from meshlam_core.tracker.arkit import ARKIT_NAMES, reorder
 from meshlam_core.tracker.contour import ContourRig, contour_rig
-from meshlam_core.tracker.detail import fine_residual
+from meshlam_core.tracker.detail import fine_residual, outline_residual
 from meshlam_core.tracker.observation import Observation
 from meshlam_core.tracker.problem import Face
-from meshlam_core.tracker.residual import smooth_residual, without_folds
+from meshlam_core.tracker.residual import fade, smooth_residual, without_folds
 from meshlam_core.tracker.rig import ById, LandmarkRig, landmark_rig
 from meshlam_core.tracker.solver import Prior, solve
 from meshlam_core.tracker.types import Detection, TrackedFace
@@ -66,6 +66,7 @@ class FitSettings:
     modes: int = 80  # identity modes used; the finer ones move the landmarks less than their noise
     iterations: int = 5
     residual: bool = True
+    outline_rounds: int = 2  # the outline slides on as the cheeks follow it
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class HeadFitter:
         self.contour = contour_rig(model).truncated(self.settings.modes)
         self.residual = smooth_residual(model)
         self.detail = fine_residual(model)
+        self.yields = fade(model)
         self.regions = [
             np.array([i for i, name in enumerate(model.blendshape_names) if name.startswith(prefixes)], dtype=np.intp)
             for prefixes in REGIONS
@@ -116,6 +118,11 @@ class HeadFitter:
         if settings.residual:
             vertices = without_folds(vertices, self.residual.fit(face, sighting), self.model.faces)
             known = replace(face, identity=np.empty(0))
+            for _ in range(settings.outline_rounds):
+                observation = self.observe(detection, centre, face, self.person(vertices))
+                sighting = observation.sight(known)
+                field = outline_residual(face, sighting, *observation.outline(), vertices, self.yields)
+                vertices = without_folds(vertices, field, self.model.faces)
             sighting = self.observe(detection, centre, face, self.person(vertices)).sight(known)
             detail = self.detail.fit(face, sighting, self.model)
             vertices, blendshapes = without_folds(vertices, detail.neutral, self.model.faces), detail.blendshapes

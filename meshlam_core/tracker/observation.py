@@ -16,6 +16,7 @@ from meshlam_core.tracker.problem import Face, Projection, project_face
 from meshlam_core.tracker.rig import LandmarkRig
 
 F64 = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 GRAZING = 0.25  # cosine below which a landmark's surface counts as turning away
 HIDDEN = 0.5  # visibility below which a landmark is hidden
@@ -75,6 +76,11 @@ class Observation:
         # an outline point whose farthest vertex looks at the camera lies before the ear, not on the cheek's edge
         weight[self._contour.points] = OUTLINE_TRUST * np.clip(1.3 - np.maximum(facing, 0), 0, 1)
         return weight
+
+    def outline(self) -> tuple[Indices, F64]:  # [S] landmark numbers, [S, 3] m
+        """The sliding points, and where on the neutral head they are since the last look."""
+        points = self._contour.points
+        return points, np.ascontiguousarray(self._rig.neutral[:, points].T)
 
     def sight(self, face: Face) -> Sighting:
         """How well a face lies on the landmarks."""

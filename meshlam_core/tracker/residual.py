@@ -78,7 +78,7 @@ def smooth_residual(model: HeadModel) -> SmoothResidual:
     trust[LIPS_INNER] = 0.2
     return SmoothResidual(
         at_landmarks=wendland(landmarks, centres, SUPPORT),
-        at_vertices=(wendland(template, centres, SUPPORT) * _fade(model)[:, None]).astype(np.float32),
+        at_vertices=(wendland(template, centres, SUPPORT) * fade(model)[:, None]).astype(np.float32),
         stiffness=wendland(centres, centres, SUPPORT) + 1e-6 * np.eye(len(centres)),
         trust=trust,
         rigid=_eyeballs(model, template),
@@ -133,24 +133,25 @@ def _spread(points: F64, count: int) -> NDArray[np.intp]:
     return np.array(chosen, dtype=np.intp)
 
 
-def _fade(model: HeadModel) -> F64:  # [V] 0..1
+def fade(model: HeadModel) -> F64:  # [V] 0..1
+    """What of a field a vertex takes: nothing at the neck's border, on teeth and tongue, and deep in the mouth."""
     template = model.template.astype(np.float64)
     height = (template[:, 1] - template[:, 1].min()) / NECK_FADE
-    fade: F64 = np.clip(height, 0, 1) ** 2 * (3 - 2 * np.clip(height, 0, 1))
-    fade[np.isin(np.array(model.parts)[model.part], STILL_PARTS)] = 0.0
-    return fade * interior_fade(model)
+    share: F64 = np.clip(height, 0, 1) ** 2 * (3 - 2 * np.clip(height, 0, 1))
+    share[np.isin(np.array(model.parts)[model.part], STILL_PARTS)] = 0.0
+    return share * interior_fade(model)
 
 
 def interior_fade(model: HeadModel) -> F64:  # [V] 0..1
     """1 outside the mouth; inside it fades with the distance from the lips."""
     part = np.array(model.parts)[model.part]
     depth = model.template[:, 2].astype(np.float64)
-    fade = np.ones(len(part))
+    share = np.ones(len(part))
     inside = part == "mouth_interior"
     if inside.any():
         front = depth[part == "lips"].max() if (part == "lips").any() else depth[inside].max()
-        fade[inside] = np.clip(1.5 - (front - depth[inside]) / INTERIOR_FADE, 0, 1)
-    return fade
+        share[inside] = np.clip(1.5 - (front - depth[inside]) / INTERIOR_FADE, 0, 1)
+    return share
 
 
 def _eyeballs(model: HeadModel, template: F64) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]:

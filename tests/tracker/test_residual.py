@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from meshlam_core.tracker.residual import _kernel, without_folds
+from meshlam_core.tracker.residual import wendland, without_folds
 from tests.tracker.conftest import look_at
 
 CENTRE = np.array([400.0, 500.0])
@@ -18,7 +18,7 @@ def field_for(fitter, shift, turn=(0.0, 0.0, 0.0)):
 
 
 def test_the_kernel_is_one_at_its_centre_and_ends_at_its_support():
-    values = _kernel(np.array([[0.0, 0, 0], [0.05, 0, 0], [0.0751, 0, 0]]), np.zeros((1, 3)))
+    values = wendland(np.array([[0.0, 0, 0], [0.05, 0, 0], [0.0751, 0, 0]]), np.zeros((1, 3)), 0.075)
     assert values[0, 0] == 1
     assert 0 < values[1, 0] < 0.2
     assert values[2, 0] == 0
