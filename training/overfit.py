@@ -151,7 +151,8 @@ def table(start: Outcome, outcomes: list[Outcome], steps: int, command: str) -> 
     lines = [
         "# Overfitting eight synthetic heads",
         "",
-        f"`{command}`, {steps} steps of {BATCH} of the {HEADS} heads, {torch.get_num_threads()} threads.",
+        f"`{command}`, {steps} steps of {BATCH} of the {HEADS} heads, threads: {torch.get_num_threads()}. Seconds",
+        "are wall time, of variants that were trained side by side where `--results` is given.",
         "Goal: photo view above 30 dB, vertex error below 1 mm; every ablation worse. Compared are whole pictures:",
         "the final mesh with the final texture before the photo's own background against the photo. A wrong outline",
         "costs decibels, most of all in `head region`, which counts only the pixels of the true or the learnt head.",
