@@ -72,12 +72,12 @@ class Field:
     ) -> F64:  # [C, 2] coefficients
         pulled = self.at_landmarks * weight[self.landmarks, None]
         normal = self.at_landmarks.T @ pulled + STIFFNESS * self.stiffness
-        coefficients: F64 = np.linalg.solve(normal, pulled.T @ offset[:, self.landmarks].T)
-        return coefficients
+        return np.asarray(np.linalg.solve(normal, pulled.T @ offset[:, self.landmarks].T), np.float64)
 
     def at(self, coefficients: F64) -> F64:  # [U, 2] m, no longer than LIMIT
-        flat: F64 = self.at_vertices @ coefficients
-        return flat * np.minimum(1.0, LIMIT / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+        flat = np.asarray(self.at_vertices @ coefficients)
+        shortened: F64 = flat * np.minimum(1.0, LIMIT / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+        return shortened
 
 
 @dataclass(frozen=True)

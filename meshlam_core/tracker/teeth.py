@@ -4,7 +4,7 @@ Landmarks fix the lips but not the teeth between them, and people show theirs by
 The teeth's lower edge in the photo is compared with the mesh's, column by column, and the teeth move up or down.
 
 Frames: avatar frame; image frame of the photo (see frames.py). Dims: V vertices, U vertices of the upper teeth,
-N columns across the mouth, M samples down a column, L landmarks.
+F their triangles, N columns across the mouth, M samples down a column, L landmarks.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ PART = "teeth_upper"
 COLUMNS = np.linspace(-0.55, 0.55, 15)  # of the mouth's half width: the front teeth and canines
 SAMPLES = 48  # down a column
 PARTED = 0.003  # m between the lips, below which a column shows no teeth
-CROWN = 0.011  # m, the longest visible part of an upper front tooth: more shows the lower teeth too
+CROWN = 0.012  # m, the longest visible part of an upper front tooth: more shows the lower teeth too
 BRIGHT = 0.62  # of the mouth's brightest, from which a pixel can be a tooth
-PALE = 0.14  # saturation above the mouth's palest, below which it can be one
-MARGIN = 0.0008  # m above the lower lip, within which teeth end hidden behind it
+PALE = 0.26  # saturation above the mouth's palest, below which it can be one
+MARGIN = 0.0015  # m above the lower lip, within which teeth end hidden behind it
+BEHIND_LIP = 0.002  # m by which teeth that end behind the lower lip reach on
+FRONT = 0.012  # m from the foremost tooth, within which teeth can show their edge
 ENOUGH = 6  # columns that must agree
 LOWEST, HIGHEST = -0.004, 0.0025  # m, how far the teeth may move
 
@@ -71,7 +73,7 @@ def teeth_shift(
     middle = (left + right) / 2
     local = (ring - middle) @ np.stack([across, down], 1)  # [20, 2] px along and below the line between the corners
     along = COLUMNS * width / 2
-    lower, upper = local[: half + 1], np.concatenate([local[:1], local[:half - 1:-1]])
+    lower, upper = local[: half + 1], np.concatenate([local[:1], local[: half - 1 : -1]])
     bottom = np.interp(along, lower[:, 0], lower[:, 1])  # [N]
     top = np.interp(along, upper[:, 0], upper[:, 1])
     rim, metre = _rim(tracked, model, middle, across, down, along)
@@ -92,7 +94,7 @@ def teeth_shift(
         if last - first > CROWN * metre:
             continue
         gap = (last - rim[i]) / metre  # m by which the photo's teeth reach below the mesh's
-        shifts.append(max(gap, 0.0) if hidden else gap)
+        shifts.append(max(gap + BEHIND_LIP, 0.0) if hidden else gap)
     if len(shifts) < ENOUGH:
         return 0.0
     return float(np.clip(-np.median(shifts), LOWEST, HIGHEST))
@@ -122,9 +124,16 @@ def _rim(
     """The lower edge of the mesh's upper teeth in the mouth's own axes; nan in columns without any."""
     from meshlam_core.frames import rotation_from_axis_angle
 
-    teeth = model.part == model.parts.index(PART)
+    faces = model.faces[(model.part[model.faces] == model.parts.index(PART)).all(1)]
+    depth = model.template[faces, 2].mean(1)
+    faces = faces[depth > depth.max() - FRONT]
+    teeth, corners = np.unique(faces, return_inverse=True)
     shapes = model.blendshapes if tracked.blendshapes is None else tracked.blendshapes
     shaped = tracked.vertices[teeth] + np.tensordot(tracked.expression, shapes[:, teeth], 1)
+    # a tooth's edge is longer than a column is wide: its triangles are sampled along their sides
+    sides = shaped[corners.reshape(-1, 3)]  # [F, 3, 3]
+    steps = np.linspace(0, 1, 6)[:, None, None, None]
+    shaped = (sides + steps * (np.roll(sides, 1, axis=1) - sides)).reshape(-1, 3)
     view = shaped @ np.asarray(rotation_from_axis_angle(tracked.rotations[0])).T + tracked.translation  # [U, 3]
     metre = tracked.camera.focal / -view[:, 2]
     pixel = np.stack([view[:, 0] * metre, -view[:, 1] * metre], 1) + np.array(tracked.camera.centre)
