@@ -70,6 +70,7 @@ def small_preset() -> Preset:
         frequencies=6,
         token_grid=8,
         texture_grid=64,
+        latent_stride=2,
         error_size=128,
         geometry_hidden=64,
         correction="none",

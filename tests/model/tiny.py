@@ -51,7 +51,14 @@ def tiny_head(rows: int = 10, columns: int = 14) -> HeadModel:
 def tiny_preset(**changes: object) -> Preset:
     """All parts at a few channels each."""
     sizes = {"backbone_size": 64, "feature_grid": 4, "width": 16, "heads": 2, "frequencies": 4, "token_grid": 8}
-    sizes |= {"texture_grid": 32, "latent_width": 8, "geometry_hidden": 16, "texture_hidden": 8, "error_size": 48}
+    sizes |= {
+        "texture_grid": 32,
+        "latent_stride": 2,
+        "latent_width": 8,
+        "geometry_hidden": 16,
+        "texture_hidden": 8,
+        "error_size": 48,
+    }
     sizes |= {"error_width": 8, "target_vertices": 400}
     return preset("small").with_changes(**{"correction": "none"} | sizes | changes)
 

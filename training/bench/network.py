@@ -107,7 +107,7 @@ def infer(
     return timed(call, runs, f"{len(found[0].vertices):,} vertices")
 
 
-def train(runs: int, batch: int = 2, precision: str = "float32") -> Measured:
+def train(runs: int, batch: int = 4, precision: str = "float32") -> Measured:
     """Seconds a step of `small`: two target views of 256 px a head, all losses of the paper."""
     sizes, head = preset("small").with_changes(correction="none"), load_head()
     rig = make_rig(head)
