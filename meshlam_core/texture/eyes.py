@@ -33,7 +33,9 @@ IRIS_ANGLE = (0.38, 0.52)  # rad, theta of the iris' edge: 4.5 to 6 mm on a ball
 PUPIL = 0.36  # of the iris' radius, indoors
 LIMBUS = (0.95, 1.1)  # of the iris' radius, over which it passes into the white
 SHUT = 0.13  # height / width of the lids' opening below which nothing is read
-LID_SHADE = (-0.03, 0.02)  # distances from the lids, in opening widths, between which the photo is believed
+LID_SHADE = (0.0, 0.05)  # distances from the lids, in opening widths, between which the photo is believed
+LASH_SHADE = (-0.03, 0.02)  # the same for dark pixels, the lashes' shadow
+DARK = (0.45, 0.7)  # of the skin's brightness, between which a pixel is no such shadow
 FEW = 40  # samples
 BROWN = (0.27, 0.17, 0.11)
 CATCHLIGHT = 0.12  # how much brighter than the iris' median a reflection is
@@ -70,11 +72,12 @@ def paint_eyes(
 ) -> list[tuple[Tensor, Tensor]]:  # per eye: [Q] covered texels that the photo shows, [Q] 0..1 how far it is trusted
     """Fill the eyeballs' texels."""
     sides = {"eyeball_left": (LEFT_EYE, LEFT_IRIS), "eyeball_right": (RIGHT_EYE, RIGHT_IRIS)}
+    skin_light = float(luminance(torch.from_numpy(regions.skin_colour)))
     glimpses = []
     for name, layout in atlas.eyes.items():
         ring, iris = sides[name]
         opening, centre = landmarks[ring].astype(np.float64), landmarks[iris : iris + 5].astype(np.float64)
-        glimpses.append(_look(layout, opening, centre, image, posed, camera))
+        glimpses.append(_look(layout, opening, centre, image, posed, camera, skin_light))
     if not glimpses:
         return []
     palette = _palette(glimpses, regions)
@@ -90,6 +93,7 @@ def _look(
     image: Tensor,
     posed: Tensor,
     camera: Camera,
+    skin_light: float,  # luminance of the skin
 ) -> _Glimpse:
     """Read one eye from the photo."""
     here = posed[layout.vertices].numpy().astype(np.float64)
@@ -109,9 +113,12 @@ def _look(
     height = float(np.linalg.norm(ring[4] - ring[12]))
     seen = height > SHUT * width
     inside = depth_inside(pixel.numpy(), ring) / max(width, 1e-6)
-    weight = smooth_step(torch.from_numpy(inside.astype(np.float32)), *LID_SHADE) * smooth_step(facing, 0.2, 0.5)
     grid = 2 * pixel / pixel.new_tensor([image.shape[3], image.shape[2]]) - 1
     colour = functional.grid_sample(image, grid[None, None], align_corners=False)[0, :, 0].T
+    depth = torch.from_numpy(inside.astype(np.float32))
+    shadow = 1 - smooth_step(luminance(colour) / max(skin_light, 0.02), *DARK)
+    weight = torch.maximum(smooth_step(depth, *LID_SHADE), shadow * smooth_step(depth, *LASH_SHADE))
+    weight = weight * smooth_step(facing, 0.2, 0.5)
     edge = np.linalg.norm(iris[1:] - iris[0], axis=1).mean()
     apparent = edge * -centre[2] / (camera.focal * radius)  # of the ball's radius
     angle = float(np.arcsin(np.clip(apparent, 0, 1))) if seen else 0.0
