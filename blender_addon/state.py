@@ -7,7 +7,9 @@ from typing import Any
 
 import bpy
 import bpy.utils.previews
+import numpy as np
 
+from .exif import UPRIGHT, orientation
 from .job import Session
 
 IMAGE_GLOB = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp;*.avif;*.heic"
@@ -70,9 +72,21 @@ def photo_icon(photo: str) -> int:
     except OSError:
         return 0
     if key not in _previews:
-        _previews.load(key, str(path), "IMAGE")
+        _stand_upright(_previews.load(key, str(path), "IMAGE"), orientation(path))
     icon: int = _previews[key].icon_id
     return icon
+
+
+def _stand_upright(preview: bpy.types.ImagePreview, how: int) -> None:
+    """Turn a preview as its photo's EXIF orientation asks. Blender's rows run from the bottom."""
+    if how == UPRIGHT:
+        return
+    width, height = preview.image_size
+    pixels = np.array(preview.image_pixels_float, np.float32).reshape(height, width, 4)[::-1]
+    mirrored, quarters = {2: (1, 0), 3: (0, 2), 4: (1, 2), 5: (1, 1), 6: (0, 3), 7: (1, 3), 8: (0, 1)}[how]
+    upright = np.rot90(pixels[:, ::-1] if mirrored else pixels, quarters)
+    preview.image_size = (upright.shape[1], upright.shape[0])
+    preview.image_pixels_float.foreach_set(np.ascontiguousarray(upright[::-1], np.float32).ravel())
 
 
 def redraw() -> None:

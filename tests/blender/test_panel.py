@@ -6,13 +6,17 @@ No window exists here, so Blender never draws; a wrong keyword or icon would oth
 from __future__ import annotations
 
 import json
+import struct
 from types import SimpleNamespace
 
 import bpy
+import bpy.utils.previews
+import numpy as np
 import pytest
 
 import blender_addon
 from blender_addon import panel, preferences, state
+from blender_addon.exif import orientation
 from blender_addon.job import JobError, State
 from blender_addon.scene.build import RESULT, active_avatar, build_avatar
 
@@ -145,3 +149,34 @@ def test_the_preferences_draw(registered):
     known = set(preferences.MeshlamPreferences.__annotations__)
     preferences.MeshlamPreferences.draw(SimpleNamespace(layout=StandInLayout(seen), known=known), None)
     assert "meshlam.check_backend" in "\n".join(seen)
+
+
+@pytest.mark.parametrize("how", range(1, 9))
+def test_the_preview_of_a_photo_stands_as_its_camera_was_held(tmp_path, how):
+    upright = np.zeros((40, 60, 4), np.float32)  # rows from the bottom: red above, and green to its left
+    upright[20:, :, 0], upright[20:, :30, 1], upright[..., 3] = 1, 1, 1
+    rows = upright[::-1]
+    undo = {
+        1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: lambda a: np.rot90(a, 3),
+    }  # fmt: skip
+    stored = np.ascontiguousarray(undo[how](rows)[::-1])
+    image = bpy.data.images.new("photo", stored.shape[1], stored.shape[0])
+    image.pixels.foreach_set(stored.ravel())
+    image.filepath_raw, image.file_format = str(tmp_path / "photo.jpg"), "JPEG"
+    image.save()
+    plain = (tmp_path / "photo.jpg").read_bytes()
+    note = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, how, 0, 0)
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + plain[2:])
+    previews = bpy.utils.previews.new()
+    preview = previews.load("photo", str(path), "IMAGE")
+    state._stand_upright(preview, orientation(path))
+    width, height = preview.image_size
+    assert width > height
+    shown = np.array(preview.image_pixels_float).reshape(height, width, 4)
+    for row, column in ((height // 4, width // 4), (3 * height // 4, width // 4), (3 * height // 4, 3 * width // 4)):
+        wanted = upright[row * 40 // height, column * 60 // width, :3]
+        assert np.abs(shown[row, column, :3] - wanted).max() < 0.2
+    bpy.utils.previews.remove(previews)

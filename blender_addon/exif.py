@@ -1,0 +1,50 @@
+"""How a photo's pixels must be turned to stand upright: the EXIF orientation, which Blender does not read.
+
+No bpy inside. Source: Exif 2.32 (JEITA CP-3451), sec. 4.6.4, tag 0x0112; JPEG markers: ITU T.81, annex B.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+UPRIGHT = 1
+TAG = 0x0112
+SHORT = 3
+APP1, START_OF_SCAN = 0xE1, 0xDA
+
+
+def orientation(path: Path) -> int:
+    """1 to 8 as EXIF counts them; 1 where the file says nothing or nothing readable."""
+    try:
+        with path.open("rb") as file:
+            value = _of_jpeg(file)
+    except (OSError, struct.error):
+        return UPRIGHT
+    return value if 1 <= value <= 8 else UPRIGHT
+
+
+def _of_jpeg(file: BinaryIO) -> int:
+    if file.read(2) != b"\xff\xd8":
+        return UPRIGHT
+    while True:
+        mark, kind, length = struct.unpack(">BBH", file.read(4))
+        if mark != 0xFF or kind == START_OF_SCAN or length < 2:
+            return UPRIGHT
+        body = file.read(length - 2)
+        if kind == APP1 and body.startswith(b"Exif\0\0"):
+            return _of_tiff(body[6:])
+
+
+def _of_tiff(data: bytes) -> int:
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return UPRIGHT
+    (first,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, first)
+    for i in range(count):
+        tag, kind, _, value = struct.unpack_from(order + "HHIH", data, first + 2 + 12 * i)
+        if tag == TAG and kind == SHORT:
+            return int(value)
+    return UPRIGHT
