@@ -14,7 +14,7 @@ Frames: frames.py. Dims: V vertices, L landmarks, C centres, K blendshapes, S ou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,7 @@ from meshlam_core.tracker.contour import OUTLINE_TRUST
 from meshlam_core.tracker.observation import Sighting
 from meshlam_core.tracker.points import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from meshlam_core.tracker.problem import Face
-from meshlam_core.tracker.residual import interior_fade, offsets_in_view, wendland
+from meshlam_core.tracker.residual import interior_fade, offsets_in_view, wendland, without_folds
 from meshlam_core.tracker.rig import landmark_rig
 
 if TYPE_CHECKING:
@@ -49,10 +49,19 @@ EYES = {"eyeBlinkRight": RIGHT_EYE, "eyeBlinkLeft": LEFT_EYE}
 
 @dataclass(frozen=True)
 class Detail:
-    """What the fine residual changes."""
+    """A person's head with the fine residual."""
 
-    neutral: F64  # [V, 3] m, displacement of the neutral head
+    vertices: F64  # [V, 3] m, neutral
     blendshapes: F32 | None  # [K, V, 3] m, of this person; None where they are the model's own
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a region does to the person's blendshapes: share[k] * moved is added to blendshape k."""
+
+    share: F64  # [K]
+    vertices: Indices  # [U]
+    moved: F64  # [U, 3] m
 
 
 @dataclass(frozen=True)
@@ -93,43 +102,58 @@ class FineResidual:
         self,
         face: Face,
         sighting: Sighting,
+        vertices: F64,  # [V, 3] m, the neutral head
         model: HeadModel,
     ) -> Detail:
         """Take up what the smooth residual left."""
         offset = offsets_in_view(face, sighting)
         weight = np.clip(sighting.weight * 2, 0, 1)
-        neutral = np.zeros(model.template.shape)
-        changes: list[tuple[F64, Indices, F64]] = []  # [K] share of each blendshape, vertices, [U, 3] m
-        flat_to_avatar = face.rotation[:2]  # R^T (dx, dy, 0)
+        neutral = np.zeros(vertices.shape)
+        lids = self._lids(face, offset, weight, neutral)
+        lips = self._lips(face, offset, weight, neutral)
+        displaced = without_folds(vertices, neutral, model.faces)
+        # a blink takes back what the lids really moved
+        kept = float(np.linalg.norm(displaced - vertices)) / max(float(np.linalg.norm(neutral)), 1e-12)
+        changes = [replace(change, moved=kept * change.moved) for change in lids] + lips
+        if not changes:
+            return Detail(displaced, None)
+        blendshapes = np.array(model.blendshapes, dtype=np.float32)
+        for change in changes:
+            for k in np.flatnonzero(change.share):
+                blendshapes[k, change.vertices] += (change.share[k] * change.moved).astype(np.float32)
+        return Detail(displaced, blendshapes)
+
+    def _lids(self, face: Face, offset: F64, weight: F64, neutral: F64) -> list[Change]:
+        """Adds the lids' displacement to `neutral` [V, 3]; returns how the blinks undo it."""
+        changes = []
         for blink, field in self.eyes.items():
             closed = float(face.expression[blink])
             believed = float(np.clip((SHUT[1] - closed) / (SHUT[1] - SHUT[0]), 0, 1))
             if believed == 0:
                 continue
-            moved = (field.at(field.fit(offset, weight)) * (believed / (1 - closed))) @ flat_to_avatar
+            # the photo's own blink takes back its part
+            moved = (field.at(field.fit(offset, weight)) * (believed / (1 - closed))) @ face.rotation[:2]
             neutral[field.vertices] += moved
             share = np.zeros(len(face.expression))
             share[blink] = -1.0
-            changes.append((share, field.vertices, moved))
+            changes.append(Change(share, field.vertices, moved))
+        return changes
+
+    def _lips(self, face: Face, offset: F64, weight: F64, neutral: F64) -> list[Change]:
+        """Adds the part of lips at rest to `neutral` [V, 3]; returns the part of their expression."""
         active = face.expression[self.mouth]
         energy = float(active @ active)
         expressed = min(1.0, energy / ACTIVE**2)
         at_rest = self.lips.fit((1 - expressed) * offset, weight)
-        neutral[self.lips.vertices] += self.lips.at(at_rest) @ flat_to_avatar
-        if expressed > 0:
-            left = offset.copy()
-            left[:, self.lips.landmarks] -= (self.lips.at_landmarks @ at_rest).T
-            moved = self.parted_lips.at(self.parted_lips.fit(left, weight)) @ flat_to_avatar
-            share = np.zeros(len(face.expression))
-            share[self.mouth] = active / max(energy, ACTIVE**2)
-            changes.append((share, self.parted_lips.vertices, moved))
-        if not changes:
-            return Detail(neutral, None)
-        blendshapes = np.array(model.blendshapes, dtype=np.float32)
-        for share, vertices, moved in changes:
-            for k in np.flatnonzero(share):
-                blendshapes[k, vertices] += (share[k] * moved).astype(np.float32)
-        return Detail(neutral, blendshapes)
+        neutral[self.lips.vertices] += self.lips.at(at_rest) @ face.rotation[:2]
+        if expressed == 0:
+            return []
+        left = offset.copy()
+        left[:, self.lips.landmarks] -= (self.lips.at_landmarks @ at_rest).T
+        moved = self.parted_lips.at(self.parted_lips.fit(left, weight)) @ face.rotation[:2]
+        share = np.zeros(len(face.expression))
+        share[self.mouth] = active / max(energy, ACTIVE**2)
+        return [Change(share, self.parted_lips.vertices, moved)]
 
 
 def outline_residual(

@@ -1,7 +1,8 @@
 """Fitting the head model to the landmarks of one picture.
 
 Pose from a Procrustes alignment, then Gauss-Newton on identity, expression, pose, distance and focal length (solver.py)
-with the outline sliding (contour.py), then a smooth residual (residual.py). Frames and units: frames.py.
+with the outline sliding (contour.py), then a smooth residual (residual.py), and at last the cheeks' edge, the lids and
+the lips to the millimetre (detail.py). Frames and units: frames.py.
 
 The expression is held near the detector's own coefficients, so that a smile is not taken for wide cheeks and the
 neutral head comes out with closed lips and open eyes. How near is said in millimetres of movement, the same for every
@@ -124,8 +125,8 @@ class HeadFitter:
                 field = outline_residual(face, sighting, *observation.outline(), vertices, self.yields)
                 vertices = without_folds(vertices, field, self.model.faces)
             sighting = self.observe(detection, centre, face, self.person(vertices)).sight(known)
-            detail = self.detail.fit(face, sighting, self.model)
-            vertices, blendshapes = without_folds(vertices, detail.neutral, self.model.faces), detail.blendshapes
+            detail = self.detail.fit(face, sighting, vertices, self.model)
+            vertices, blendshapes = detail.vertices, detail.blendshapes
             sighting = self.observe(detection, centre, face, self.person(vertices, blendshapes)).sight(known)
         return TrackedFace(
             camera=Camera(float(np.exp(face.log_focal)), (float(centre[0]), float(centre[1])), size),
