@@ -46,9 +46,10 @@ def test_a_lid_that_stands_higher_in_the_photo_stands_higher_at_rest(fitter):
     assert moved == pytest.approx(1.5 * METRES_PER_PIXEL, rel=0.35)
 
 
-@pytest.mark.parametrize("shift", [-1.5, 12.0])  # the second would fold the mesh and is cut
-def test_lids_of_another_shape_still_meet_when_they_close(fitter, shift):
-    _, detail = detail_for(fitter, UPPER_LID, (0, shift), {})
+@pytest.mark.parametrize("cut", [1.0, 0.5])  # what is left of a displacement that would fold the mesh
+def test_lids_of_another_shape_still_meet_when_they_close(fitter, monkeypatch, cut):
+    monkeypatch.setattr("meshlam_core.tracker.detail.without_folds", lambda at, move, faces: at + cut * move)
+    _, detail = detail_for(fitter, UPPER_LID, (0, -1.5), {})
     blink = np.zeros(len(fitter.rig.names))
     blink[fitter.rig.names.index("eyeBlinkRight")] = 1
     own = landmarks_at(fitter, posed(fitter, detail, blink))[RIGHT_EYE]
