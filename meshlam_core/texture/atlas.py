@@ -44,7 +44,6 @@ class Atlas:
     ears: Tensor  # [P] 1 on the ears, fading towards other parts
     lids: Tensor  # [P] 0..1, see lids.py
     lash_line: Tensor  # [P] 0..1 near the roots of the lashes
-    lips: Tensor  # [P] 1 on the lips, fading towards other parts
     mouth: Tensor  # [P] bool: teeth, tongue, or more inside the mouth than on the lips
     cavity: Tensor  # [P] 1 inside the mouth, fading towards the lips
     skin: Tensor  # [P] bool: on the skin surface (face, scalp, neck, ears, lids, lips, nostrils, mouth interior)
@@ -135,7 +134,6 @@ def _build(model: HeadModel, size: int) -> Atlas:
         ears=torch.zeros(0),
         lids=torch.zeros(0),
         lash_line=torch.zeros(0),
-        lips=torch.zeros(0),
         cavity=torch.zeros(0),
         mouth=torch.isin(part[nearest], torch.tensor([names[name] for name in MOUTH_PARTS if name in names])),
         skin=skin_vertex[nearest],
@@ -163,7 +161,6 @@ def _build(model: HeadModel, size: int) -> Atlas:
         ears=atlas.at_texels(atlas.share("ears")[:, None])[:, 0],
         lids=atlas.at_texels(atlas.lid_vertices[:, None])[:, 0],
         lash_line=atlas.at_texels(lash_line_share(model)[:, None])[:, 0],
-        lips=atlas.at_texels(atlas.share("lips")[:, None])[:, 0],
         cavity=atlas.at_texels(atlas.share("mouth_interior")[:, None])[:, 0] * atlas.skin,
     )
 

@@ -25,7 +25,7 @@ BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 MOVED = (1e-3, 4e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
 DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixel is believed
 LASH_LINE = (0.7, 0.95)  # of the reference's brightness, between which the lashes' line ends
-ROOTS = (1.5e-3, 3e-3)  # m from the lashes between which the band that they darken ends
+ROOTS = (0.6e-3, 1.6e-3)  # m from the lashes between which the band that they darken ends
 LID_SHADE = 0.93  # lids lie deeper than cheekbones
 # MediaPipe's landmarks on the cheekbone below each eye and between lid and brow, the subject's left first
 AROUND_EYES = ((347, 348, 329, 330, 257, 258, 259, 260), (118, 119, 100, 101, 27, 28, 29, 30))

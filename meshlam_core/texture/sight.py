@@ -36,7 +36,8 @@ DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of anot
 SOFT = 1  # px over which trust returns next to an edge
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
 MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
-MOUTH_SLANT = 6.0  # how many times less than skin the mouth's inside minds a slanted view
+MOUTH_SLANT = 6.0  # how many times less than skin teeth mind a slanted view
+INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's texel may take the dark between the lips
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
 FEW = 200  # texels
@@ -114,9 +115,10 @@ def see(
     bare = bare * (1 - atlas.ears[rows] * smooth_step(hair, 0.3, 0.6))  # hair that hides an ear hangs in front of it
     trusted = torch.where(in_mouth, inner, outer * bare * (1 - atlas.neck[rows] * (1 - neck_skin)) * atlas.skin[rows])
     seen = view.weight.view(-1)[texel]
-    # nothing in the mouth is seen better than at a slant; a slanted molar is still better known than painted
-    weight = torch.where(in_mouth, (MOUTH_SLANT * seen).clamp(max=1), seen) * trusted
-    rim = seen * rim * torch.maximum(atlas.lash_line[rows].clamp(0, 1), atlas.lips[rows])
+    # teeth at the side are only seen at a slant, and still better known than painted
+    slant = torch.where(atlas.cavity[rows] > 0, 1.0, MOUTH_SLANT)
+    weight = torch.where(in_mouth, (slant * seen).clamp(max=1), seen) * trusted
+    rim = seen * rim * torch.maximum(atlas.lash_line[rows].clamp(0, 1), smooth_step(atlas.cavity[rows], *INNER_LIP))
     image = _not_finer(
         image, float(view.level.view(-1)[texel[:: len(texel) // 1000 + 1]].median()) if len(texel) else 0
     )
