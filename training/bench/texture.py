@@ -75,6 +75,7 @@ def main() -> None:
         everything += rows
         print(_line(folder, rows))
     print(_line("both", everything))
+    print("\nWanted: 28 dB inside the outline, which counts pixels that the mesh does not reach as black.")
     if chosen.worst:
         for row in sorted(everything, key=lambda r: r.outline)[:10]:
             print(f"  {row.name}: {row.outline:.1f} dB, covered {row.covered:.1f} dB, hair IoU {row.hair_overlap:.2f}")
