@@ -98,6 +98,8 @@ def without_folds(
     faces: NDArray[np.int32],  # [F, 3]
 ) -> F64:  # [V, 3] m
     """The displaced vertices; the displacement is halved until no triangle turns by more than 60 degrees."""
+    moving = (displacement != 0).any(axis=1, keepdims=True)[:, 0]
+    faces = faces[moving[faces].any(axis=1)]  # the others stay as they are
     before = _triangle_normals(vertices, faces)
     for _ in range(4):
         moved = vertices + displacement
@@ -118,7 +120,8 @@ def _triangle_normals(vertices: F64, faces: NDArray[np.int32]) -> F64:
 
 def wendland(points: F64, centres: F64, support: float) -> F64:
     """Wendland's C2 kernel: 1 at a centre, 0 from `support` on."""
-    r = np.minimum(np.linalg.norm(points[:, None] - centres[None], axis=-1) / support, 1.0)
+    squared = (points**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * points @ centres.T
+    r: F64 = np.minimum(np.sqrt(np.maximum(squared, 0)) / support, 1.0)
     values: F64 = (1 - r) ** 4 * (4 * r + 1)
     return values
 
