@@ -31,7 +31,7 @@ from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RI
 F32 = NDArray[np.float32]
 
 HARDLY = 0.02  # weight below which a texel counts as not seen
-TRUST_SIDE = 640  # px, long side of the maps: landmarks and masks know edges no better
+TRUST_SIDE = 512  # px, long side of the maps: landmarks and masks know edges no better
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 1  # px over which trust returns next to an edge
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
