@@ -256,7 +256,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         joint_names=head.joint_names,
         joint_parents=head.joint_parents,
         weights=mesh.weights,
-        blendshapes=mesh.blendshapes if refined or tracked.blendshapes is None else tracked.blendshapes,
+        blendshapes=refined.blendshapes if refined else tracked.blendshapes_on(head),
         blendshape_names=head.blendshape_names,
         blendshape_ranges=head.blendshape_ranges,
         blendshape_kind=head.blendshape_kind,

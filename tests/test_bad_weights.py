@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from meshlam_core import cli
@@ -22,6 +21,7 @@ from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.neural import PortraitRenderer
 from meshlam_core.model.weights import save_weights
 from meshlam_core.tracker import track
+from tests.model.tiny import rewrite
 
 SMALL = preset("small")
 
@@ -32,14 +32,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     save_weights(MeshLAM(SMALL), SMALL, load_head(), path, "CC0-1.0")
     return path
-
-
-def change(path: Path, tensors: dict[str, torch.Tensor] | None = None, **header: str) -> None:
-    """Change a file behind its author's back."""
-    with safe_open(path, framework="pt") as file:
-        metadata = dict(file.metadata())
-        values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-    save_file(values | (tensors or {}), path, metadata=metadata | header)
 
 
 def truncate(path: Path) -> None:
@@ -73,19 +65,22 @@ HARM: dict[str, tuple[Callable[[Path], object], str]] = {
     "a poem": (lambda path: path.write_text("I am a poem"), "not a whole safetensors file"),
     "empty": (lambda path: path.write_bytes(b""), "not a whole safetensors file"),
     "a foreign file": (lambda path: save_file({"a": torch.zeros(1)}, path), "Expected a meshlam-weights file"),
-    "another version": (lambda path: change(path, version="2"), "expected version 1, got 2"),
-    "another preset": (lambda path: change(path, preset=preset_of("paper")), "expected preset small, got preset paper"),
-    "an unknown preset": (lambda path: change(path, preset=preset_of("giant")), "got preset giant"),
+    "another version": (lambda path: rewrite(path, version="2"), "expected version 1, got 2"),
+    "another preset": (
+        lambda path: rewrite(path, preset=preset_of("paper")),
+        "expected preset small, got preset paper",
+    ),
+    "an unknown preset": (lambda path: rewrite(path, preset=preset_of("giant")), "got preset giant"),
     "another size": (of_a_wider_network, "expected width 128 in preset small, got 256"),
     "another head model": (of_another_head, "belong to the head model FLAME 2020"),
-    "damaged header": (lambda path: change(path, preset="{"), "damaged header"),
+    "damaged header": (lambda path: rewrite(path, preset="{"), "damaged header"),
     "NaN": (
-        lambda path: change(path, {"fusion.fuse.bias": torch.full((128,), torch.nan)}),
+        lambda path: rewrite(path, {"fusion.fuse.bias": torch.full((128,), torch.nan)}),
         "expected finite numbers, got NaN or infinity in fusion.fuse.bias",
     ),
-    "a foreign tensor": (lambda path: change(path, {"extra": torch.zeros(1)}), "tensor extra is unexpected"),
+    "a foreign tensor": (lambda path: rewrite(path, {"extra": torch.zeros(1)}), "tensor extra is unexpected"),
     "another type": (
-        lambda path: change(path, {"fusion.fuse.bias": torch.zeros(128, dtype=torch.float16)}),
+        lambda path: rewrite(path, {"fusion.fuse.bias": torch.zeros(128, dtype=torch.float16)}),
         "expected fusion.fuse.bias as torch.float32 (128,), got torch.float16 (128,)",
     ),
 }
@@ -105,6 +100,12 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[s
     return error
 
 
+@pytest.fixture
+def no_photo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts the work before checking the weights fails."""
+    monkeypatch.setattr(track, "track_photo", lambda *_: pytest.fail("the photo was looked at first"))
+
+
 @pytest.mark.parametrize("kind", HARM)
 def test_weights_that_cannot_be_used_are_refused_before_any_work(
     kind: str,
@@ -113,9 +114,8 @@ def test_weights_that_cannot_be_used_are_refused_before_any_work(
     shared_data: Path,
     assets: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    no_photo_is_read: None,
 ) -> None:
-    monkeypatch.setattr(track, "track_photo", lambda *_: pytest.fail("the photo was looked at first"))
     folder = tmp_path / "out"
     folder.mkdir()
     weights = tmp_path / "the weights.safetensors"
@@ -170,9 +170,8 @@ def test_a_head_model_without_uvs_or_parts_is_refused(
     shared_data: Path,
     assets: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    no_photo_is_read: None,
 ) -> None:
-    monkeypatch.setattr(track, "track_photo", lambda *_: pytest.fail("the photo was looked at first"))
     head = load_head()
     if lack == "parts":
         head = dataclasses.replace(head, parts=())

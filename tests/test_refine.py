@@ -153,14 +153,19 @@ def reconstruct_json(capsys: pytest.CaptureFixture[str], *arguments: str | Path)
     return result
 
 
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A package that carries none."""
+    monkeypatch.setattr(files, "DATA", tmp_path)
+
+
 def test_the_preset_paper_without_weights_warns_once_and_names_the_file_it_looked_for(
     photos: list[Path],
     assets: dict[str, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    no_weights: None,
 ) -> None:
-    monkeypatch.setattr(files, "DATA", tmp_path)
     result = reconstruct_json(capsys, photos[0], "-o", tmp_path / "a.meshlam", "--preset", "paper")
     (warning,) = result["warnings"]
     assert "paper.safetensors" in warning
@@ -174,9 +179,8 @@ def test_the_default_preset_without_weights_says_not_refined_and_warns_of_nothin
     assets: dict[str, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    no_weights: None,
 ) -> None:
-    monkeypatch.setattr(files, "DATA", tmp_path)
     result = reconstruct_json(capsys, photos[0], "-o", tmp_path / "a.meshlam")
     assert (result["refined"], result["weights"], result["warnings"]) == (False, None, [])
     assert cli.main(["info", str(tmp_path / "a.meshlam")]) == 0

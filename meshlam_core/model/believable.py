@@ -14,13 +14,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.interface import get_rasteriser
 from meshlam_core.raster.project import project
 from meshlam_core.texture.albedo import landmarks_on_crop, posed_vertices
+from meshlam_core.texture.sight import box_blur
 from meshlam_core.tracker.parsing import Regions, polygon_mask
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
 from meshlam_core.tracker.types import TrackedFace
@@ -53,8 +54,8 @@ def believable(
     ours &= ~_refused(tracked, camera.scaled(scale), head, seen, size)
     eyes_and_mouth = [polygon_mask(points[ring], size) for ring in (RIGHT_EYE, LEFT_EYE, LIPS_INNER)]
     kept = _eroded(ours, RIM * span) & _eroded(np.max(eyes_and_mouth, axis=0) == 0, OPENING_RIM * span)
-    soft = Image.fromarray(kept.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(max(1, round(RIM * span / 2))))
-    return _resized(np.minimum(np.asarray(soft, np.float32) / 255, ours), (height, width))
+    soft = box_blur(kept.astype(np.float32), max(1, round(RIM * span / 2)))
+    return _resized(np.minimum(soft, ours), (height, width))
 
 
 def _refused(
@@ -77,9 +78,8 @@ def _refused(
 
 def _eroded(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:  # px
     """Without the pixels closer than the radius to its edge; the picture's border is none."""
-    blurred = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(max(1, round(radius))))
     # a mean over a square is full where the whole square is; many times faster than a minimum
-    return np.asarray(np.asarray(blurred) == 255)
+    return np.asarray(box_blur(mask.astype(np.float32), max(1, round(radius))) == 1)
 
 
 def _resized(mask: F32, size: tuple[int, int]) -> F32:  # [h, w] -> [*size]

@@ -111,7 +111,7 @@ def posed_vertices(tracked: TrackedFace, model: HeadModel) -> Tensor:  # [V, 3] 
     correctives = None if model.pose_correctives is None else torch.from_numpy(np.array(model.pose_correctives))
     posed = pose_vertices(
         torch.from_numpy(np.array(tracked.vertices)),
-        torch.from_numpy(np.array(model.blendshapes if tracked.blendshapes is None else tracked.blendshapes)),
+        torch.from_numpy(np.array(tracked.blendshapes_on(model))),
         torch.from_numpy(np.array(tracked.expression))[None],
         torch.from_numpy(np.array(tracked.rotations))[None],
         torch.from_numpy(model.joints(tracked.vertices)),

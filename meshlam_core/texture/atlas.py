@@ -160,7 +160,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         scalp=atlas.at_texels(atlas.share("scalp")[:, None])[:, 0],
         ears=atlas.at_texels(atlas.share("ears")[:, None])[:, 0],
         lids=atlas.at_texels(atlas.lid_vertices[:, None])[:, 0],
-        lash_line=atlas.at_texels(lash_line_share(model)[:, None])[:, 0],
+        lash_line=atlas.at_texels(lash_line_share(model)[:, None])[:, 0].clamp(0, 1),
         cavity=atlas.at_texels(atlas.share("mouth_interior")[:, None])[:, 0] * atlas.skin,
     )
 

@@ -80,7 +80,7 @@ def paint_eyes(
         glimpses.append(_look(layout, opening, centre, image, posed, camera, skin_light))
     if not glimpses:
         return []
-    palette = _palette(glimpses, regions)
+    palette = _palette(glimpses, skin_light)
     for glimpse in glimpses:
         colours[glimpse.layout.rows] = _paint(glimpse, palette)
     return [(glimpse.layout.rows[glimpse.rows], glimpse.weight) for glimpse in glimpses]
@@ -125,7 +125,7 @@ def _look(
     return _Glimpse(layout, rows, colour, weight * float(seen), angle)
 
 
-def _palette(glimpses: list[_Glimpse], regions: Regions) -> _Palette:
+def _palette(glimpses: list[_Glimpse], skin_light: float) -> _Palette:
     """The eyes' colours from both of them, plausible ones where they are hidden."""
     angles = [g.iris_angle for g in glimpses if g.iris_angle > 0]
     low, high = IRIS_ANGLE
@@ -133,7 +133,6 @@ def _palette(glimpses: list[_Glimpse], regions: Regions) -> _Palette:
     colour = torch.cat([g.colour for g in glimpses])
     weight = torch.cat([g.weight for g in glimpses])
     ratio = torch.cat([g.layout.theta[g.rows] for g in glimpses]) / iris_angle  # 1 at the limbus
-    skin_light = float(luminance(torch.from_numpy(regions.skin_colour)))
 
     trusted = weight > 0.5
     in_iris = trusted & (ratio > PUPIL + 0.1) & (ratio < 0.92)

@@ -79,14 +79,21 @@ def lid_tones(
     return right + across * (left - right)
 
 
+def relative_brightness(
+    colour: Tensor,  # [R, 3]
+    reference: Tensor,  # [R, 3]
+) -> Tensor:  # [R]
+    """1 where a colour is as bright as its reference."""
+    return luminance(colour) / luminance(reference).clamp_min(0.02)
+
+
 def lid_trust(
     colour: Tensor,  # [R, 3] the photo
     reference: Tensor,  # [R, 3] lid tones
     share: Tensor,  # [R] lid shares
 ) -> Tensor:  # [R] 0..1
     """Less than 1 where a lid's texel is too dark to be skin."""
-    ratio = luminance(colour) / luminance(reference).clamp_min(0.02)
-    return 1 - share * (1 - smooth_step(ratio, *DARK))
+    return 1 - share * (1 - smooth_step(relative_brightness(colour, reference), *DARK))
 
 
 def lash_line_trust(
@@ -94,5 +101,4 @@ def lash_line_trust(
     reference: Tensor,  # [R, 3] lid tones
 ) -> Tensor:  # [R] 0..1
     """Right at the lids' edge the dark line of the lashes is wanted, and the white of the eye is not."""
-    ratio = luminance(colour) / luminance(reference).clamp_min(0.02)
-    return 1 - smooth_step(ratio, *LASH_LINE)
+    return 1 - smooth_step(relative_brightness(colour, reference), *LASH_LINE)

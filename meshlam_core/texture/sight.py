@@ -23,8 +23,8 @@ from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import view_texels
 from meshlam_core.texture.atlas import Atlas
-from meshlam_core.texture.lids import lash_line_trust, lid_trust
-from meshlam_core.texture.mathematics import luminance, smooth_step
+from meshlam_core.texture.lids import lash_line_trust, lid_trust, relative_brightness
+from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.tracker.parsing import Regions, polygon_mask
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
 
@@ -118,7 +118,7 @@ def see(
     # teeth at the side are only seen at a slant, and still better known than painted
     slant = torch.where(atlas.cavity[rows] > 0, 1.0, MOUTH_SLANT)
     weight = torch.where(in_mouth, (slant * seen).clamp(max=1), seen) * trusted
-    rim = seen * rim * torch.maximum(atlas.lash_line[rows].clamp(0, 1), smooth_step(atlas.cavity[rows], *INNER_LIP))
+    rim = seen * rim * torch.maximum(atlas.lash_line[rows], smooth_step(atlas.cavity[rows], *INNER_LIP))
     image = _not_finer(
         image, float(view.level.view(-1)[texel[:: len(texel) // 1000 + 1]].median()) if len(texel) else 0
     )
@@ -134,9 +134,9 @@ def see(
     believed = skin.weight * lid_trust(skin.colour, reference, atlas.lids[skin.rows])
     dark = rim[chosen] * lash_line_trust(skin.colour, reference)
     # the line of the lashes darkens the lid's own tone: the iris behind it must not tint it
-    shaded = reference * (luminance(skin.colour) / luminance(reference).clamp_min(0.02))[:, None]
+    shaded = reference * relative_brightness(skin.colour, reference)[:, None]
     lashes = (atlas.lash_line[skin.rows] * (dark > believed))[:, None]
-    colour = skin.colour + lashes.clamp(0, 1) * (shaded - skin.colour)
+    colour = skin.colour + lashes * (shaded - skin.colour)
     return Sight(replace(skin, colour=colour, weight=torch.maximum(believed, dark)), mouth)
 
 

@@ -24,7 +24,14 @@ from meshlam_core.tracker.contour import OUTLINE_TRUST
 from meshlam_core.tracker.observation import Sighting
 from meshlam_core.tracker.points import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from meshlam_core.tracker.problem import Face
-from meshlam_core.tracker.residual import interior_fade, offsets_in_view, wendland, without_folds
+from meshlam_core.tracker.residual import (
+    fit_field,
+    interior_fade,
+    offsets_in_view,
+    shortened,
+    wendland,
+    without_folds,
+)
 from meshlam_core.tracker.rig import landmark_rig
 
 if TYPE_CHECKING:
@@ -79,14 +86,11 @@ class Field:
         offset: F64,  # [2, L] m, view frame
         weight: F64,  # [L]
     ) -> F64:  # [C, 2] coefficients
-        pulled = self.at_landmarks * weight[self.landmarks, None]
-        normal = self.at_landmarks.T @ pulled + STIFFNESS * self.stiffness
-        return np.asarray(np.linalg.solve(normal, pulled.T @ offset[:, self.landmarks].T), np.float64)
+        heard = self.landmarks
+        return fit_field(self.at_landmarks, weight[heard], offset[:, heard], STIFFNESS * self.stiffness)
 
     def at(self, coefficients: F64) -> F64:  # [U, 2] m, no longer than LIMIT
-        flat = np.asarray(self.at_vertices @ coefficients)
-        shortened: F64 = flat * np.minimum(1.0, LIMIT / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
-        return shortened
+        return np.asarray(shortened(self.at_vertices @ coefficients, LIMIT), np.float64)
 
 
 @dataclass(frozen=True)
@@ -168,12 +172,9 @@ def outline_residual(
     offset = offsets_in_view(face, sighting)[:, points]  # [2, S]
     kernel = wendland(positions, positions, OUTLINE_SUPPORT)
     weight = np.clip(sighting.weight[points] / OUTLINE_TRUST, 0, 1)
-    pulled = kernel * weight[:, None]
-    normal = kernel.T @ pulled + STIFFNESS * kernel + 1e-6 * np.eye(len(points))
-    coefficients = np.linalg.solve(normal, pulled.T @ offset.T)
+    coefficients = fit_field(kernel, weight, offset, STIFFNESS * kernel + 1e-6 * np.eye(len(points)))
     near = np.flatnonzero(yields * (vertices[:, 2] > positions[:, 2].min() - OUTLINE_SUPPORT) > 0)
-    flat = wendland(vertices[near], positions, OUTLINE_SUPPORT) @ coefficients
-    flat *= np.minimum(1.0, OUTLINE_LIMIT / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+    flat = shortened(wendland(vertices[near], positions, OUTLINE_SUPPORT) @ coefficients, OUTLINE_LIMIT)
     field = np.zeros_like(vertices)
     field[near] = (flat * yields[near, None]) @ face.rotation[:2]
     return field

@@ -56,11 +56,8 @@ class SmoothResidual:
         length = np.linalg.norm(offset, axis=0)
         # a few wild points must not bend the head (Huber's weights)
         weight = sighting.weight * self.trust * np.minimum(1.0, 0.004 / np.maximum(length, 1e-9))
-        pulled = self.at_landmarks * weight[:, None]
-        normal = self.at_landmarks.T @ pulled + STIFFNESS * self.stiffness
-        coefficients = np.linalg.solve(normal, pulled.T @ offset.T)  # [C, 2]
-        flat = self.at_vertices @ coefficients.astype(np.float32)  # [V, 2]
-        flat *= np.minimum(1.0, LIMIT / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+        coefficients = fit_field(self.at_landmarks, weight, offset, STIFFNESS * self.stiffness)
+        flat = shortened(self.at_vertices @ coefficients.astype(np.float32), LIMIT)  # [V, 2]
         for ball, lids in self.rigid:
             flat[ball] = flat[lids].mean(axis=0)
         field: F64 = flat.astype(np.float64) @ face.rotation[:2]  # R^T (dx, dy, 0)
@@ -92,13 +89,30 @@ def offsets_in_view(face: Face, sighting: Sighting) -> F64:  # [2, L] m, view fr
     return offset
 
 
+def fit_field(
+    at_landmarks: F64,  # [L, C] the centres' influence
+    weight: F64,  # [L]
+    offset: F64,  # [2, L] m
+    stiffness: F64,  # [C, C]
+) -> F64:  # [C, 2]
+    """The coefficients of a field that meets weighted offsets, by ridge regression."""
+    pulled = at_landmarks * weight[:, None]
+    return np.asarray(np.linalg.solve(at_landmarks.T @ pulled + stiffness, pulled.T @ offset.T), np.float64)
+
+
+def shortened(field: NDArray[np.floating], limit: float) -> NDArray[np.floating]:  # [V, 2] -> the same, m
+    """Displacements cut to a length."""
+    length = np.linalg.norm(field, axis=1, keepdims=True)
+    return np.asarray(field * np.minimum(1.0, limit / np.maximum(length, 1e-9)))
+
+
 def without_folds(
     vertices: F64,  # [V, 3] m
     displacement: F64,  # [V, 3] m
     faces: NDArray[np.int32],  # [F, 3]
 ) -> F64:  # [V, 3] m
     """The displaced vertices; the displacement is halved until no triangle turns by more than 60 degrees."""
-    moving = (displacement != 0).any(axis=1, keepdims=True)[:, 0]
+    moving = np.abs(displacement).max(axis=1) > 0
     faces = faces[moving[faces].any(axis=1)]  # the others stay as they are
     before = _triangle_normals(vertices, faces)
     for _ in range(4):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.images import Photo
 from meshlam_core.tracker.points import LIPS_INNER
 from meshlam_core.tracker.types import TrackedFace
@@ -122,14 +123,11 @@ def _rim(
     along: F64,  # [N] px
 ) -> tuple[F64, float]:  # [N] px, how far down the mesh's teeth reach; px per metre there
     """The lower edge of the mesh's upper teeth in the mouth's own axes; nan in columns without any."""
-    from meshlam_core.frames import rotation_from_axis_angle
-
     faces = model.faces[(model.part[model.faces] == model.parts.index(PART)).all(1)]
     depth = model.template[faces, 2].mean(1)
     faces = faces[depth > depth.max() - FRONT]
     teeth, corners = np.unique(faces, return_inverse=True)
-    shapes = model.blendshapes if tracked.blendshapes is None else tracked.blendshapes
-    shaped = tracked.vertices[teeth] + np.tensordot(tracked.expression, shapes[:, teeth], 1)
+    shaped = tracked.vertices[teeth] + np.tensordot(tracked.expression, tracked.blendshapes_on(model)[:, teeth], 1)
     # a tooth's edge is longer than a column is wide: its triangles are sampled along their sides
     sides = shaped[corners.reshape(-1, 3)]  # [F, 3, 3]
     steps = np.linspace(0, 1, 6)[:, None, None, None]

@@ -4,11 +4,15 @@ V vertices."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera
+
+if TYPE_CHECKING:
+    from meshlam_core.head.model import HeadModel
 
 F32 = NDArray[np.float32]
 
@@ -37,3 +41,7 @@ class TrackedFace:
     landmark_error: float  # rms over the visible landmarks / face height
     plausibility: float  # 0..1; low for what hardly looks like a human face
     blendshapes: F32 | None = None  # [K, V, 3] m, this person's own; None where they are the head model's
+
+    def blendshapes_on(self, model: HeadModel) -> F32:  # [K, V, 3] m
+        """The person's own blendshapes, or the head model's where the tracker found none."""
+        return model.blendshapes if self.blendshapes is None else self.blendshapes

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import load_weights, own_tensors, read_info, save_weights, topology_hash
-from tests.model.tiny import TINY_HEAD, changed, tiny_network, tiny_preset
+from tests.model.tiny import TINY_HEAD, changed, rewrite, tiny_network, tiny_preset
 
 
 @pytest.fixture
@@ -19,14 +17,6 @@ def saved(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
     save_weights(tiny_network(), tiny_preset(), TINY_HEAD, path, "CC0-1.0", {"steps": 3})
     return path
-
-
-def rewrite(path: Path, tensors: dict[str, torch.Tensor] | None = None, **header: str) -> None:
-    """Change a file behind its author's back."""
-    with safe_open(path, framework="pt") as file:
-        metadata = dict(file.metadata())
-        values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-    save_file(values | (tensors or {}), path, metadata=metadata | header)
 
 
 def load(path: Path, **changes: object) -> MeshLAM:
