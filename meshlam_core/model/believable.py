@@ -21,7 +21,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.interface import get_rasteriser
 from meshlam_core.raster.project import project
 from meshlam_core.texture.albedo import landmarks_on_crop, posed_vertices
-from meshlam_core.texture.sight import box_blur
+from meshlam_core.texture.trust import box_blur, eroded
 from meshlam_core.tracker.parsing import Regions, polygon_mask
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
 from meshlam_core.tracker.types import TrackedFace
@@ -53,8 +53,8 @@ def believable(
     ours = _resized(regions.skin + regions.hair, size) > SURE
     ours &= ~_refused(tracked, camera.scaled(scale), head, seen, size)
     eyes_and_mouth = [polygon_mask(points[ring], size) for ring in (RIGHT_EYE, LEFT_EYE, LIPS_INNER)]
-    kept = _eroded(ours, RIM * span) & _eroded(np.max(eyes_and_mouth, axis=0) == 0, OPENING_RIM * span)
-    soft = box_blur(kept.astype(np.float32), max(1, round(RIM * span / 2)))
+    kept = eroded(ours, RIM * span) & eroded(np.max(eyes_and_mouth, axis=0) == 0, OPENING_RIM * span)
+    soft = box_blur(kept, max(1, round(RIM * span / 2)))
     return _resized(np.minimum(soft, ours), (height, width))
 
 
@@ -74,12 +74,6 @@ def _refused(
     refused = np.zeros(size, bool)
     refused[rows, columns] = texel < ACCEPTED
     return refused
-
-
-def _eroded(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:  # px
-    """Without the pixels closer than the radius to its edge; the picture's border is none."""
-    # a mean over a square is full where the whole square is; many times faster than a minimum
-    return np.asarray(box_blur(mask.astype(np.float32), max(1, round(radius))) == 1)
 
 
 def _resized(mask: F32, size: tuple[int, int]) -> F32:  # [h, w] -> [*size]

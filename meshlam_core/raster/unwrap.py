@@ -96,7 +96,7 @@ def view_quickly(
     grazing: tuple[float, float],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # as texel_twin.view_slowly
     """One warp kernel over all texels."""
-    from meshlam_core.raster.warp_runtime import in_bands, launch, warp_device
+    from meshlam_core.raster.warp_runtime import TEXEL_BANDS, in_bands, launch, warp_device
 
     device = warp_device(vertices)
     shape = (len(vertices), uv_map.size, uv_map.size)
@@ -109,7 +109,7 @@ def view_quickly(
     def draw(first: int, end: int) -> None:
         launch("view", (shape[0], end - first, lanes), [*fixed, first, lanes, pixel, *rest], device)
 
-    in_bands(draw, uv_map.size, device)
+    in_bands(draw, uv_map.size, device, TEXEL_BANDS)
     return (pixel, rest[0], rest[1], rest[2], rest[3])
 
 

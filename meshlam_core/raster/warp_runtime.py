@@ -1,7 +1,8 @@
 """Loading warp quietly and launching its kernels, on one device or on the CPU in bands of rows.
 
-The kernels of warp_kernels.py, warp_texels.py and warp_gradients.py form one warp module: compiling is mostly fixed
-cost (once for each machine and version; the result is cached on disk), so one module shortens the first start.
+The kernels of warp_kernels.py, warp_texels.py, warp_gradients.py and texture/warp_texture.py form one warp module:
+compiling is mostly fixed cost (once for each machine and version; the result is cached on disk), so one module
+shortens the first start.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor
 from meshlam_core.errors import DeviceError
 
 BANDS = 2  # parts of an image worked on at once on the CPU: each repeats the triangle set-up, so few
+TEXEL_BANDS = 8  # the same for textures: no set-up, and some rows are much more work than others
 _loading = threading.Lock()
 
 
@@ -51,13 +53,14 @@ def in_bands(
     draw: Callable[[int, int], None],  # works on rows first to end - 1 only
     height: int,
     device: torch.device,
+    bands: int = BANDS,
 ) -> None:
     """Call `draw` for all rows: at once on CUDA, in parallel bands on the CPU."""
-    if device.type == "cuda" or height < 2 * BANDS or torch.get_num_threads() == 1:
+    if device.type == "cuda" or height < 2 * bands or torch.get_num_threads() == 1:
         draw(0, height)
         return
     load(str(device))
-    edges = [round(i * height / BANDS) for i in range(BANDS + 1)]
+    edges = [round(i * height / bands) for i in range(bands + 1)]
     # warp's CPU kernels run outside Python's lock, so threads do run side by side
     for done in [_pool().submit(draw, *band) for band in pairwise(edges)]:
         done.result()
@@ -94,6 +97,7 @@ def _compile(wp: ModuleType, device: str) -> dict[str, Any]:
     with _without_driver_remark():
         wp.init()
     from meshlam_core.raster import warp_gradients, warp_kernels, warp_texels
+    from meshlam_core.texture import warp_texture
 
     headers = wp.config.use_precompiled_headers
     wp.config.use_precompiled_headers = False  # they pay from the second module on, and cost the first a second
@@ -105,7 +109,8 @@ def _compile(wp: ModuleType, device: str) -> dict[str, Any]:
     texels = (warp_texels.nearest_in_row, warp_texels.grow, warp_texels.view)
     names = ("bary_forward", "bary_backward", "blend_forward", "blend_backward")
     gradients = [getattr(warp_gradients, name) for name in (*names, "normals_forward", "normals_backward", "spread")]
-    return {kernel.key: kernel for kernel in (*rasterising, *texels, *gradients)}
+    baking = (warp_texture.read_photo, warp_texture.gather_at_vertices, warp_texture.compose_skin, warp_texture.pack)
+    return {kernel.key: kernel for kernel in (*rasterising, *texels, *gradients, *baking)}
 
 
 @contextlib.contextmanager

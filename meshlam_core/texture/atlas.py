@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.uv_map import UvMap, build_uv_map
+from meshlam_core.raster.warp_runtime import TEXEL_BANDS, in_bands, launch
 from meshlam_core.texture.eye_layout import EyeLayout, build_eye_layout
 from meshlam_core.texture.fill import Graph, build_graph
 from meshlam_core.texture.lids import lash_line_share, lid_share
@@ -36,8 +37,8 @@ class Atlas:
     """Texels, their mirror images, and the mesh as a graph. Immutable."""
 
     uv_map: UvMap
+    places: Tensor  # [P] int32 row * S + column of each covered texel
     corners: Tensor  # [P, 3] int32 vertices of each texel's triangle
-    row_of_texel: Tensor  # [S * S] int32 row of a texel among the covered ones, -1 where empty
     part_rows: dict[str, Tensor]  # part name -> [R] int64 covered texels whose nearest corner is in that part
     neck: Tensor  # [P] 1 on the neck, fading towards other parts
     scalp: Tensor  # [P] 1 on the scalp, fading towards other parts
@@ -47,13 +48,16 @@ class Atlas:
     mouth: Tensor  # [P] bool: teeth, tongue, or more inside the mouth than on the lips
     cavity: Tensor  # [P] 1 inside the mouth, fading towards the lips
     skin: Tensor  # [P] bool: on the skin surface (face, scalp, neck, ears, lids, lips, nostrils, mouth interior)
-    mirror_texel: Tensor  # [P] int64, row of the covered texel (0..P-1) that shows the mirrored point
+    neck_rows: Tensor  # [R] int64 texels with a share of the neck
+    mouth_rows: Tensor  # [R] int64 texels of the mouth
+    opening_rows: Tensor  # [R] int64 texels of lids, the lashes' roots and the lips' inner edge
+    mirror_texel: Tensor  # [P] int32, row of the covered texel (0..P-1) that shows the mirrored point
     graph: Graph  # of the skin surface
     vertex_part: Tensor  # [V] int64 index into the model's parts
     skin_vertex: Tensor  # [V] bool
     lid_vertices: Tensor  # [V] 0..1, see lids.py
     gathered: Tensor  # [G] int32 covered texels around each skin vertex, vertex by vertex
-    gather_first: Tensor  # [V] int32 where each vertex's texels begin
+    gather_first: Tensor  # [V + 1] int32 where each vertex's texels begin, and where the last ends
     gather_weight: Tensor  # [G] how much of the texel is the vertex's
     texels_around: Tensor  # [V] sum of those weights
     grain: Tensor  # [P] zero mean, unit variance: pores and freckles, continuous over seams
@@ -80,14 +84,16 @@ class Atlas:
 
     def at_vertices(
         self,
-        values: Tensor,  # [P, C] at covered texels
-        weight: Tensor,  # [P] non-negative
+        values: Tensor,  # [P, C + 1] at covered texels; the last column weighs the others, non-negative
     ) -> tuple[Tensor, Tensor]:  # [V, C] weighted means, [V] mean weight, 0 where a vertex owns no texel
         """Texel values gathered at the skin's vertices around them; every second texel is read."""
-        table = torch.cat([values * weight[:, None], weight[:, None]], 1)
-        total = functional.embedding_bag(
-            self.gathered, table, self.gather_first, mode="sum", per_sample_weights=self.gather_weight
-        )
+        total = torch.zeros(len(self.vertex_part), values.shape[1])
+        lists = [self.gathered, self.gather_weight, self.gather_first]
+
+        def add(first: int, end: int) -> None:
+            launch("gather_at_vertices", (end - first,), [values, *lists, first, total], values.device)
+
+        in_bands(add, len(total), values.device, TEXEL_BANDS)
         return total[:, :-1] / total[:, -1:].clamp_min(1e-6), total[:, -1] / self.texels_around
 
     def rows_of(self, name: str) -> Tensor:  # [R] int64
@@ -126,8 +132,8 @@ def _build(model: HeadModel, size: int) -> Atlas:
     centre = (upper.amax(0) + upper.amin(0)) / 2
     atlas = Atlas(
         uv_map=uv_map,
+        places=uv_map.texel.int(),
         corners=corners.int(),
-        row_of_texel=_row_of_texel(uv_map).int(),
         part_rows={name: (part[nearest] == i).nonzero()[:, 0] for name, i in names.items()},
         neck=torch.zeros(0),
         scalp=torch.zeros(0),
@@ -135,6 +141,9 @@ def _build(model: HeadModel, size: int) -> Atlas:
         lids=torch.zeros(0),
         lash_line=torch.zeros(0),
         cavity=torch.zeros(0),
+        neck_rows=torch.zeros(0),
+        mouth_rows=torch.zeros(0),
+        opening_rows=torch.zeros(0),
         mouth=torch.isin(part[nearest], torch.tensor([names[name] for name in MOUTH_PARTS if name in names])),
         skin=skin_vertex[nearest],
         mirror_texel=_mirror_texels(model, uv_map),
@@ -148,6 +157,18 @@ def _build(model: HeadModel, size: int) -> Atlas:
         eyes={},
         parts=names,
     )
+    neck, scalp, ears, lids, lash_line, cavity = atlas.at_texels(
+        torch.stack(
+            [
+                *(atlas.share(name) for name in ("neck", "scalp", "ears")),
+                atlas.lid_vertices,
+                lash_line_share(model),
+                atlas.share("mouth_interior"),
+            ],
+            1,
+        )
+    ).T.contiguous()
+    cavity = cavity * atlas.skin
     return replace(
         atlas,
         strands=strands(atlas.at_texels(points), centre),
@@ -156,12 +177,15 @@ def _build(model: HeadModel, size: int) -> Atlas:
             for name in EYEBALLS
             if len(atlas.rows_of(name))
         },
-        neck=atlas.at_texels(atlas.share("neck")[:, None])[:, 0],
-        scalp=atlas.at_texels(atlas.share("scalp")[:, None])[:, 0],
-        ears=atlas.at_texels(atlas.share("ears")[:, None])[:, 0],
-        lids=atlas.at_texels(atlas.lid_vertices[:, None])[:, 0],
-        lash_line=atlas.at_texels(lash_line_share(model)[:, None])[:, 0].clamp(0, 1),
-        cavity=atlas.at_texels(atlas.share("mouth_interior")[:, None])[:, 0] * atlas.skin,
+        neck=neck,
+        scalp=scalp,
+        ears=ears,
+        lids=lids,
+        lash_line=lash_line.clamp(0, 1),
+        cavity=cavity,
+        neck_rows=(neck > 0).nonzero()[:, 0],
+        mouth_rows=atlas.mouth.nonzero()[:, 0],
+        opening_rows=((lids > 0) | (lash_line > 0) | (cavity > 0)).nonzero()[:, 0],
     )
 
 
@@ -187,7 +211,7 @@ def _gather_lists(
     around = torch.zeros(len(skin_vertex)).index_add_(0, vertex, weight)
     return {
         "gathered": rows.repeat_interleave(3)[order].int(),
-        "gather_first": (count.cumsum(0) - count).int(),
+        "gather_first": torch.cat([torch.zeros(1), count.cumsum(0)]).int(),
         "gather_weight": weight[order].contiguous(),
         "texels_around": around.clamp_min(1e-3),
     }
@@ -208,7 +232,7 @@ def _mirror_texels(model: HeadModel, uv_map: UvMap) -> Tensor:
     column = (at[:, 0] * size).floor().long().clamp(0, size - 1)
     row = ((1 - at[:, 1]) * size).floor().long().clamp(0, size - 1)
     found = _row_of_texel(uv_map)[row * size + column]
-    return torch.where(found >= 0, found, torch.arange(len(found)))
+    return torch.where(found >= 0, found, torch.arange(len(found))).int()
 
 
 def _mirrored_corner_uvs(

@@ -20,7 +20,7 @@ def test_mirrored_texels_show_mirrored_points(head: HeadModel, atlas: Atlas) -> 
 
 def test_vertex_values_survive_the_way_to_the_texels_and_back(head: HeadModel, atlas: Atlas) -> None:
     points = torch.from_numpy(np.array(head.template))
-    back, sure = atlas.at_vertices(atlas.at_texels(points), torch.ones(len(atlas.corners)))
+    back, sure = atlas.at_vertices(torch.cat([atlas.at_texels(points), torch.ones(len(atlas.corners), 1)], 1))
     front = sure > 0.9
     assert float(front.float().mean()) > 0.3
     assert float((back - points).norm(dim=1)[front].median()) < 3e-3
@@ -30,7 +30,7 @@ def test_values_on_hidden_texels_do_not_count(atlas: Atlas) -> None:
     weight = torch.zeros(len(atlas.corners))
     weight[atlas.rows_of("scalp")] = 1.0
     colour = torch.where(weight[:, None] > 0, 0.25, 0.9).expand(-1, 3)
-    mean, sure = atlas.at_vertices(colour, weight)
+    mean, sure = atlas.at_vertices(torch.cat([colour, weight[:, None]], 1))
     torch.testing.assert_close(mean[sure > 0.01], torch.full_like(mean[sure > 0.01], 0.25))
 
 

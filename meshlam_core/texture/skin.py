@@ -1,0 +1,119 @@
+"""The skin's texels, all of them: the photo where it is trusted, the mirrored side where that is, a fill elsewhere.
+
+Colours are sRGB 0..1. Dims: V vertices, P covered texels.
+
+What follows single texels is one pass of a kernel (warp_skin.py); what must be smooth is solved on the mesh (fill.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meshlam_core.head.model import HeadModel
+from meshlam_core.raster.warp_runtime import TEXEL_BANDS, in_bands, launch
+from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.fill import smooth_fill
+from meshlam_core.tracker.parsing import Regions
+
+FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours' likeness
+SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
+LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
+LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
+BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
+TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
+HAIR_LINE, STRAND_WANDER = (0.35, 0.65), 0.06  # share of hair between which skin ends; how far strands bend that line
+LID_GRAIN = 0.2  # a blink stretches the lids' texels, and grain on them with it
+SAMPLED = 7  # every so many texels tell how strong the detail is
+LIFT, DETAIL = 0.06, (0.3, 2.5)  # mirrored detail is a ratio, as light acts; lifted, so that dark does not explode
+
+CPU = torch.device("cpu")
+
+
+def complete_skin(
+    photo: Tensor,  # [P, 5] colour, hair, trust; 0 where not seen
+    regions: Regions,
+    tones: Tensor,  # [V, 3] lid tones
+    model: HeadModel,
+    atlas: Atlas,
+) -> tuple[Tensor, Tensor]:  # [P, 3] every texel, [V, 3] the skin's smooth colours
+    """A colour for every texel."""
+    mean, sure = atlas.at_vertices(photo)
+    mirror = torch.from_numpy(model.mirror.astype(np.int64))
+
+    # low frequencies everywhere, following the mirrored side's differences where only that one is seen
+    firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
+    base = smooth_fill(atlas.graph, mean[:, :3], firmness, mean[mirror, :3], sure[mirror] > 0.3)
+    layers = _fill_layers(regions, tones, atlas, base, mean, sure, mirror)
+    return _compose(photo, base, layers, _detail_strength(photo, base, atlas), atlas), layers[:, :3]
+
+
+def _fill_layers(
+    regions: Regions,
+    tones: Tensor,  # [V, 3] lid tones
+    atlas: Atlas,
+    base: Tensor,  # [V, 3]
+    mean: Tensor,  # [V, 4] seen colour and hair share
+    sure: Tensor,  # [V]
+    mirror: Tensor,  # [V]
+) -> Tensor:  # [V, 7] skin colour, hair colour, share of hair
+    """Skin and hair spread over the hidden surface as two layers with a hair line between them."""
+    known = torch.maximum(sure, sure[mirror])  # [V]
+    hairy = torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
+    scalp = atlas.share("scalp")
+    low, high = BALD
+    growth = min(max((regions.hair_share - low) / (high - low), 0.0), 1.0)
+    lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
+    skin_tone = torch.where(lids[:, None] > 0, tones, torch.from_numpy(regions.skin_colour))
+    layers = (  # wanted colour, its weight, prior colour, its weight
+        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, skin_tone, SKIN_PRIOR + LID_PRIOR * lids),
+        (base, FIRM * (known * hairy**2) ** 2, torch.from_numpy(regions.hair_colour), HAIR_PRIOR + 0 * known),
+        (
+            hairy[:, None],
+            FIRM * known**2,
+            (growth * scalp)[:, None],
+            torch.where(scalp > 0, *LINE_PRIOR) + atlas.share("ears"),
+        ),
+    )
+    targets, weights = [], []
+    for wanted, weight, prior, prior_weight in layers:
+        total = weight + prior_weight
+        targets.append((weight[:, None] * wanted + prior_weight[:, None] * prior) / total[:, None])
+        weights.append(total[:, None].expand(-1, wanted.shape[1]))
+    return smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
+
+
+def _compose(
+    photo: Tensor,  # [P, 5]
+    base: Tensor,  # [V, 3]
+    layers: Tensor,  # [V, 7]
+    detail: tuple[float, float],  # of skin and hair
+    atlas: Atlas,
+) -> Tensor:  # [P, 3]
+    """The photo over the mirrored side over the fill.
+
+    The fill has grain on the skin and strands in the hair. The mirrored side gives its fine detail, as a ratio to
+    its smooth colours, on this side's smooth colours, so that no edge in brightness appears.
+    """
+    out = torch.empty(len(photo), 3)
+    smooth = torch.cat([base, layers], 1)
+    texels = [atlas.corners, atlas.uv_map.bary, atlas.mirror_texel, atlas.grain, atlas.strands, atlas.lids]
+
+    def draw(first: int, end: int) -> None:
+        launch("compose_skin", (end - first,), [*texels, photo, smooth, *detail, first, out], CPU)
+
+    in_bands(draw, len(photo), CPU, TEXEL_BANDS)
+    return out
+
+
+def _detail_strength(photo: Tensor, base: Tensor, atlas: Atlas) -> tuple[float, float]:
+    """Spread of the brightness about the smooth colours: of skin (absolute), of hair (relative)."""
+    some = SAMPLED * (photo[::SAMPLED, 4] > 0.8).nonzero()[:, 0]  # enough for two spreads
+    light = photo[some, :3].mean(1)
+    smooth = atlas.at_texels(base, some).mean(1)
+    skin, hair = photo[some, 3] < 0.1, photo[some, 3] > 0.9
+    # the median ignores brows, lips and nostrils; 1.48 makes it a standard deviation
+    grain = 1.48 * float((light - smooth)[skin].abs().median()) if int(skin.sum()) > 300 else 0.01
+    strand = float(((light - smooth) / smooth.clamp_min(0.03))[hair].std()) if int(hair.sum()) > 300 else 0.12
+    return min(max(0.5 * grain, 0.003), 0.01), min(max(strand, 0.06), 0.3)

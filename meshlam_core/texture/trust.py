@@ -1,0 +1,142 @@
+"""Which pixels of a photo may colour what: skin, hair, neck, the inside of the mouth, the dark lines around it.
+
+Image frame of the crop (see frames.py), shrunk to the trust maps' size.
+Dims: h, w rows and columns of the maps; F triangles, L landmarks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torch import Tensor
+from torch.nn import functional
+
+from meshlam_core.raster.interface import Fragments
+from meshlam_core.tracker.parsing import Regions, polygon_mask
+from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
+
+F32 = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+TRUST_SIDE = 512  # px, long side of the maps: landmarks and masks know edges no better
+DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
+SOFT = 1  # px over which trust returns next to an edge
+NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
+MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
+OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
+LASH_LINE = 0.012  # of the face height, width of the band around the eye where lashes grow
+EYE_MARGIN = 0.004  # of the face height, by which lids keep away from the eye
+
+
+def trust_maps(
+    regions: Regions,  # of the crop
+    points: F32,  # [L, 2] px of the maps, landmarks
+    valid: tuple[float, float, float, float],  # px of the maps, (x0, y0, x1, y1) that the photo covers
+    fragments: Fragments,  # of the head as the photo shows it, at the maps' size
+    skin_faces: Mask,  # [F] triangles of skin, neither eyes nor teeth
+) -> Tensor:  # [h, w, 6] 0..1
+    """Trust as skin, share of hair, trust as neck, share of neither, trust in the mouth, trust as a dark line."""
+    size = (fragments.depth.shape[1], fragments.depth.shape[2])
+    person, hair, skin, other = (_shrunk(m, size) for m in (regions.person, regions.hair, regions.skin, regions.other))
+    good = _inside(valid, size) & ~_depth_edges(fragments.depth[0]) & (person > 0.5)
+    # the last entry is for pixels without a triangle, -1
+    shown = good & np.append(skin_faces, False)[fragments.face[0].numpy()]
+    eyes = _ring(points, RIGHT_EYE, size) | _ring(points, LEFT_EYE, size)
+    lips = _ring(points, LIPS_INNER, size)
+    span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+    maps = (
+        _soft(shown & ~lips & ~dilated(eyes, EYE_MARGIN * span)),
+        hair,
+        # clothes must not reach the neck: only what is surely skin is trusted there, and fades slowly
+        _soft(good & (skin > NECK_SKIN), NECK_SOFT),
+        other,
+        person * box_blur(_mouth_opening(points, span, size), SOFT),
+        shown & (dilated(eyes, LASH_LINE * span) | lips),
+    )
+    return torch.from_numpy(np.stack([np.asarray(m, np.float32) for m in maps], axis=-1))
+
+
+def box_blur(
+    mask: F32 | Mask,  # [h, w] 0..1
+    radius: int,  # px
+) -> F32:  # [h, w] 0..1 in steps of 1/255; 0 and 1 stay exact
+    """Mean over a square."""
+    return np.asarray(_blurred(mask, radius), np.float32) / np.float32(255)
+
+
+def eroded(
+    mask: Mask,  # [h, w]
+    radius: float,  # px
+) -> Mask:  # [h, w]
+    """Without the pixels closer than the radius to its edge; the picture's border is none."""
+    # a mean over a square is full where the whole square is; many times faster than a minimum
+    return np.asarray(np.asarray(_blurred(mask, max(1, round(radius)))) == 255)
+
+
+def dilated(
+    mask: Mask,  # [h, w]
+    radius: float,  # px
+) -> Mask:  # [h, w]
+    """With all pixels within the radius."""
+    return np.asarray(np.asarray(_blurred(mask, max(1, round(radius)))) > 0)
+
+
+def _blurred(mask: F32 | Mask, radius: int) -> Image.Image:
+    grey = mask.view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else (mask * 255 + 0.5).astype(np.uint8)
+    return Image.fromarray(grey).filter(ImageFilter.BoxBlur(radius))
+
+
+def _soft(good: Mask, radius: int = SOFT) -> F32:  # [h, w] 0..1
+    """Eroded, with the trust rising again over a few pixels."""
+    return box_blur(eroded(good, radius), radius)
+
+
+def _inside(valid: tuple[float, float, float, float], size: tuple[int, int]) -> Mask:
+    """Pixels of the photo, but for its outermost."""
+    x0, y0, x1, y1 = (round(v) for v in valid)
+    inside = np.zeros(size, bool)
+    inside[max(0, y0 + 1) : max(0, y1 - 1), max(0, x0 + 1) : max(0, x1 - 1)] = True
+    return inside
+
+
+def _depth_edges(
+    depth: Tensor,  # [h, w] m
+) -> Mask:  # [h, w]
+    """Pixels next to a jump in depth, on both sides of it."""
+    near = torch.where(torch.isfinite(depth), depth, 1e3)
+    edge = torch.zeros_like(near, dtype=torch.bool)
+    down = (near[1:] - near[:-1]).abs() > DEPTH_JUMP
+    right = (near[:, 1:] - near[:, :-1]).abs() > DEPTH_JUMP
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= right
+    edge[:, :-1] |= right
+    return np.asarray(edge.numpy())
+
+
+def _ring(points: F32, ring: NDArray[np.integer], size: tuple[int, int]) -> Mask:
+    """Pixels inside a ring of landmarks."""
+    return polygon_mask(points[ring].astype(np.float64), size) > 0
+
+
+def _mouth_opening(
+    points: F32,  # [L, 2] px
+    span: float,  # px, height of the face
+    size: tuple[int, int],
+) -> Mask:  # [h, w]
+    """Pixels between the lips, when they are open far enough to show something."""
+    width, height = np.ptp(points[LIPS_INNER], axis=0)
+    if height < OPEN * width:
+        return np.zeros(size, bool)
+    # the mesh's lips open a little further or less than the photo's: a rim of lip reads as gum, a gap does not
+    return dilated(_ring(points, LIPS_INNER, size), MOUTH_RIM * span)
+
+
+def _shrunk(mask: F32, size: tuple[int, int]) -> F32:
+    """[h, w] the mask at the trust maps' size."""
+    if mask.shape == size:
+        return mask
+    whole = torch.from_numpy(np.ascontiguousarray(mask))[None, None]
+    return np.asarray(functional.interpolate(whole, size=size, mode="bilinear", align_corners=False)[0, 0].numpy())

@@ -1,0 +1,210 @@
+"""The kernels of texture baking; sight.py, atlas.py, skin.py and albedo.py say what they compute.
+
+Imported only by raster/warp_runtime.py. "Texel" means one of the P covered texels.
+
+Dims: V vertices, P covered texels, G entries of the atlas's gather lists, C columns, S texture size, h and w any
+      picture's size.
+"""
+
+# mypy: ignore-errors
+# the annotations are types of the kernel language, and the bodies are compiled, never run as Python
+
+import warp as wp
+
+from meshlam_core.raster.warp_kernels import MODULE
+from meshlam_core.texture.sight import HARDLY, INNER_LIP, MOUTH_SLANT, STRANGE
+from meshlam_core.texture.skin import DETAIL, HAIR_LINE, LID_GRAIN, LIFT, STRAND_WANDER, TRUSTED
+
+HARDLY_SEEN, SLANT = (wp.constant(wp.float32(x)) for x in (HARDLY, MOUTH_SLANT))
+STRANGE_LOW, STRANGE_HIGH = (wp.constant(wp.float32(x)) for x in STRANGE)
+LIP_LOW, LIP_HIGH = (wp.constant(wp.float32(x)) for x in INNER_LIP)
+TRUST_LOW, TRUST_HIGH = (wp.constant(wp.float32(x)) for x in TRUSTED)
+LINE_LOW, LINE_HIGH = (wp.constant(wp.float32(x)) for x in HAIR_LINE)
+DETAIL_LOW, DETAIL_HIGH = (wp.constant(wp.float32(x)) for x in DETAIL)
+WANDER = wp.constant(wp.float32(STRAND_WANDER))
+CALM = wp.constant(wp.float32(1.0 - LID_GRAIN))
+LIFTED = wp.constant(wp.float32(LIFT))
+
+
+@wp.func(module=MODULE)
+def between(picture: wp.array3d(dtype=wp.float32), x: wp.float32, y: wp.float32, channel: wp.int32) -> wp.float32:
+    """Bilinear; pixel centres at halves, border pixels repeat."""
+    u = wp.clamp(x - 0.5, 0.0, wp.float32(picture.shape[1]) - 1.001)
+    v = wp.clamp(y - 0.5, 0.0, wp.float32(picture.shape[0]) - 1.001)
+    i = wp.int32(u)
+    j = wp.int32(v)
+    across = u - wp.float32(i)
+    down = v - wp.float32(j)
+    above = (1.0 - across) * picture[j, i, channel] + across * picture[j, i + 1, channel]
+    below = (1.0 - across) * picture[j + 1, i, channel] + across * picture[j + 1, i + 1, channel]
+    return (1.0 - down) * above + down * below
+
+
+@wp.kernel(module=MODULE)
+def read_photo(
+    places: wp.array1d(dtype=wp.int32),  # [P] row * S + column
+    pixel: wp.array2d(dtype=wp.float32),  # [S * S, 2] px of the crop
+    view_weight: wp.array1d(dtype=wp.float32),  # [S * S]
+    scalp: wp.array1d(dtype=wp.float32),  # [P]
+    ears: wp.array1d(dtype=wp.float32),  # [P]
+    neck: wp.array1d(dtype=wp.float32),  # [P]
+    cavity: wp.array1d(dtype=wp.float32),  # [P]
+    lash_line: wp.array1d(dtype=wp.float32),  # [P]
+    skin: wp.array1d(dtype=wp.bool),  # [P]
+    mouth: wp.array1d(dtype=wp.bool),  # [P]
+    image: wp.array3d(dtype=wp.float32),  # [h, w, 3] the crop, perhaps shrunk
+    maps: wp.array3d(dtype=wp.float32),  # [h, w, 6] see trust.trust_maps
+    width: wp.int32,  # of the crop
+    height: wp.int32,
+    first: wp.int32,
+    out: wp.array2d(dtype=wp.float32),  # [P, 5]
+    rim: wp.array1d(dtype=wp.float32),  # [P]
+):
+    """Thread (texel): colour, share of hair and trust, and the trust as a dark line."""
+    r = first + wp.tid()
+    place = places[r]
+    seen = view_weight[place]
+    weight = wp.float32(0.0)
+    line = wp.float32(0.0)
+    hair = wp.float32(0.0)
+    if seen > HARDLY_SEEN:
+        across = pixel[place, 0] / wp.float32(width)
+        down = pixel[place, 1] / wp.float32(height)
+        x = across * wp.float32(maps.shape[1])
+        y = down * wp.float32(maps.shape[0])
+        hair = between(maps, x, y, 1)
+        if mouth[r]:
+            slanted = seen
+            if cavity[r] <= 0.0:
+                slanted = wp.min(SLANT * seen, 1.0)
+            weight = slanted * between(maps, x, y, 4)
+        elif skin[r]:
+            bare = 1.0 - (1.0 - scalp[r]) * wp.smoothstep(STRANGE_LOW, STRANGE_HIGH, between(maps, x, y, 3))
+            bare = bare * (1.0 - ears[r] * wp.smoothstep(STRANGE_LOW, STRANGE_HIGH, hair))
+            if neck[r] > 0.0:
+                bare = bare * (1.0 - neck[r] * (1.0 - between(maps, x, y, 2)))
+            weight = seen * bare * between(maps, x, y, 0)
+            dark = wp.max(lash_line[r], wp.smoothstep(LIP_LOW, LIP_HIGH, cavity[r]))
+            if dark > 0.0:
+                line = seen * dark * between(maps, x, y, 5)
+        if wp.max(weight, line) > HARDLY_SEEN:
+            x = across * wp.float32(image.shape[1])
+            y = down * wp.float32(image.shape[0])
+            for c in range(3):
+                out[r, c] = between(image, x, y, c)
+        else:
+            weight = 0.0
+            line = 0.0
+    if weight == 0.0 and line == 0.0:
+        for c in range(3):
+            out[r, c] = 0.0
+        hair = 0.0
+    out[r, 3] = hair
+    out[r, 4] = weight
+    rim[r] = line
+
+
+@wp.kernel(module=MODULE)
+def gather_at_vertices(
+    values: wp.array2d(dtype=wp.float32),  # [P, C + 1] the last column is the weight of the others
+    texels: wp.array1d(dtype=wp.int32),  # [G] vertex by vertex
+    shares: wp.array1d(dtype=wp.float32),  # [G]
+    first_of: wp.array1d(dtype=wp.int32),  # [V + 1]
+    first: wp.int32,
+    out: wp.array2d(dtype=wp.float32),  # [V, C + 1] weighted sums and sums of weights, 0 before
+):
+    """Thread (vertex) adds up its texels."""
+    v = first + wp.tid()
+    last = out.shape[1] - 1
+    for g in range(first_of[v], first_of[v + 1]):
+        p = texels[g]
+        weight = values[p, last]
+        if weight > 0.0:
+            weight = weight * shares[g]
+            for c in range(last):
+                out[v, c] = out[v, c] + weight * values[p, c]
+            out[v, last] = out[v, last] + weight
+
+
+@wp.func(module=MODULE)
+def at(
+    values: wp.array2d(dtype=wp.float32),
+    column: wp.int32,
+    corners: wp.array2d(dtype=wp.int32),
+    bary: wp.array2d(dtype=wp.float32),
+    r: wp.int32,
+) -> wp.float32:
+    """A vertex attribute at a texel."""
+    return (
+        bary[r, 0] * values[corners[r, 0], column]
+        + bary[r, 1] * values[corners[r, 1], column]
+        + bary[r, 2] * values[corners[r, 2], column]
+    )
+
+
+@wp.kernel(module=MODULE)
+def compose_skin(
+    corners: wp.array2d(dtype=wp.int32),  # [P, 3]
+    bary: wp.array2d(dtype=wp.float32),  # [P, 3]
+    twin: wp.array1d(dtype=wp.int32),  # [P]
+    grain: wp.array1d(dtype=wp.float32),  # [P]
+    strands: wp.array1d(dtype=wp.float32),  # [P]
+    lids: wp.array1d(dtype=wp.float32),  # [P]
+    photo: wp.array2d(dtype=wp.float32),  # [P, 5] colour, hair, trust
+    smooth: wp.array2d(dtype=wp.float32),  # [V, 10] base, skin and hair colours, share of hair
+    skin_detail: wp.float32,
+    hair_detail: wp.float32,
+    first: wp.int32,
+    out: wp.array2d(dtype=wp.float32),  # [P, 3]
+):
+    """Thread (texel): the photo, below it the mirrored side, below that the fill."""
+    r = first + wp.tid()
+    weight = photo[r, 4]
+    if weight >= TRUST_HIGH:
+        for c in range(3):
+            out[r, c] = photo[r, c]
+        return
+    trust = wp.smoothstep(TRUST_LOW, TRUST_HIGH, weight)
+    strand = strands[r]
+    line = wp.smoothstep(LINE_LOW, LINE_HIGH, at(smooth, 9, corners, bary, r) + WANDER * strand)
+    pores = skin_detail * grain[r] * (1.0 - CALM * lids[r])
+    other = twin[r]
+    mirrored = wp.float32(0.0)
+    if twin[other] == r:
+        mirrored = (1.0 - trust) * wp.smoothstep(TRUST_LOW, TRUST_HIGH, photo[other, 4])
+    for c in range(3):
+        colour = wp.float32(0.0)
+        if line < 1.0:
+            colour = at(smooth, 3 + c, corners, bary, r) + pores
+        if line > 0.0:
+            colour += line * (at(smooth, 6 + c, corners, bary, r) * (1.0 + hair_detail * strand) - colour)
+        colour += trust * (photo[r, c] - colour)
+        if mirrored > 0.0:
+            there = wp.max(at(smooth, c, corners, bary, other), 0.0) + LIFTED
+            here = wp.max(at(smooth, c, corners, bary, r), 0.0) + LIFTED
+            detail = wp.clamp((photo[other, c] + LIFTED) / there, DETAIL_LOW, DETAIL_HIGH)
+            colour += mirrored * (here * detail - LIFTED - colour)
+        out[r, c] = colour
+
+
+@wp.func(module=MODULE)
+def byte(value: wp.float32) -> wp.uint8:
+    """0..1 rounded to 0..255."""
+    return wp.uint8(wp.clamp(value, 0.0, 1.0) * 255.0 + 0.5)
+
+
+@wp.kernel(module=MODULE)
+def pack(
+    places: wp.array1d(dtype=wp.int32),  # [P] row * S + column
+    colour: wp.array2d(dtype=wp.float32),  # [P, 3]
+    trust: wp.array1d(dtype=wp.float32),  # [P]
+    first: wp.int32,
+    albedo: wp.array2d(dtype=wp.uint8),  # [S * S, 3]
+    seen: wp.array1d(dtype=wp.uint8),  # [S * S]
+):
+    """Thread (texel)."""
+    r = first + wp.tid()
+    place = places[r]
+    for c in range(3):
+        albedo[place, c] = byte(colour[r, c])
+    seen[place] = byte(trust[r])
