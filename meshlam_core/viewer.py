@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from meshlam_core.avatar import Avatar
@@ -23,7 +24,7 @@ from meshlam_core.errors import UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.raster.interface import Rasteriser, get_rasteriser
-from meshlam_core.raster.interpolate import blend, halved, sample_texture, triangle_areas
+from meshlam_core.raster.interpolate import blend, sample_texture, triangle_areas
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project
 
@@ -37,6 +38,7 @@ Repaint = Callable[[U8, F32, U8], U8]
 VIEW_YAW = {"front": 0.0, "three-quarter": -35.0, "left": -90.0, "right": 90.0, "back": 180.0}  # degrees
 THUMBNAIL_YAW = -15.0  # degrees: shows some depth and still both eyes
 DISTANCE = 1.1  # m from the camera to the middle of the head, about that of a portrait photographer
+COARSEST = 8  # texels, side of the smallest level of a texture that is drawn
 MARGIN = 0.06  # of the picture's side, left free around the head
 SUPERSAMPLES = 2  # samples per pixel and axis
 MAX_SAMPLES = 1 << 21  # rasterised at once; larger pictures are made in strips to bound the memory
@@ -84,7 +86,7 @@ class AvatarRenderer:
         )
         self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
         self._light = tensor(mouth_light(avatar))[:, None]
-        self._pyramid = _pyramid(tensor(avatar.albedo).permute(2, 0, 1)[None].float() / 255)
+        self._levels: dict[int, Tensor] = {}
 
     def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
         """The bent head, before any translation."""
@@ -172,15 +174,24 @@ class AvatarRenderer:
         """The texture at the level that suits the typical sample: the samples' own averaging does the rest."""
         if not len(face):
             return bary
-        height, width = self._pyramid[0].shape[2:]
+        height, width = self.avatar.albedo.shape[:2]
         texels = triangle_areas((self._uvs * self._uvs.new_tensor([width, height]))[None], self._uv_faces)[0]
         pixels = triangle_areas(points[..., :2], self._faces)[0]
         span = (texels / pixels.clamp_min(1e-6))[face[::64]].median()
         level = round(0.5 * float(torch.log2(span.clamp_min(1e-6))))
-        texture = self._pyramid[min(max(level, 0), len(self._pyramid) - 1)]
+        texture = self._level(min(max(level, 0), int(np.log2(min(height, width) / COARSEST))))
         uv = _blend(self._uvs, self._uv_faces, face, bary)
         light = _blend(self._light, self._faces, face, bary)
         return sample_texture(texture, uv[None, None])[0, :, 0].T * light
+
+    def _level(self, level: int) -> Tensor:  # [1, 3, h, w]
+        """The texture at 1 / 2^level of its size; made once."""
+        if level not in self._levels:
+            albedo = self.avatar.albedo
+            pixels = np.array(Image.fromarray(albedo).reduce(2**level) if level else albedo)
+            texture = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
+            self._levels[level] = texture.float().contiguous() / 255
+        return self._levels[level]
 
 
 def _blend(
@@ -191,13 +202,6 @@ def _blend(
 ) -> Tensor:  # [P, C]
     corners = faces.long().index_select(0, face)
     return blend(attributes, (corners[:, 0], corners[:, 1], corners[:, 2]), bary)
-
-
-def _pyramid(texture: Tensor) -> list[Tensor]:
-    levels = [texture]  # [1, 3, h, w] each
-    while min(levels[-1].shape[2:]) > 8:
-        levels.append(halved(levels[-1]))
-    return levels
 
 
 def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth

@@ -7,10 +7,10 @@ decoding follow MediaPipe's graphs (face_detection_short_range, face_landmarks_d
 
 from __future__ import annotations
 
-import threading
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ F32 = NDArray[np.float32]
 DETECTOR_SIZE = 128  # px
 MESH_SIZE = 256  # px
 MIN_SCORE = 0.5
+LOOKS_AT_ONCE = 2
 _FILES = ("face_detector.tflite", "face_landmarks_detector.tflite", "face_blendshapes.tflite")
 _GET_IT = "Run `meshlam assets fetch`."
 
@@ -40,23 +41,22 @@ class FaceBoxes:
 
 
 class FaceNets:
-    """The interpreters, with one lock: they keep their tensors between calls."""
+    """The networks. Several threads may ask at once."""
 
     def __init__(self, task_file: Path, threads: int = 1) -> None:
-        models = _unpack(Path(task_file))
-        self._detector, self._mesh, self._blendshapes = (_interpreter(model, threads) for model in models)
+        detector, mesh, blendshapes = _unpack(Path(task_file))
+        self._detector = _Interpreters(detector, 1, threads)
+        self._mesh = _Interpreters(mesh, LOOKS_AT_ONCE, threads)
+        self._blendshapes = _Interpreters(blendshapes, LOOKS_AT_ONCE, threads)
         self._anchors = _anchors()
-        self._lock = threading.Lock()
 
     def find(
         self,
         picture: U8,  # [128, 128, 3]
     ) -> FaceBoxes:
         """Faces in a picture, most certain first, overlapping answers merged."""
-        with self._lock:
-            regressors, logits = _run(
-                self._detector, picture.astype(np.float32)[None] / np.float32(127.5) - np.float32(1), "regr", "class"
-            )
+        pixels = picture.astype(np.float32)[None] / np.float32(127.5) - np.float32(1)
+        regressors, logits = self._detector.run(pixels, "regr", "class")
         return _merge(_decode_boxes(regressors[0], logits[0, :, 0], self._anchors))
 
     def landmarks(
@@ -64,10 +64,8 @@ class FaceNets:
         picture: U8,  # [256, 256, 3] an upright face filling about two thirds
     ) -> tuple[F32, float]:  # [478, 3] in units of the side, z towards the back; log odds of a face
         """The face's landmarks and how surely there is a face."""
-        with self._lock:
-            points, presence = _run(
-                self._mesh, picture.astype(np.float32)[None] / np.float32(255), "Identity", "Identity_1"
-            )
+        pixels = picture.astype(np.float32)[None] / np.float32(255)
+        points, presence = self._mesh.run(pixels, "Identity", "Identity_1")
         return (points.reshape(COUNT, 3) / MESH_SIZE).astype(np.float32), float(presence.ravel()[0])
 
     def expression(
@@ -75,8 +73,7 @@ class FaceNets:
         landmarks: F32,  # [478, >=2] px
     ) -> F32:  # [52] in the order of ARKIT_NAMES
         """ARKit coefficients of a face."""
-        with self._lock:
-            (scores,) = _run(self._blendshapes, landmarks[None, BLENDSHAPE_INPUTS, :2].astype(np.float32), "")
+        (scores,) = self._blendshapes.run(landmarks[None, BLENDSHAPE_INPUTS, :2].astype(np.float32), "")
         # the network's first output is "_neutral"; its other 51 stand in the order of our names, without the tongue
         return np.append(scores.ravel()[1:], 0.0).astype(np.float32)[: len(ARKIT_NAMES)]
 
@@ -91,12 +88,25 @@ def _unpack(task_file: Path) -> list[bytes]:
         raise AssetError(f"The face landmark model {task_file} is damaged: {error}.", _GET_IT) from error
 
 
-def _interpreter(model: bytes, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
+class _Interpreters:
+    """One network, ready to run in a few threads: an interpreter keeps its tensors between calls."""
 
-    interpreter = Interpreter(model_content=model, num_threads=threads)
-    interpreter.allocate_tensors()
-    return interpreter
+    def __init__(self, model: bytes, count: int, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._free: LifoQueue[Any] = LifoQueue()
+        for _ in range(count):
+            interpreter = Interpreter(model_content=model, num_threads=threads)
+            interpreter.allocate_tensors()
+            self._free.put(interpreter)
+
+    def run(self, value: F32, *outputs: str) -> list[F32]:
+        """The outputs of these names, or whose names begin like that; of "" the only one."""
+        interpreter = self._free.get()
+        try:
+            return _run(interpreter, value, *outputs)
+        finally:
+            self._free.put(interpreter)
 
 
 def _run(interpreter: Any, value: F32, *outputs: str) -> list[F32]:

@@ -5,6 +5,7 @@ Image frame: frames.py, in pixels of the array that is passed in.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +15,15 @@ from numpy.typing import NDArray
 
 from meshlam_core.errors import FaceTooSmall, NoFace, UsageError
 from meshlam_core.tracker.arkit import ARKIT_MIRROR
-from meshlam_core.tracker.face_nets import DETECTOR_SIZE, MESH_SIZE, MIN_SCORE, FaceNets, overlaps, sigmoid
+from meshlam_core.tracker.face_nets import (
+    DETECTOR_SIZE,
+    LOOKS_AT_ONCE,
+    MESH_SIZE,
+    MIN_SCORE,
+    FaceNets,
+    overlaps,
+    sigmoid,
+)
 from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE_OUTER, MIRROR, RIGHT_EYE_OUTER
 from meshlam_core.tracker.sampling import Region, sample_region
 from meshlam_core.tracker.types import Detection
@@ -158,11 +167,10 @@ class MediaPipeDetector:
     def refine(self, image: U8, detection: Detection) -> Detection:
         """Look again at the tight upright region and at its mirror image, and average: the error falls by a third."""
         region = landmark_region(self._look(image, landmark_region(detection.landmarks)).landmarks)
-        looks = [
-            self._look(image, replace(region, side=region.side * zoom), mirrored)
-            for zoom in REFINE_ZOOMS
-            for mirrored in (False, True)
-        ]
+        regions = [replace(region, side=region.side * zoom) for zoom in REFINE_ZOOMS]
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            twice = pool.map(lambda it: (self._look(image, it), self._look(image, it, mirrored=True)), regions)
+            looks = [look for pair in twice for look in pair]
         points = np.stack([look.landmarks for look in looks])  # [4, L, 3]
         landmarks = points.mean(axis=0)
         coefficients = np.mean([look.coefficients for look in looks], axis=0).astype(np.float32)
