@@ -11,26 +11,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from meshlam_core.avatar import Avatar
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices
-from meshlam_core.raster.interface import Rasteriser, get_rasteriser
-from meshlam_core.raster.interpolate import blend, sample_texture, triangle_areas
-from meshlam_core.raster.normals import vertex_normals
-from meshlam_core.raster.project import project
+from meshlam_core.raster.interface import Rasteriser
+from meshlam_core.raster.render import MeshRenderer, Style
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
-Style = Literal["texture", "clay", "normals"]
 # rendering [H, W, 4], normals [H, W, 3] view frame and zero beside the head, photo [h, w, 3] -> picture [H, W, 4]
 Repaint = Callable[[U8, F32, U8], U8]
 
@@ -38,20 +33,12 @@ Repaint = Callable[[U8, F32, U8], U8]
 VIEW_YAW = {"front": 0.0, "three-quarter": -35.0, "left": -90.0, "right": 90.0, "back": 180.0}  # degrees
 THUMBNAIL_YAW = -15.0  # degrees: shows some depth and still both eyes
 DISTANCE = 1.1  # m from the camera to the middle of the head, about that of a portrait photographer
-COARSEST = 8  # texels, side of the smallest level of a texture that is drawn
 MARGIN = 0.06  # of the picture's side, left free around the head
-SUPERSAMPLES = 2  # samples per pixel and axis
-MAX_SAMPLES = 1 << 21  # rasterised at once; larger pictures are made in strips to bound the memory
 
 # unlit, the inside of the mouth would glow: what lies deep behind the lips gets less light
 MOUTH_PARTS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
 MOUTH_DEPTH = 0.06  # m in which the light falls to 1/e
 MOUTH_DARKEST = 0.25
-
-CLAY = (0.80, 0.78, 0.76)
-# direction to the light in the view frame, strength: a soft key from the upper left, a fill, a rim
-LIGHTS = (((-0.5, 0.6, 0.65), 0.62), ((0.8, 0.1, 0.5), 0.22), ((0.2, 0.5, -0.8), 0.25))
-AMBIENT = 0.22
 
 
 @dataclass(frozen=True)
@@ -78,15 +65,13 @@ class AvatarRenderer:
         self.avatar = avatar
         self.device = device
         self._repaint = repaint
-        self._rasteriser = rasteriser or get_rasteriser(device=device)
-        self._vertices, self._faces = tensor(avatar.vertices), tensor(avatar.faces)
-        self._uvs, self._uv_faces = tensor(avatar.uvs), tensor(avatar.uv_faces)
+        self._vertices = tensor(avatar.vertices)
         self._blendshapes, self._joints, self._weights = map(
             tensor, (avatar.blendshapes, avatar.joints, avatar.weights)
         )
         self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
-        self._light = tensor(mouth_light(avatar))[:, None]
-        self._levels: dict[int, Tensor] = {}
+        faces, uvs, uv_faces, light = map(tensor, (avatar.faces, avatar.uvs, avatar.uv_faces, mouth_light(avatar)))
+        self._mesh = MeshRenderer(faces, uvs, uv_faces, avatar.albedo, light, rasteriser)
 
     def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
         """The bent head, before any translation."""
@@ -121,87 +106,13 @@ class AvatarRenderer:
         camera: Camera,
         style: Style = "texture",
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
-        """A picture through a camera, antialiased. The style "normals" shows x, y and z as (1 + x) / 2."""
-        picture = self._draw(vertices, camera, style)
+        """A picture through a camera; see MeshRenderer.draw."""
+        picture = self._mesh.draw(vertices, camera, style)
         if self._repaint is None or style != "texture":
             return picture
-        coded = self._draw(vertices, camera, "normals")
+        coded = self._mesh.draw(vertices, camera, "normals")
         normals = np.where(coded[..., 3:] > 0, coded[..., :3] / np.float32(127.5) - 1, np.float32(0))
         return self._repaint(picture, normals, self.avatar.photo_image)
-
-    def _draw(self, vertices: Tensor, camera: Camera, style: Style) -> U8:
-        width, height = camera.size
-        picture = np.zeros((height, width, 4), np.uint8)
-        pixels = project(vertices[None], camera)[0]
-        lowest = pixels[:, :2].amin(0).floor().clamp_min(0).int().tolist()
-        highest = pixels[:, :2].amax(0).ceil().int().tolist()
-        x0, x1 = lowest[0], min(highest[0] + 1, width)
-        y0, y1 = lowest[1], min(highest[1] + 1, height)
-        if x0 >= x1 or y0 >= y1:
-            return picture
-        rows = max(1, MAX_SAMPLES // ((x1 - x0) * SUPERSAMPLES**2))
-        normals = None if style == "texture" else vertex_normals(vertices[None], self._faces)[0]
-        for top in range(y0, y1, rows):
-            strip = camera.cropped(x0, top, x1 - x0, min(rows, y1 - top))
-            picture[top : top + strip.size[1], x0:x1] = self._draw_strip(vertices, normals, strip, style)
-        return picture
-
-    def _draw_strip(self, vertices: Tensor, normals: Tensor | None, camera: Camera, style: Style) -> U8:
-        fine = camera.scaled(SUPERSAMPLES)
-        points = project(vertices[None], fine)
-        fragments = self._rasteriser.rasterise(points, self._faces, (fine.size[1], fine.size[0]))
-        mask = fragments.mask[0]
-        face = fragments.face[0][mask].long()  # only what is hit is shaded: P samples
-        bary = fragments.bary[0][mask]
-        samples = torch.zeros(*mask.shape, 4, device=mask.device)
-        if normals is None:
-            colour = self._textured(points, face, bary)
-        else:
-            unit = torch.nn.functional.normalize(_blend(normals, self._faces, face, bary), dim=-1)
-            colour = _lit(unit) if style == "clay" else (1 + unit) / 2
-        samples[mask] = torch.cat([colour, torch.ones_like(colour[:, :1])], 1)
-        mean = torch.nn.functional.avg_pool2d(samples.permute(2, 0, 1)[None], SUPERSAMPLES)[0].permute(1, 2, 0)
-        straight = torch.cat([mean[..., :3] / mean[..., 3:].clamp_min(1e-6), mean[..., 3:]], -1)
-        result: U8 = (straight * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
-        return result
-
-    def _textured(
-        self,
-        points: Tensor,  # [1, V, 3] pixels
-        face: Tensor,  # [P]
-        bary: Tensor,  # [P, 3]
-    ) -> Tensor:  # [P, 3]
-        """The texture at the level that suits the typical sample: the samples' own averaging does the rest."""
-        if not len(face):
-            return bary
-        height, width = self.avatar.albedo.shape[:2]
-        texels = triangle_areas((self._uvs * self._uvs.new_tensor([width, height]))[None], self._uv_faces)[0]
-        pixels = triangle_areas(points[..., :2], self._faces)[0]
-        span = (texels / pixels.clamp_min(1e-6))[face[::64]].median()
-        level = round(0.5 * float(torch.log2(span.clamp_min(1e-6))))
-        texture = self._level(min(max(level, 0), int(np.log2(min(height, width) / COARSEST))))
-        uv = _blend(self._uvs, self._uv_faces, face, bary)
-        light = _blend(self._light, self._faces, face, bary)
-        return sample_texture(texture, uv[None, None])[0, :, 0].T * light
-
-    def _level(self, level: int) -> Tensor:  # [1, 3, h, w]
-        """The texture at 1 / 2^level of its size; made once."""
-        if level not in self._levels:
-            albedo = self.avatar.albedo
-            pixels = np.array(Image.fromarray(albedo).reduce(2**level) if level else albedo)
-            texture = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
-            self._levels[level] = texture.float().contiguous() / 255
-        return self._levels[level]
-
-
-def _blend(
-    attributes: Tensor,  # [N, C]
-    faces: Tensor,  # [F, 3] indices of the attributes
-    face: Tensor,  # [P]
-    bary: Tensor,  # [P, 3]
-) -> Tensor:  # [P, C]
-    corners = faces.long().index_select(0, face)
-    return blend(attributes, (corners[:, 0], corners[:, 1], corners[:, 2]), bary)
 
 
 def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth
@@ -325,14 +236,3 @@ def _with_root(rotations: F32, root: F32) -> F32:
     result = rotations.copy()
     result[0] = root
     return result
-
-
-def _lit(
-    normals: Tensor,  # [P, 3] unit, view frame
-) -> Tensor:  # [P, 3]
-    """Clay under soft lamps; wrapped diffuse light, so that no side drowns in black."""
-    light = torch.full_like(normals[..., 0], AMBIENT)
-    for direction, strength in LIGHTS:
-        towards = torch.nn.functional.normalize(normals.new_tensor(direction), dim=0)
-        light = light + strength * ((normals @ towards + 0.25) / 1.25).clamp_min(0)
-    return (light[..., None] * normals.new_tensor(CLAY)).clamp(0, 1)

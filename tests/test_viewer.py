@@ -69,7 +69,7 @@ def test_pictures_made_in_strips_are_the_same_as_in_one_piece(
     renderer: AvatarRenderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = render_avatar(renderer.avatar, "photo", 200, renderer=renderer)
-    monkeypatch.setattr("meshlam_core.viewer.MAX_SAMPLES", 5000)
+    monkeypatch.setattr("meshlam_core.raster.render.MAX_SAMPLES", 5000)
     strips = render_avatar(renderer.avatar, "photo", 200, renderer=renderer)
     assert np.array_equal(whole[..., 3], strips[..., 3])
     assert np.abs(whole.astype(int) - strips).mean() < 0.5

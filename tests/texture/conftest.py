@@ -13,7 +13,7 @@ from meshlam_core.frames import Camera, rotation_from_axis_angle
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.project import project
-from meshlam_core.raster.render import render
+from meshlam_core.raster.render import MeshRenderer
 from meshlam_core.texture.albedo import Texture, bake_albedo, posed_vertices
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.tracker.parsing import Regions
@@ -76,9 +76,10 @@ def make_portrait(head: HeadModel, atlas: Atlas, yaw: float, light: float = 0.0)
     posed = posed_vertices(still, head)
     landmarks = project(torch.from_numpy(head.landmarks(posed.numpy()))[None], camera)[0].numpy()
     faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
-    lashes = torch.from_numpy(head.part == head.parts.index("lashes"))
-    texture = torch.from_numpy(truth).permute(2, 0, 1)[None]
-    drawn = render(posed[None], faces, camera, uvs, uv_faces, texture, hidden=lashes)[0].permute(1, 2, 0).numpy()
+    kept = torch.from_numpy((head.part[head.faces] != head.parts.index("lashes")).all(axis=1))
+    paint_8_bit = (truth.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    renderer = MeshRenderer(faces[kept], uvs, uv_faces[kept], paint_8_bit, torch.ones(len(posed)))
+    drawn = renderer.draw(posed, camera).astype(np.float32) / 255
     shade = 1 - light * np.linspace(0, 1, SIDE, dtype=np.float32)[None, :, None]
     picture = drawn[..., :3] * shade * drawn[..., 3:] + WALL * (1 - drawn[..., 3:])
     person = (drawn[..., 3] > 0.5).astype(np.float32)

@@ -23,7 +23,7 @@ from meshlam_core.raster import uv_map as uv_maps
 from meshlam_core.raster.interface import get_rasteriser
 from meshlam_core.raster.interpolate import barycentrics, interpolate, sample_texture
 from meshlam_core.raster.project import project
-from meshlam_core.raster.render import render
+from meshlam_core.raster.render import MeshRenderer
 from meshlam_core.raster.unwrap import unwrap, view_texels
 from meshlam_core.raster.uv_map import build_uv_map
 
@@ -66,6 +66,8 @@ def cases(size: int, device: str) -> list[Case]:
     photo = torch.rand(1, 3, size, size, device=device)
     texture = torch.rand(1, 3, TEXTURE, TEXTURE, device=device)
     uv = interpolate(uvs, uv_faces, fragments)
+    painted = (255 * texture[0].permute(1, 2, 0)).byte().cpu().numpy()
+    renderer = MeshRenderer(faces, uvs, uv_faces, painted, torch.ones(len(head.template), device=device))
 
     def fresh_map() -> object:
         uv_maps._maps.clear()
@@ -89,8 +91,8 @@ def cases(size: int, device: str) -> list[Case]:
         (f"texel visibility {TEXTURE}", lambda: view_texels(points, faces, uv_map, camera, fragments)),
         (f"unwrap {TEXTURE} x 3", lambda: unwrap(photo, view.pixel, view.weight, view.level)),
         ("visibility + unwrap", whole_unwrap),
-        ("render textured, 2x2 samples", lambda: render(points, faces, camera, uvs, uv_faces, texture)),
-        ("render clay, 2x2 samples", lambda: render(points, faces, camera, style="clay")),
+        ("picture, textured", lambda: renderer.draw(points[0], camera)),
+        ("picture, clay", lambda: renderer.draw(points[0], camera, "clay")),
     ]
 
 

@@ -24,7 +24,7 @@ from meshlam_core.errors import MeshlamError
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.images import load_photo
-from meshlam_core.raster.render import render
+from meshlam_core.raster.render import MeshRenderer
 from meshlam_core.texture.albedo import bake_albedo, landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.crop import cut_head
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
@@ -101,12 +101,12 @@ def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: Te
     factor = VIEW / max(camera.size)
     view = camera.scaled(factor)
     faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
-    albedo = torch.from_numpy(texture.albedo).permute(2, 0, 1)[None].float() / 255
-    drawn = render(posed_vertices(tracked, head)[None], faces, view, uvs, uv_faces, albedo)[0].numpy()
+    renderer = MeshRenderer(faces, uvs, uv_faces, texture.albedo, torch.ones(len(head.template)))
+    drawn = renderer.draw(posed_vertices(tracked, head), view).astype(np.float64) / 255
     small = np.asarray(Image.fromarray(picture).resize(view.size, Image.Resampling.LANCZOS), np.float64) / 255
-    error = ((drawn[:3].transpose(1, 2, 0) - small) ** 2).mean(axis=2)
+    error = ((drawn[..., :3] - small) ** 2).mean(axis=2)
     outline = face_outline_mask(landmarks * factor, view.size)
-    covered = outline & (drawn[3] > 0.99)
+    covered = outline & (drawn[..., 3] > 0.99)
     return Row(
         name=path.name,
         outline=_decibel(error[outline]),
