@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -83,20 +84,36 @@ class Session:
         self.request, self.result, self.error = request, {}, None
         self.stage, self.fraction, self.message = "starting", 0.0, "Starting the backend"
         self._id = uuid.uuid4().hex
-        if self.worker is None or self._backend != backend or self._client is None or not self._client.alive:
-            self.close()
-        if self._client is not None:
-            self._drop_old_events()
+        self._keep(backend)
+        if self._client is not None and self.worker is not None:
             self._send_job()
             return
         self._enter(State.STARTING)
         try:
-            self._client = WorkerClient(backend.command, backend.environment())
+            self._launch(backend)
         except OSError as error:
             self._fail("backend", f"The backend could not be started: {error}.", "Check Backend Python.", "")
+
+    def prepare(self, backend: Backend) -> None:
+        """Start the worker ahead of the first job, so that this finds it warm. What goes wrong shows with the job."""
+        if self.active:
             return
-        self._backend = backend
-        self._client.send("hello", protocol=PROTOCOL)
+        self._keep(backend)
+        with suppress(OSError):
+            self._launch(backend)
+
+    def _keep(self, backend: Backend) -> None:
+        """Take in what an idle worker has said since, and end it where another backend is asked for or it is gone."""
+        self.pump()
+        if self._backend != backend or self._client is None or not self._client.alive:
+            self.close()
+
+    def _launch(self, backend: Backend) -> None:
+        """Start and greet a worker where there is none."""
+        if self._client is None:
+            self._client = WorkerClient(backend.command, backend.environment())
+            self._backend, self._since = backend, self._clock()
+            self._client.send("hello", protocol=PROTOCOL)
 
     def pump(self) -> bool:
         """Take in what the worker has said; True when something changed."""
@@ -152,8 +169,9 @@ class Session:
             self.worker = event
             if self.state is State.STARTING:
                 self._send_job()
-        elif isinstance(event, Failed) and event.id is None and self.state is State.STARTING:
-            self._fail(event.kind, event.message, event.hint or "Update the add-on and the backend.", event.trace)
+        elif isinstance(event, Failed) and event.id is None and self.worker is None:
+            if self.state is State.STARTING:
+                self._fail(event.kind, event.message, event.hint or "Update the add-on and the backend.", event.trace)
             self.close()
         elif not self.active or event.id != self._id:
             return  # of a job that was given up
@@ -205,10 +223,6 @@ class Session:
         self._client.send(
             "reconstruct", id=self._id, photo=str(request.photo), out=str(request.out), options=request.options
         )
-
-    def _drop_old_events(self) -> None:
-        assert self._client is not None
-        self._client.events()
 
     def _fail(self, kind: str, message: str, hint: str, trace: str) -> None:
         log = self._client.log() if self._client is not None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ class ChoosePhoto(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
     def execute(self, context: Any) -> set[str]:
         context.scene.meshlam.photo = self.filepath
         state.session.forget()
+        if not bpy.app.background:
+            with suppress(BackendError):  # said when the button is pressed
+                state.session.prepare(settings().backend())  # it loads while the user looks at the photo
         return {"FINISHED"}
 
 

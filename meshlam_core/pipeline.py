@@ -83,6 +83,12 @@ class Session:
         head = load_head(None if options.head == "open" else Path(options.head))
         return cls(detector, head, device, _open_refiner(options, head, device))
 
+    def warm_up(self, options: ReconstructOptions) -> None:
+        """Make what the first texture waits for: compiled kernels and the texture's layout."""
+        from meshlam_core.texture.atlas import build_atlas
+
+        build_atlas(self.head, options.texture_size)
+
 
 def _open_refiner(options: ReconstructOptions, head: HeadModel, device: str) -> Refiner | None:
     weights = choose_weights(options.preset, options.weights)

@@ -35,10 +35,10 @@ class CoreEngine:
         return self._track(job, progress)
 
     def warm(self) -> None:
-        """Open the default session, so that the first portrait does not wait for imports and models."""
+        """Open the default session, so that the first portrait does not wait for imports, models and kernels."""
         from meshlam_core.pipeline import ReconstructOptions
 
-        self._sessions.get(ReconstructOptions())
+        self._sessions.get(ReconstructOptions()).warm_up(ReconstructOptions())
 
     def free(self) -> None:
         """Close the session."""

@@ -34,6 +34,37 @@ def test_a_job_runs_to_its_result_and_the_worker_stays_for_the_next(session, fak
     assert session._client._process.pid == process
 
 
+def test_a_worker_started_ahead_takes_the_first_job(session, fake_backend):
+    session.prepare(fake_backend("good"))
+    assert session.state is State.IDLE
+    process = session._client._process.pid
+    session.prepare(fake_backend("good"))  # a second photo was chosen
+    session.start(fake_backend("good"), REQUEST)
+    assert session.wait(0.01) is State.DONE
+    assert session._client._process.pid == process
+
+
+def test_a_worker_that_greeted_before_the_job_gets_it_at_once(session, fake_backend):
+    session.prepare(fake_backend("good"))
+    deadline = time.monotonic() + 20
+    while session.worker is None and time.monotonic() < deadline:
+        session.pump()
+        time.sleep(0.01)
+    session.start(fake_backend("good"), REQUEST)
+    assert session.state is State.RUNNING
+    assert session.wait(0.01) is State.DONE
+
+
+def test_a_worker_that_failed_ahead_of_the_job_is_told_with_the_job(session, fake_backend, tmp_path):
+    for kind in ("older", "dead"):
+        session.prepare(fake_backend(kind))
+        time.sleep(0.5)
+        session.start(fake_backend(kind), REQUEST)
+        assert session.wait(0.01) is State.FAILED
+    session.prepare(type(fake_backend("good"))(tmp_path / "no such python"))
+    assert session.state is State.FAILED  # still that of the job
+
+
 def test_a_failure_keeps_the_workers_words_hint_and_trace(session, fake_backend):
     session.start(fake_backend("fail"), REQUEST)
     assert session.wait(0.01) is State.FAILED
