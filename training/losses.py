@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 
 from meshlam_core.model.backbone.mobilenet import MobileNet
@@ -21,7 +18,10 @@ from meshlam_core.model.loop import Step
 from meshlam_core.model.parsing_head import CLASSES
 from meshlam_core.model.render import View, animate, look, shade
 from meshlam_core.model.state import Rig, resize
-from meshlam_core.raster.quick import add_rows
+from meshlam_core.raster import quick
+from meshlam_core.raster.interface import Fragments
+from meshlam_core.raster.nearest import nearest_pixels
+from meshlam_core.raster.normals import vertex_normals
 from training.views import UNKNOWN, Sample, TargetViews, face_classes, view_classes, view_normals
 
 PARSED = tuple(CLASSES.index(name) for name in ("skin", "hair", "neck"))
@@ -122,7 +122,7 @@ def step_loss(
         if perceptual and weights.perceptual
         else zero,
         mask=mask,
-        normal=normal_loss(view_normals(view, rig), targets.normals) if weights.normal else zero,
+        normal=surface_normal_loss(view, rig, targets.normals) if weights.normal else zero,
         part=part,
         laplacian=laplacian_loss(state.vertices - sample.photo.vertices, rig) if weights.laplacian else zero,
         vertex=vertex_loss(state.vertices, truth) if weights.vertex and truth is not None else zero,
@@ -148,6 +148,19 @@ def normal_loss(
     return ((1 - (normals * target).sum(1)) * known).sum() / known.sum().clamp_min(1)
 
 
+def surface_normal_loss(
+    view: View,
+    rig: Rig,
+    target: Tensor,  # [M, 3, H, H] unit or zero
+) -> Tensor:  # []
+    """normal_loss of the view's normals, in one walk over the pixels where the kernels can."""
+    if not quick.fits(view.vertices, view.bary, target):
+        return normal_loss(view_normals(view, rig), target)
+    normals = vertex_normals(view.vertices, rig.faces)
+    difference, known = quick.direction_difference(normals, rig.faces, view.fragments.face, view.bary, target)
+    return difference / known.clamp_min(1)
+
+
 def region_losses(
     view: View,
     rig: Rig,
@@ -157,18 +170,27 @@ def region_losses(
 ) -> tuple[Tensor, Tensor]:  # [] and []: the silhouette's, and the mean over the parsed classes of the head
     """The losses of regions, all in one go: which pixels must meet which needs no gradient."""
     drawn, wanted = [], []
+    shown = thinned(view)
+    truth, classes = (t[..., ::REGION_STRIDE, ::REGION_STRIDE] for t in (targets.mask[:, 0], targets.classes))
     if mask:
-        drawn.append(view.fragments.mask)
-        wanted.append(targets.mask[:, 0] > 0.5)
+        drawn.append(shown.mask)
+        wanted.append(truth > 0.5)
     if part:
-        shown, valid = view_classes(view, face_classes(rig)), targets.classes != UNKNOWN
-        drawn += [(shown == k) & valid for k in PARSED]
-        wanted += [(targets.classes == k) & (shown != UNKNOWN) for k in PARSED]
+        ours, valid = view_classes(shown, face_classes(rig)), classes != UNKNOWN
+        known = ours != UNKNOWN
+        drawn += [(ours == k) & valid for k in PARSED]
+        wanted += [(classes == k) & known for k in PARSED]
     zero = view.projected.new_zeros(())
     if not drawn:
         return zero, zero
-    losses = region_loss(view, rig, torch.stack(drawn, 1), torch.stack(wanted, 1))
+    losses = _meeting_loss(view, rig, torch.stack(drawn, 1), torch.stack(wanted, 1))
     return losses[0] if mask else zero, losses[int(mask) :].mean() if part else zero
+
+
+def thinned(view: View) -> Fragments:
+    """The pixels on which regions are compared."""
+    step = slice(None, None, REGION_STRIDE)
+    return Fragments(*(t[:, step, step] for t in (view.fragments.face, view.fragments.bary, view.fragments.depth)))
 
 
 def region_loss(
@@ -183,54 +205,45 @@ def region_loss(
     region's nearest pixel has one, however far apart the two are. Surface that sticks out is pulled to the nearest
     target pixel, and target pixels without surface pull the nearest surface. Distances are in 1/64 of the image.
     """
-    views, kinds, side, _ = drawn.shape
     step = slice(None, None, REGION_STRIDE)
-    ours = (drawn & view.mask)[..., step, step].cpu().numpy()
-    theirs = target[..., step, step].cpu().numpy()
-    pairs = [_pairs(ours[i, k], theirs[i, k], i, k) for i in range(views) for k in range(kinds)]
-    image, kind, row, column, x, y = torch.from_numpy(np.concatenate(pairs, 1)).to(view.projected.device)
-    points = _surface(view, rig, image, row, column)
-    wanted = torch.stack([x, y], -1).to(points.dtype) + 0.5  # px
+    ours = (drawn & view.mask)[..., step, step]
+    theirs = target[..., step, step].expand_as(ours)
+    return _meeting_loss(view, rig, ours, theirs)
+
+
+def _meeting_loss(
+    view: View,
+    rig: Rig,
+    drawn: Tensor,  # [M, R, h, h] bool, on the thinned pixels; nothing beside the head
+    target: Tensor,  # [M, R, h, h] bool
+) -> Tensor:  # [R]
+    views, kinds, side, _ = drawn.shape
+    # what sticks out looks for the target, and what is missing for the surface that could come
+    asking = torch.stack([drawn & ~target, target & ~drawn])
+    nearest = nearest_pixels(asking.flatten(0, 2), torch.stack([target, drawn]).flatten(0, 2)).view(asking.shape)
+    missing, image, kind, row, column = (nearest >= 0).nonzero().unbind(1)
+    here = torch.stack([row, column])
+    there = nearest[missing, image, kind, row, column].long()
+    there = torch.stack([there // side, there % side])
+    surface, goal = (REGION_STRIDE * torch.where(missing == k, here, there) for k in (0, 1))
+    points = _surface(view, rig, image, surface[0], surface[1])
+    wanted = goal.flip(0).T.to(points.dtype) + 0.5  # px
     squares = (points - wanted).square().sum(-1)
     total = squares.new_zeros(kinds).index_add(0, kind, squares)
-    return total * (REGION_STRIDE / side) ** 2 * (64 / side) ** 2 / views
+    return total / side**2 * (64 / (REGION_STRIDE * side)) ** 2 / views
 
 
 def _surface(view: View, rig: Rig, image: Tensor, row: Tensor, column: Tensor) -> Tensor:  # 3 x [P] -> [P, 2] px
-    """Where the surface that some pixels show lies in the image, with a gradient to its vertices."""
+    """Where the surface that some pixels show lies in the image, with a gradient to its vertices.
+
+    The barycentrics are held fixed: those that follow the vertices always describe the pixel's centre, which stays.
+    """
     corners = rig.faces.index_select(0, view.fragments.face[image, row, column].long())  # [P, 3]
     corners = corners + (image * view.projected.shape[1])[:, None]
     flat = view.projected[..., :2].reshape(-1, 2)
     at = flat.index_select(0, corners.reshape(-1)).view(-1, 3, 2)
-    bary = view.bary.reshape(-1, 3).index_select(0, (image * view.bary.shape[1] + row) * view.bary.shape[2] + column)
+    bary = view.bary.detach()[image, row, column]
     return (at * bary[..., None]).sum(1)
-
-
-def _pairs(
-    drawn: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],  # [h, w]
-    target: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],  # [h, w]
-    image: int,
-    kind: int,
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:  # [6, P] image, kind, row and column of the surface, goal x and y
-    """Which surface pixel must reach which pixel, in pixels of the whole image."""
-    if not drawn.any() or not target.any():
-        return np.zeros((6, 0), np.int64)
-    sticking, reached = _nearest(drawn & ~target, target)
-    missing, pulled = _nearest(target & ~drawn, drawn)
-    surface, goal = (REGION_STRIDE * np.concatenate(both) for both in ((sticking, pulled), (reached, missing)))
-    labels = np.broadcast_to([[image], [kind]], (2, len(surface)))
-    return np.concatenate([labels, surface.T, goal.T[::-1]])
-
-
-def _nearest(
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],  # [h, w]
-    region: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],  # [h, w]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:  # 2 x [P, 2] row, column: the pixels, the region's nearest each
-    at = np.argwhere(pixels)
-    if not len(at):
-        return at, at
-    nearest = distance_transform_edt(~region, return_distances=False, return_indices=True)
-    return at, nearest[:, at[:, 0], at[:, 1]].T.astype(np.int64)
 
 
 def laplacian_loss(
@@ -246,7 +259,7 @@ def laplacian_loss(
     start, end = rig.faces[:, [0, 1, 2, 1, 2, 0]].T.reshape(-1), rig.faces[:, [1, 2, 0, 0, 1, 2]].T.reshape(-1)
     # inner edges appear in two triangles and border edges in one: the weights stay uniform where it matters
     count = torch.bincount(start, minlength=offset.shape[1]).to(offset.dtype)
-    sums = add_rows(offset, end, start, offset.shape[1])
+    sums = quick.add_rows(offset, end, start, offset.shape[1])
     mean = sums / count.clamp_min(1)[:, None]
     return ((offset - mean) / MILLIMETRE).square().sum(-1).mean()
 

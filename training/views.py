@@ -17,6 +17,7 @@ from meshlam_core.frames import Camera
 from meshlam_core.model.parsing_head import CLASSES
 from meshlam_core.model.render import View
 from meshlam_core.model.state import Photo, Rig
+from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.interpolate import interpolate
 from meshlam_core.raster.normals import vertex_normals
 
@@ -90,7 +91,7 @@ def face_classes(rig: Rig) -> Tensor:  # [F] uint8 index into CLASSES, UNKNOWN f
     return torch.where(uniform, corners[:, 0], torch.full_like(corners[:, 0], UNKNOWN))
 
 
-def view_classes(view: View, classes: Tensor) -> Tensor:  # [M, H, H] uint8
+def view_classes(fragments: Fragments, classes: Tensor) -> Tensor:  # [M, H, H] uint8
     """The class that each pixel shows; background beside the head."""
-    shown = classes[view.fragments.face.long().clamp_min(0)]
-    return torch.where(view.fragments.mask, shown, torch.zeros_like(shown))
+    shown = classes.index_select(0, fragments.face.clamp_min(0).flatten()).view(fragments.face.shape)
+    return shown * fragments.mask

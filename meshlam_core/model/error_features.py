@@ -35,7 +35,7 @@ class Unwrap(nn.Module):
         self.grid = preset.latent_grid
         self.compare = nn.Sequential(  # φ
             nn.Conv2d(9, preset.error_width, 3, stride=2, padding=1),
-            nn.GELU(approximate="tanh"),
+            nn.GELU(),
             nn.Conv2d(preset.error_width, preset.error_width, 3, padding=1),
         )
 

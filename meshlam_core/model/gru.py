@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from meshlam_core.model.config import Preset
 from meshlam_core.model.encoding import encode_vertices, encoded_width
+from meshlam_core.model.gates import gru_gates
 from meshlam_core.model.state import Observation, Rig, State
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
@@ -44,7 +45,7 @@ class GeometryGru(nn.Module):
         inner = preset.geometry_hidden
         self.embed = nn.Sequential(  # ψ
             nn.Linear(encoded_width(3, preset.frequencies) + preset.error_width + 1, inner),
-            nn.GELU(approximate="tanh"),
+            nn.GELU(),
             nn.Linear(inner, inner),
         )
         self.cell = nn.GRUCell(inner + preset.width, inner)
@@ -53,26 +54,26 @@ class GeometryGru(nn.Module):
     def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:
         position = encode_vertices(state.vertices, self.frequencies)
         inputs = torch.cat([position, observed.vertex_error, observed.vertex_seen], -1)
-        joined = torch.cat([self.embed(inputs), state.vertex_features], -1)
-        if state.geometry_hidden is None:
-            hidden = first_gru_state(self.cell, joined)
-        else:
-            hidden = self.cell(joined.flatten(0, 1), state.geometry_hidden.flatten(0, 1).to(joined.dtype))
-            hidden = hidden.unflatten(0, state.vertices.shape[:2])
+        embedded = self.embed(inputs)
+        joined = torch.cat([embedded, state.vertex_features.to(embedded.dtype)], -1)
+        hidden = run_cell(self.cell, joined, state.geometry_hidden)
         displacement = self.step_scale * self.to_displacement(hidden)
         return displacement.to(state.vertices.dtype), hidden.to(state.vertices.dtype)
 
 
-def first_gru_state(
+def run_cell(
     cell: nn.GRUCell,
-    inputs: Tensor,  # [..., inputs]
-) -> Tensor:  # [..., h]
-    """cell(inputs, zeros) without the product with the zeros."""
-    reset, update, new = functional.linear(inputs, cell.weight_ih, cell.bias_ih).chunk(3, -1)
-    at_reset, at_update, at_new = cell.bias_hh.to(reset.dtype).chunk(3)
-    candidate = (new + (reset + at_reset).sigmoid() * at_new).tanh()
-    # 1 - sigmoid(x) is sigmoid(-x)
-    return (-(update + at_update)).sigmoid() * candidate
+    inputs: Tensor,  # [B, V, inputs]
+    hidden: Tensor | None,  # [B, V, h]; None stands for zeros, and spares the product with them
+) -> Tensor:  # [B, V, h]
+    """cell(inputs, hidden)."""
+    from_inputs = functional.linear(inputs, cell.weight_ih, cell.bias_ih).flatten(0, 1)
+    if hidden is None:
+        after = gru_gates(from_inputs, cell.bias_hh[None].to(from_inputs.dtype), None)
+    else:
+        before = hidden.flatten(0, 1).to(from_inputs.dtype)
+        after = gru_gates(from_inputs, functional.linear(before, cell.weight_hh, cell.bias_hh), before)
+    return after.view(*inputs.shape[:2], -1)
 
 
 class DirectGeometry(nn.Module):
@@ -83,7 +84,7 @@ class DirectGeometry(nn.Module):
         self.step_scale = preset.step_scale
         self.head = nn.Sequential(
             nn.Linear(preset.width, preset.geometry_hidden),
-            nn.GELU(approximate="tanh"),
+            nn.GELU(),
             _zeroed(nn.Linear(preset.geometry_hidden, 3)),
         )
 
@@ -145,10 +146,10 @@ class TextureGru(nn.Module):
         texels = torch.cat([state.texture, observed.reprojection, observed.texel_seen], 1)
         # convolutions on the CPU are faster, and their gradients much faster, with the channels last
         texels = functional.pixel_unshuffle(texels, self.stride).contiguous(memory_format=torch.channels_last)
-        read = functional.gelu(self.read(texels), approximate="tanh")
+        read = functional.gelu(self.read(texels))
         joined = torch.cat([read, state.latent, observed.texel_error, observed.latent_seen], 1)
         joined = self.join(joined.contiguous(memory_format=torch.channels_last))
-        joined = functional.gelu(joined, approximate="tanh")
+        joined = functional.gelu(joined)
         before = None if state.texture_hidden is None else state.texture_hidden.to(joined.dtype)
         hidden = self.cell(joined, before)
         output = functional.pixel_shuffle(self.to_texture(hidden), self.stride).to(state.texture.dtype)

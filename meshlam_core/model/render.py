@@ -64,16 +64,17 @@ def animate(
 ) -> Tensor:  # [B, V, 3] view frame, m
     """Put neutral heads into an expression and a pose, those of the photo or of any other view."""
     dtype = vertices.dtype
-    posed = pose_vertices(
-        vertices,
-        rig.blendshapes.to(dtype),
-        pose.expression.to(dtype),
-        pose.rotations.to(dtype),
-        pose.joints.to(dtype),
-        rig.weights.to(dtype),
-        rig.parents,
-        rig.pose_correctives,
-    )
+    with torch.autocast(vertices.device.type, enabled=False):  # bfloat16 would move a vertex by a fifth of a millimetre
+        posed = pose_vertices(
+            vertices,
+            rig.blendshapes.to(dtype),
+            pose.expression.to(dtype),
+            pose.rotations.to(dtype),
+            pose.joints.to(dtype),
+            rig.weights.to(dtype),
+            rig.parents,
+            rig.pose_correctives,
+        )
     return posed + pose.translation[:, None].to(dtype)
 
 

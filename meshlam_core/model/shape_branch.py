@@ -20,7 +20,7 @@ class ShapeBranch(nn.Module):
         self.frequencies = preset.frequencies
         self.embed = nn.Sequential(
             nn.Linear(encoded_width(3, preset.frequencies), preset.width),
-            nn.GELU(approximate="tanh"),
+            nn.GELU(),
             nn.Linear(preset.width, preset.width),
         )
 

@@ -52,6 +52,20 @@ def corner_normals(
     return out
 
 
+def direction_difference(
+    directions: Tensor,  # [B, V, 3] per vertex, any length
+    faces: Tensor,  # [F, 3] int
+    face: Tensor,  # [B, H, W] int32, -1 where empty
+    bary: Tensor,  # [B, H, W, 3]
+    target: Tensor,  # [B, 3, H, W] unit or zero; no gradient
+) -> tuple[Tensor, Tensor]:  # [] and []
+    """One minus the cosine between the blended directions and the target, summed over the pixels that have both,
+    and how many these are."""
+    rows: Tensor = _DirectionDifference.apply(directions, bary, faces.int(), face, target)  # type: ignore[no-untyped-call]
+    difference, count = rows.sum((0, 1)).unbind()
+    return difference, count.detach()
+
+
 def add_rows(
     values: Tensor,  # [B, N, C]
     source: Tensor,  # [E] int rows of `values`
@@ -135,6 +149,26 @@ class _Blend(torch.autograd.Function):
             None,
             None,
         )
+
+
+class _DirectionDifference(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, directions: Tensor, bary: Tensor, faces: Tensor, face: Tensor, target: Tensor) -> Tensor:
+        kept = [t.detach().contiguous() for t in (directions, faces, face, bary, target)]
+        out = directions.new_zeros(*face.shape[:2], 2)
+        _over_rows("turn_forward", len(face), face, kept, [out], slots=False)
+        ctx.save_for_backward(*kept)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        directions, faces, face, bary, target = ctx.saved_tensors
+        out = directions.new_zeros(_slots(directions), *directions.shape)
+        out_bary = torch.zeros_like(bary)
+        before = [directions, faces, face, bary, target, upstream.contiguous()]
+        _over_rows("turn_backward", len(face), face, before, [out, out_bary], slots=True)
+        return out.sum(0), out_bary, None, None, None
 
 
 def _of_batch(gradient: Tensor, count: int) -> Tensor:

@@ -15,6 +15,10 @@ import warp as wp
 from meshlam_core.raster.interface import SUBPIXELS
 from meshlam_core.raster.warp_kernels import MODULE
 
+KERNELS = (
+    *("bary_forward", "bary_backward", "blend_forward", "blend_backward", "normals_forward", "normals_backward"),
+    *("spread", "turn_forward", "turn_backward", "nearest_column", "nearest_pixel"),
+)
 THIN = wp.constant(wp.float32(4.0 / SUBPIXELS))
 
 
@@ -260,3 +264,132 @@ def spread(
     b, e = wp.tid()
     for c in range(values.shape[2]):
         wp.atomic_add(out, b, target[e], c, values[b, source[e], c])
+
+
+@wp.func(module=MODULE)
+def pixel_of(image: wp.array4d(dtype=wp.float32), b: wp.int32, y: wp.int32, x: wp.int32) -> wp.vec3:
+    return wp.vec3(image[b, 0, y, x], image[b, 1, y, x], image[b, 2, y, x])
+
+
+@wp.func(module=MODULE)
+def comparable(found: wp.vec3, target: wp.vec3) -> wp.bool:
+    """Both directions are known; the floor is that of the twin's normalisation."""
+    return wp.length_sq(target) > 0.5 and wp.length(found) > 1.0e-6
+
+
+@wp.kernel(module=MODULE)
+def turn_forward(
+    directions: wp.array3d(dtype=wp.float32),  # [B, V, 3] any length
+    faces: wp.array2d(dtype=wp.int32),  # [F, 3]
+    face: wp.array3d(dtype=wp.int32),  # [B, H, W] -1 where empty
+    bary: wp.array4d(dtype=wp.float32),  # [B, H, W, 3]
+    target: wp.array4d(dtype=wp.float32),  # [B, 3, H, W] unit or zero
+    first_row: wp.int32,
+    lanes: wp.int32,
+    out: wp.array3d(dtype=wp.float32),  # [B, H, 2] one minus the cosine and 1, summed over the comparable pixels
+):
+    """Thread (b, row, lane) compares the blended directions with the target in every `lanes`-th pixel of a row."""
+    b, row, lane = wp.tid()
+    y = first_row + row
+    total = wp.float32(0.0)
+    count = wp.float32(0.0)
+    for x in range(lane, face.shape[2], lanes):
+        f = face[b, y, x]
+        if f >= 0:
+            n = point(directions, b, faces[f, 0]) * bary[b, y, x, 0]
+            n += point(directions, b, faces[f, 1]) * bary[b, y, x, 1]
+            n += point(directions, b, faces[f, 2]) * bary[b, y, x, 2]
+            t = pixel_of(target, b, y, x)
+            if comparable(n, t):
+                total += 1.0 - wp.dot(n, t) / wp.length(n)
+                count += 1.0
+    wp.atomic_add(out, b, y, 0, total)
+    wp.atomic_add(out, b, y, 1, count)
+
+
+@wp.kernel(module=MODULE)
+def turn_backward(
+    directions: wp.array3d(dtype=wp.float32),  # [B, V, 3]
+    faces: wp.array2d(dtype=wp.int32),  # [F, 3]
+    face: wp.array3d(dtype=wp.int32),  # [B, H, W]
+    bary: wp.array4d(dtype=wp.float32),  # [B, H, W, 3]
+    target: wp.array4d(dtype=wp.float32),  # [B, 3, H, W]
+    upstream: wp.array3d(dtype=wp.float32),  # [B, H, 2]
+    first_row: wp.int32,
+    lanes: wp.int32,
+    slot: wp.int32,
+    out_directions: wp.array4d(dtype=wp.float32),  # [slots, B, V, 3] summed
+    out_bary: wp.array4d(dtype=wp.float32),  # [B, H, W, 3]
+):
+    """With m = n / |n|: d(1 - m . t)/dn = ((m . t) m - t) / |n|."""
+    b, row, lane = wp.tid()
+    y = first_row + row
+    for x in range(lane, face.shape[2], lanes):
+        f = face[b, y, x]
+        if f >= 0:
+            i = point(directions, b, faces[f, 0])
+            j = point(directions, b, faces[f, 1])
+            k = point(directions, b, faces[f, 2])
+            n = i * bary[b, y, x, 0] + j * bary[b, y, x, 1] + k * bary[b, y, x, 2]
+            t = pixel_of(target, b, y, x)
+            if comparable(n, t):
+                m = wp.normalize(n)
+                d = (m * wp.dot(m, t) - t) * (upstream[b, y, 0] / wp.length(n))
+                out_bary[b, y, x, 0] = wp.dot(d, i)
+                out_bary[b, y, x, 1] = wp.dot(d, j)
+                out_bary[b, y, x, 2] = wp.dot(d, k)
+                for corner in range(3):
+                    part = d * bary[b, y, x, corner]
+                    for c in range(3):
+                        wp.atomic_add(out_directions, slot, b, faces[f, corner], c, part[c])
+
+
+@wp.kernel(module=MODULE)
+def nearest_column(
+    region: wp.array3d(dtype=wp.bool),  # [N, H, W]
+    out: wp.array3d(dtype=wp.int32),  # [N, H, W] column of the region's nearest pixel in the same row, or far away
+):
+    """Thread (n, row) scans a row from both sides."""
+    n, y = wp.tid()
+    width = region.shape[2]
+    last = -4 * width
+    for x in range(width):
+        if region[n, y, x]:
+            last = x
+        out[n, y, x] = last
+    last = 5 * width
+    for back in range(width):
+        x = width - 1 - back
+        if region[n, y, x]:
+            last = x
+        if last - x < x - out[n, y, x]:
+            out[n, y, x] = last
+
+
+@wp.kernel(module=MODULE)
+def nearest_pixel(
+    wanted: wp.array3d(dtype=wp.bool),  # [N, H, W]
+    column: wp.array3d(dtype=wp.int32),  # [N, H, W] from nearest_column
+    first_row: wp.int32,
+    lanes: wp.int32,
+    out: wp.array3d(dtype=wp.int32),  # [N, H, W] row * W + column; stays as it is where there is none
+):
+    """Thread (n, row, lane) looks further and further up and down for the nearest pixel of the region."""
+    n, row, lane = wp.tid()
+    y = first_row + row
+    height = wanted.shape[1]
+    width = wanted.shape[2]
+    for x in range(lane, width, lanes):
+        if wanted[n, y, x]:
+            best = height * height + width * width
+            for away in range(height):
+                if away * away >= best:
+                    break
+                for side in range(2):
+                    other = y + away * (1 - 2 * side)
+                    if other >= 0 and other < height:
+                        across = column[n, other, x] - x
+                        distance = across * across + away * away
+                        if distance < best:
+                            best = distance
+                            out[n, y, x] = other * width + column[n, other, x]

@@ -107,8 +107,7 @@ def _compile(wp: ModuleType, device: str) -> dict[str, Any]:
         wp.config.use_precompiled_headers = headers
     rasterising = (warp_kernels.cover, warp_kernels.resolve)
     texels = (warp_texels.nearest_in_row, warp_texels.grow, warp_texels.view)
-    names = ("bary_forward", "bary_backward", "blend_forward", "blend_backward")
-    gradients = [getattr(warp_gradients, name) for name in (*names, "normals_forward", "normals_backward", "spread")]
+    gradients = [getattr(warp_gradients, name) for name in warp_gradients.KERNELS]
     baking = (warp_texture.read_photo, warp_texture.gather_at_vertices, warp_texture.compose_skin, warp_texture.pack)
     return {kernel.key: kernel for kernel in (*rasterising, *texels, *gradients, *baking)}
 

@@ -9,7 +9,7 @@ from meshlam_core.frames import Camera
 from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.loop import Step
 from meshlam_core.model.network import MeshLAM
-from meshlam_core.model.render import View, look
+from meshlam_core.model.render import View, animate, look
 from meshlam_core.model.state import State
 from tests.model.tiny import TINY_HEAD, TINY_RIG, tiny_preset
 from training.losses import (
@@ -19,12 +19,14 @@ from training.losses import (
     laplacian_loss,
     normal_loss,
     region_loss,
+    region_losses,
     step_loss,
+    surface_normal_loss,
     total_loss,
     vertex_loss,
 )
 from training.synthetic import SyntheticSettings, make_sample
-from training.views import Sample
+from training.views import Sample, view_normals
 
 SETTINGS = SyntheticSettings(image_size=64, texture_size=32)
 ALL = LossWeights(vertex=1.0, texture=1.0)
@@ -106,6 +108,34 @@ def test_the_silhouette_pulls_the_head_towards_the_target_from_either_side() -> 
     assert region_loss(view, TINY_RIG, view.mask, view.mask) == 0
     nothing = torch.zeros_like(view.fragments.mask)
     assert region_loss(view, TINY_RIG, view.mask, nothing) == 0
+
+
+def test_downhill_of_the_region_losses_is_downhill_when_the_head_is_drawn_anew(sample: Sample) -> None:
+    """Barycentrics that follow the vertices describe a pixel's centre, which stays: they would undo the gradient."""
+    targets = sample.targets
+
+    def loss(vertices: torch.Tensor) -> torch.Tensor:
+        posed = animate(vertices.repeat_interleave(targets.views, 0), TINY_RIG, targets)
+        return torch.stack(region_losses(look(posed, TINY_RIG, targets.cameras), TINY_RIG, targets, True, True)).sum()
+
+    vertices = (sample.photo.vertices + torch.tensor([0.01, 0.0, 0.0])).requires_grad_()
+    before = loss(vertices)
+    (gradient,) = torch.autograd.grad(before, vertices)
+    after = loss((vertices - 0.004 * gradient / gradient.abs().max()).detach())
+    assert after < 0.95 * before
+
+
+def test_normals_compared_in_one_walk_cost_and_teach_what_they_do_step_by_step(sample: Sample) -> None:
+    found = []
+    for function in (surface_normal_loss, lambda view, rig, target: normal_loss(view_normals(view, rig), target)):
+        vertices = (sample.photo.vertices + torch.tensor([0.0, 0.004, 0.0])).requires_grad_()
+        posed = animate(vertices.repeat_interleave(sample.targets.views, 0), TINY_RIG, sample.targets)
+        loss = function(look(posed, TINY_RIG, sample.targets.cameras), TINY_RIG, sample.targets.normals)
+        found.append((loss.detach(), *torch.autograd.grad(loss, vertices)))
+    (ours, our_gradient), (theirs, their_gradient) = found
+    assert theirs > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=0)
+    torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-3, atol=1e-4 * float(their_gradient.abs().max()))
 
 
 def test_moving_the_whole_head_bends_nothing_and_a_spike_does() -> None:
