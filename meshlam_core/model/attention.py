@@ -5,11 +5,7 @@ Dims: B batch, N query tokens, M image tokens, C channels.
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -34,7 +30,7 @@ class CrossAttentionLayer(nn.Module):
     ) -> Tensor:  # [B, N, C]
         query = self._split(self.query(self.norm_query(tokens)))
         key, value = (self._split(half) for half in self.key_value(self.norm_image(image)).chunk(2, -1))
-        mixed = attend(query, key, value)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.out(mixed.transpose(1, 2).flatten(2))
         result: Tensor = tokens + self.mlp(self.norm_mlp(tokens))
         return result
@@ -42,36 +38,6 @@ class CrossAttentionLayer(nn.Module):
     def _split(self, tokens: Tensor) -> Tensor:  # [B, N, C] -> [B, heads, N, C / heads]
         batch, count, width = tokens.shape
         return tokens.view(batch, count, self.heads, width // self.heads).transpose(1, 2)
-
-
-def attend(
-    query: Tensor,  # [B, heads, N, c]
-    key: Tensor,  # [B, heads, M, c]
-    value: Tensor,  # [B, heads, M, c]
-) -> Tensor:  # [B, heads, N, c]
-    """Scaled dot-product attention."""
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and torch.is_grad_enabled():
-        mixed: Tensor = _AttendOnCpu.apply(query, key, value)  # type: ignore[no-untyped-call]
-        return mixed
-    return functional.scaled_dot_product_attention(query, key, value)
-
-
-class _AttendOnCpu(torch.autograd.Function):
-    """torch's own two passes, the second one in float32, in which it is a third faster than in bfloat16."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        mixed, log_sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)
-        ctx.save_for_backward(query, key, value, mixed, log_sums)
-        return torch.as_tensor(mixed)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, ...]:
-        *exact, log_sums = ctx.saved_tensors
-        backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-        gradients = backward(upstream.float(), *(t.float() for t in exact), log_sums, 0.0, False)
-        return tuple(gradient.to(upstream.dtype) for gradient in gradients)
 
 
 class CrossAttention(nn.Module):

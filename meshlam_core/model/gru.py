@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from meshlam_core.model.config import Preset
 from meshlam_core.model.encoding import encode_vertices, encoded_width
-from meshlam_core.model.gates import gru_gates
+from meshlam_core.model.gates import run_cell
 from meshlam_core.model.state import Observation, Rig, State
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
@@ -55,25 +55,11 @@ class GeometryGru(nn.Module):
         position = encode_vertices(state.vertices, self.frequencies)
         inputs = torch.cat([position, observed.vertex_error, observed.vertex_seen], -1)
         embedded = self.embed(inputs)
-        joined = torch.cat([embedded, state.vertex_features.to(embedded.dtype)], -1)
-        hidden = run_cell(self.cell, joined, state.geometry_hidden)
+        pieces = [embedded.flatten(0, 1), state.vertex_features.flatten(0, 1)]
+        before = None if state.geometry_hidden is None else state.geometry_hidden.flatten(0, 1)
+        hidden = run_cell(self.cell, pieces, before).view(*state.vertices.shape[:2], -1)
         displacement = self.step_scale * self.to_displacement(hidden)
         return displacement.to(state.vertices.dtype), hidden.to(state.vertices.dtype)
-
-
-def run_cell(
-    cell: nn.GRUCell,
-    inputs: Tensor,  # [B, V, inputs]
-    hidden: Tensor | None,  # [B, V, h]; None stands for zeros, and spares the product with them
-) -> Tensor:  # [B, V, h]
-    """cell(inputs, hidden)."""
-    from_inputs = functional.linear(inputs, cell.weight_ih, cell.bias_ih).flatten(0, 1)
-    if hidden is None:
-        after = gru_gates(from_inputs, cell.bias_hh[None].to(from_inputs.dtype), None)
-    else:
-        before = hidden.flatten(0, 1).to(from_inputs.dtype)
-        after = gru_gates(from_inputs, functional.linear(before, cell.weight_hh, cell.bias_hh), before)
-    return after.view(*inputs.shape[:2], -1)
 
 
 class DirectGeometry(nn.Module):

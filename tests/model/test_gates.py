@@ -1,26 +1,41 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.autograd import gradcheck
 
-from meshlam_core.model.gates import gru_gates
+from meshlam_core.model.gates import run_cell
 
 
-def noise(*shape: int) -> torch.Tensor:
+def noise(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
 
 
-def test_the_gates_are_those_of_torchs_cell() -> None:
+def test_the_cell_is_torchs() -> None:
     cell = torch.nn.GRUCell(5, 4, dtype=torch.float64)
     inputs, hidden = noise(7, 5), noise(7, 4)
-    x = torch.nn.functional.linear(inputs, cell.weight_ih, cell.bias_ih)
-    y = torch.nn.functional.linear(hidden, cell.weight_hh, cell.bias_hh)
-    torch.testing.assert_close(gru_gates(x, y, hidden), cell(inputs, hidden))
-    torch.testing.assert_close(gru_gates(x, cell.bias_hh[None], None), cell(inputs, torch.zeros_like(hidden)))
+    for pieces in ([inputs], [inputs[:, :2], inputs[:, 2:]]):
+        torch.testing.assert_close(run_cell(cell, pieces, hidden), cell(inputs, hidden))
+        torch.testing.assert_close(run_cell(cell, pieces, None), cell(inputs, torch.zeros_like(hidden)))
 
 
-def test_the_written_gradient_is_the_true_one() -> None:
-    x, y, hidden = (noise(6, n).requires_grad_() for n in (12, 12, 4))
-    assert gradcheck(gru_gates, (x, y, hidden))
-    biases = noise(1, 12).requires_grad_()
-    assert gradcheck(lambda x, b: gru_gates(x, b, None), (x, biases))
+def test_the_written_gradients_are_torchs() -> None:
+    cell = torch.nn.GRUCell(5, 4, dtype=torch.float64)
+    inputs, hidden = noise(7, 5).requires_grad_(), noise(7, 4).requires_grad_()
+    for before in (hidden, None):
+        found = []
+        for ours in (True, False):
+            wanted = [inputs, *cell.parameters()] if before is None else [inputs, before, *cell.parameters()]
+            if ours:
+                after = run_cell(cell, [inputs[:, :2], inputs[:, 2:]], before)
+            else:
+                after = cell(inputs, torch.zeros_like(hidden) if before is None else before)
+            found.append(torch.autograd.grad(after.square().sum(), wanted, materialize_grads=True))
+        for a, b in zip(*found, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_the_gradient_to_inputs_and_memory_is_exact() -> None:
+    cell = torch.nn.GRUCell(3, 2, dtype=torch.float64)
+    inputs, hidden = noise(4, 3).requires_grad_(), noise(4, 2).requires_grad_()
+    assert gradcheck(lambda x, h: run_cell(cell, [x], h), (inputs, hidden))
