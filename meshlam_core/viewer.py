@@ -39,6 +39,7 @@ MARGIN = 0.06  # of the picture's side, left free around the head
 MOUTH_PARTS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
 MOUTH_DEPTH = 0.06  # m in which the light falls to 1/e
 MOUTH_DARKEST = 0.25
+SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,11 @@ def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth
     uv = avatar.uvs[texture_vertex[inside]]
     row = np.clip((1 - uv[:, 1]) * height, 0, height - 1).astype(np.intp)
     column = np.clip(uv[:, 0] * width, 0, width - 1).astype(np.intp)
-    seen = avatar.albedo_seen[row, column] / np.float32(255)
-    light[inside] = dark + (1 - dark) * seen
+    # a tooth is a few texels wide, and its corners lie where the next one hides it: what shows close by counts
+    reach = max(1, round(SEEN_NEAR * height))
+    low, high = np.maximum([row - reach, column - reach], 0), np.array([row + reach + 1, column + reach + 1])
+    near = [avatar.albedo_seen[a:b, c:d].max() for a, b, c, d in zip(low[0], high[0], low[1], high[1], strict=True)]
+    light[inside] = dark + (1 - dark) * np.array(near, np.float32) / 255
     return light
 
 

@@ -134,6 +134,19 @@ def test_the_inside_of_the_mouth_darkens_with_its_depth_but_not_where_the_photo_
     assert (mouth_light(sample_avatar) == 1).all(), "a head without a mouth interior stays as it is"
 
 
+def test_a_corner_of_a_tooth_just_beside_what_the_photo_showed_is_as_light(sample_avatar: Avatar) -> None:
+    mouth = replace(sample_avatar, parts=("face", "scalp", "tongue"), albedo_seen=sample_avatar.albedo_seen * 0)
+    hidden = mouth_light(mouth)
+    corner = int(np.flatnonzero(mouth.part == 2)[np.argmin(hidden[mouth.part == 2])])
+    place = mouth.uvs[mouth.uv_faces[mouth.faces == corner][-1]]
+    height, width = mouth.albedo_seen.shape
+    row, column = min(int((1 - place[1]) * height), height - 1), min(int(place[0] * width), width - 1)
+    seen = mouth.albedo_seen.copy()
+    seen[row, column - 1 if column else 1] = 255
+    assert hidden[corner] < 0.95
+    assert mouth_light(replace(mouth, albedo_seen=seen))[corner] == 1
+
+
 def test_the_thumbnail_shows_the_head(sample_avatar: Avatar) -> None:
     thumbnail = render_thumbnail(sample_avatar).thumbnail
     assert thumbnail.shape == (256, 256, 4)

@@ -69,7 +69,7 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     tones = lid_tones(crop, landmarks, regions.skin_colour, model)
     sight = see(image, regions, landmarks, posed, camera, valid, tones, model, atlas)
     colour, smooth = complete_skin(sight.skin, regions, tones, model, atlas)
-    paint_mouth(colour, crop, sight, landmarks, model, atlas)
+    paint_mouth(colour, crop, sight, regions.skin_colour, landmarks, model, atlas)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
     eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, atlas)
     if _is_grey(crop):

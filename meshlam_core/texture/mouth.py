@@ -28,6 +28,10 @@ THROAT = (0.10, 0.03, 0.03)
 GUM = (0.68, 0.40, 0.38)
 TOOTH = (7.6e-3, 5.8e-3)  # m, typical widths of upper and lower front teeth
 BRIGHT_FACE = 0.80  # luminance of the brightest skin in a well exposed portrait
+SOFT_SATURATION = 0.42  # of skin in neutral light; warm light tints the teeth too
+TONGUE_RED = (0.6, 1.07)  # saturations, relative to the skin's, between which tongue and cavity are believed
+LIP_RED = (0.9, 1.15)  # and between which a pixel is no tooth any more
+BRIGHT = (0.7, 0.9)  # the same for brightness
 FEW = 30  # pixels
 
 
@@ -35,6 +39,7 @@ def paint_mouth(
     colours: Tensor,  # [P, 3] sRGB 0..1, written to
     crop: U8,  # [H, W, 3] sRGB
     sight: Sight,
+    skin_colour: F32,  # [3]
     landmarks: F32,  # [L, 2] px of the crop
     model: HeadModel,
     atlas: Atlas,
@@ -55,11 +60,22 @@ def paint_mouth(
         colours[rows] = tone * (shade * (1 + 0.035 * atlas.grain[rows]))[:, None]
     _paint_cavity(colours, points, exposure, atlas)
     seen = sight.mouth
-    # where the jaw was fitted a little too open, teeth in the photo must not land on the tongue behind them
-    tinted = (seen.colour.amax(1) - seen.colour.amin(1)) / seen.colour.amax(1).clamp_min(1e-3)
-    soft = ~torch.isin(seen.rows, torch.cat([atlas.rows_of("teeth_upper"), atlas.rows_of("teeth_lower")]))
-    believed = seen.weight * torch.where(soft, smooth_step(tinted, 0.25, 0.45), 1.0)
+    # where mouths fit a little badly, teeth in the photo must not land on the tongue behind them, nor lips on teeth
+    skin = torch.from_numpy(skin_colour)
+    red = _saturation(seen.colour) / max(float(_saturation(skin)), SOFT_SATURATION)
+    dim = 1 - smooth_step(luminance(seen.colour) / luminance(skin).clamp_min(0.02), *BRIGHT)
+    # the upper lip's rim may stay on the teeth that it covers; on the lower ones it would show when the mouth opens
+    believed = torch.where(torch.isin(seen.rows, atlas.rows_of("teeth_lower")), 1 - smooth_step(red, *LIP_RED), 1.0)
+    behind = ~torch.isin(seen.rows, torch.cat([atlas.rows_of("teeth_upper"), atlas.rows_of("teeth_lower")]))
+    believed = seen.weight * torch.where(behind, smooth_step(red, *TONGUE_RED) * dim, believed)
     colours[seen.rows] += smooth_step(believed, 0.05, 0.5)[:, None] * (seen.colour - colours[seen.rows])
+
+
+def _saturation(
+    colour: Tensor,  # [..., 3]
+) -> Tensor:  # [...]
+    """Spread of the channels, relative to the brightest."""
+    return (colour.amax(-1) - colour.amin(-1)) / colour.amax(-1).clamp_min(1e-3)
 
 
 def _paint_teeth(

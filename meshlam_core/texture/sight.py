@@ -34,6 +34,7 @@ STRANGE = (0.3, 0.6)  # shares of a pixel between which what is neither hair nor
 MOUTH_SLANT = 6.0  # how many times less than skin teeth mind a slanted view
 INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's texel may take the dark between the lips
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
+NECK_BARE = (0.04, 0.1)  # shares of the neck facing the camera between which what shows of it is used
 FEW = 200  # texels
 SAMPLED = 101  # every so many texels tell how fine the photo is
 
@@ -80,7 +81,7 @@ def see(
     maps = trust_maps(regions, landmarks * scale, within, fragments, atlas.skin_vertex.numpy()[faces[:, 0]])
     photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, atlas)
     mouth = _take_mouth(photo, atlas)
-    _doubt_neck(photo, regions, atlas)
+    _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
     return Sight(photo, mouth)
 
@@ -131,9 +132,10 @@ def _take_mouth(photo: Tensor, atlas: Atlas) -> Texels:
     return Texels(inside[kept], values[kept, :3], values[kept, 4])
 
 
-def _doubt_neck(photo: Tensor, regions: Regions, atlas: Atlas) -> None:
-    """Distrust what is far from the neck's usual colour: collars, chains, stray hair."""
+def _doubt_neck(photo: Tensor, view: TexelView, regions: Regions, atlas: Atlas) -> None:
+    """Distrust what is far from the neck's usual colour, collars, chains, stray hair, and a neck that hardly shows."""
     rows = atlas.neck_rows[photo[atlas.neck_rows, 4] > 0]
+    facing = view.weight.view(-1)[atlas.places[atlas.neck_rows].long()]
     colour, weight, share = photo[rows, :3], photo[rows, 4], atlas.neck[rows]
     sample = colour[share * weight > 0.5]
     unlike = torch.ones(len(rows))
@@ -144,7 +146,10 @@ def _doubt_neck(photo: Tensor, regions: Regions, atlas: Atlas) -> None:
         off = colour - centre
         grey = off.mean(1, keepdim=True)
         unlike = smooth_step((0.6 * grey.abs() + (off - grey).norm(dim=1, keepdim=True))[:, 0], *NECK_SPREAD)
-    photo[rows, 4] = weight * (1 - share * unlike)
+    weight = weight * (1 - share * unlike)
+    # a patch between collars, alone on a smooth neck, looks like a mark
+    bare = (weight * share).sum() / (facing * atlas.neck[atlas.neck_rows]).sum().clamp_min(1)
+    photo[rows, 4] = weight * (1 - share * (1 - smooth_step(bare, *NECK_BARE)))
 
 
 def _judge_lids(

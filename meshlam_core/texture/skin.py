@@ -46,7 +46,7 @@ def complete_skin(
     firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
     base = smooth_fill(atlas.graph, mean[:, :3], firmness, mean[mirror, :3], sure[mirror] > 0.3)
     layers = _fill_layers(regions, tones, atlas, base, mean, sure, mirror)
-    return _compose(photo, base, layers, _detail_strength(photo, base, atlas), atlas), layers[:, :3]
+    return compose(photo, base, layers, _detail_strength(photo, base, atlas), atlas), layers[:, :3]
 
 
 def _fill_layers(
@@ -84,7 +84,7 @@ def _fill_layers(
     return smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
 
 
-def _compose(
+def compose(
     photo: Tensor,  # [P, 5]
     base: Tensor,  # [V, 3]
     layers: Tensor,  # [V, 7]

@@ -183,7 +183,9 @@ def compose_skin(
             there = wp.max(at(smooth, c, corners, bary, other), 0.0) + LIFTED
             here = wp.max(at(smooth, c, corners, bary, r), 0.0) + LIFTED
             detail = wp.clamp((photo[other, c] + LIFTED) / there, DETAIL_LOW, DETAIL_HIGH)
-            colour += mirrored * (here * detail - LIFTED - colour)
+            # where hair ends elsewhere on the other side, the ratio belongs to another surface: no glow
+            most = wp.max(photo[other, c], here)
+            colour += mirrored * (wp.min(here * detail - LIFTED, most) - colour)
         out[r, c] = colour
 
 

@@ -11,6 +11,7 @@ import torch
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lid_share
+from meshlam_core.texture.skin import compose
 from tests.texture.conftest import IRIS, SIZE, SKIN, Portrait, make_portrait
 
 
@@ -148,3 +149,35 @@ def test_a_black_and_white_photo_gives_a_black_and_white_texture(frontal: Portra
     regions = replace(frontal.regions, skin_colour=tone, hair_colour=tone)
     albedo = replace(frontal, photo=grey, regions=regions).bake(head).albedo
     assert np.ptp(albedo.astype(int), axis=2).max() <= 2
+
+
+def test_detail_of_the_other_side_makes_no_texel_brighter_than_both_sides(head: HeadModel, atlas: Atlas) -> None:
+    """Skin where the smooth colours are hair's: the ratio of the two belongs to neither side."""
+    left = torch.from_numpy(head.template[:, 0] > 0)
+    smooth = torch.where(left, 0.1, 0.5)[:, None]
+    seen = left[atlas.corners.long()].all(1)
+    photo = torch.zeros(len(seen), 5)
+    photo[seen] = torch.tensor([0.6, 0.6, 0.6, 0.0, 1.0])
+    layers = torch.cat([smooth.expand(-1, 6), torch.zeros(len(smooth), 1)], 1)
+    colours = compose(photo, smooth.expand(-1, 3), layers, (0.0, 0.0), atlas)
+    mirrored = seen[atlas.mirror_texel.long()] & ~seen & atlas.skin
+    assert int(mirrored.sum()) > 1000
+    assert float(colours[mirrored].max()) < 0.61
+
+
+def test_a_small_patch_of_neck_between_clothes_leaves_no_mark(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    landmarks = frontal.tracked.detection.landmarks
+    chin, height = landmarks[152, :2], np.ptp(landmarks[:468, 1])
+    row, column = np.indices(frontal.photo.shape[:2])
+    clothes = (frontal.regions.person > 0) & (row > chin[1] + 0.02 * height)
+    patch = clothes & (np.abs(column - chin[0]) < 0.04 * height) & (row < chin[1] + 0.22 * height)
+    photo = frontal.photo.copy()
+    photo[clothes] = (40, 60, 160)
+    photo[patch] = 255 * 1.25 * SKIN  # lit from below
+    skin = np.where(clothes & ~patch, 0, frontal.regions.skin).astype(np.float32)
+    dressed = replace(
+        frontal, photo=photo, regions=replace(frontal.regions, skin=skin, other=(clothes & ~patch).astype(np.float32))
+    )
+    neck = atlas.uv_map.texel[atlas.neck > 0.99].numpy()
+    light = dressed.bake(head).albedo.reshape(-1, 3)[neck].mean(axis=1) / 255
+    assert light.max() < SKIN.mean() + 0.1
