@@ -20,8 +20,8 @@ from meshlam_core.model.render import View, animate, look, shade
 from meshlam_core.model.state import Rig, resize
 from meshlam_core.raster import quick
 from meshlam_core.raster.interface import Fragments
-from meshlam_core.raster.nearest import nearest_pixels
 from meshlam_core.raster.normals import vertex_normals
+from training.nearest import nearest_pixels
 from training.views import UNKNOWN, Sample, TargetViews, face_classes, view_classes, view_normals
 
 PARSED = tuple(CLASSES.index(name) for name in ("skin", "hair", "neck"))

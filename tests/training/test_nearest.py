@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from meshlam_core.raster.nearest import nearest_pixels, nearest_pixels_slowly
+from training.nearest import nearest_pixels, nearest_pixels_slowly
 
 
 def distances(found: torch.Tensor) -> torch.Tensor:
