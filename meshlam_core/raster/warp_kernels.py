@@ -19,6 +19,7 @@ from meshlam_core.raster.interface import MAX_PIXEL, NEAR, SUBPIXELS
 MODULE = wp.get_module("meshlam_raster")
 wp.set_module_options({"enable_backward": False, "fuse_fp": False}, module=MODULE)
 
+KERNELS = ("cover", "resolve")
 STEP = wp.constant(wp.int64(SUBPIXELS))
 HALF = wp.constant(wp.int64(SUBPIXELS // 2))
 STEPS = wp.constant(wp.float64(SUBPIXELS))

@@ -1,8 +1,7 @@
 """Loading warp quietly and launching its kernels, on one device or on the CPU in bands of rows.
 
-The kernels of warp_kernels.py, warp_texels.py, warp_gradients.py and texture/warp_texture.py form one warp module:
-compiling is mostly fixed cost (once for each machine and version; the result is cached on disk), so one module
-shortens the first start.
+The kernels of all KERNEL_FILES form one warp module: compiling is mostly fixed cost (once for each machine and version;
+the result is cached on disk), so one module shortens the first start.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,6 +25,10 @@ from torch import Tensor
 
 from meshlam_core.errors import DeviceError
 
+KERNEL_FILES = (  # each names its kernels in KERNELS
+    *(f"meshlam_core.raster.{name}" for name in ("warp_kernels", "warp_texels", "warp_gradients")),
+    "meshlam_core.texture.warp_texture",
+)
 BANDS = 2  # parts of an image worked on at once on the CPU: each repeats the triangle set-up, so few
 TEXEL_BANDS = 8  # the same for textures: no set-up, and some rows are much more work than others
 _loading = threading.Lock()
@@ -96,20 +100,14 @@ def _compile(wp: ModuleType, device: str) -> dict[str, Any]:
     """Start warp and load the kernels by name, from its cache where they are already there."""
     with _without_driver_remark():
         wp.init()
-    from meshlam_core.raster import warp_gradients, warp_kernels, warp_texels
-    from meshlam_core.texture import warp_texture
-
+    files = [import_module(name) for name in KERNEL_FILES]
     headers = wp.config.use_precompiled_headers
     wp.config.use_precompiled_headers = False  # they pay from the second module on, and cost the first a second
     try:
-        wp.load_module(warp_kernels.MODULE, device=device)
+        wp.load_module(files[0].MODULE, device=device)
     finally:
         wp.config.use_precompiled_headers = headers
-    rasterising = (warp_kernels.cover, warp_kernels.resolve)
-    texels = (warp_texels.nearest_in_row, warp_texels.grow, warp_texels.view)
-    gradients = [getattr(warp_gradients, name) for name in warp_gradients.KERNELS]
-    baking = (warp_texture.read_photo, warp_texture.gather_at_vertices, warp_texture.compose_skin, warp_texture.pack)
-    return {kernel.key: kernel for kernel in (*rasterising, *texels, *gradients, *baking)}
+    return {name: getattr(file, name) for file in files for name in file.KERNELS}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import warp as wp
 from meshlam_core.raster.interface import MARGIN_REACH, NEAR
 from meshlam_core.raster.warp_kernels import MODULE
 
+KERNELS = ("nearest_in_row", "grow", "view")
 NEAREST = wp.constant(wp.float32(NEAR))
 REACH = wp.constant(wp.float32(MARGIN_REACH))
 FAR_COLUMN = wp.constant(wp.int32(1 << 20))

@@ -2,7 +2,8 @@
 
 Colours are sRGB 0..1. Dims: V vertices, P covered texels.
 
-What follows single texels is one pass of a kernel (warp_skin.py); what must be smooth is solved on the mesh (fill.py).
+What follows single texels is one pass of a kernel (warp_texture.py); what must be smooth is solved on the mesh
+(fill.py).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from meshlam_core.raster.warp_kernels import MODULE
 from meshlam_core.texture.sight import HARDLY, INNER_LIP, MOUTH_SLANT, STRANGE
 from meshlam_core.texture.skin import DETAIL, HAIR_LINE, LID_GRAIN, LIFT, STRAND_WANDER, TRUSTED
 
+KERNELS = ("read_photo", "gather_at_vertices", "compose_skin", "pack")
 HARDLY_SEEN, SLANT = (wp.constant(wp.float32(x)) for x in (HARDLY, MOUTH_SLANT))
 STRANGE_LOW, STRANGE_HIGH = (wp.constant(wp.float32(x)) for x in STRANGE)
 LIP_LOW, LIP_HIGH = (wp.constant(wp.float32(x)) for x in INNER_LIP)
