@@ -63,10 +63,10 @@ class Asset:
     name: str
     file: str
     sha256: str
-    size: int  # bytes
+    size: int  # bytes, at most
     licence: str
     purpose: str
-    group: str  # "runtime" or "build"
+    group: str  # "runtime", "paper" or "build"
     sources: tuple[Source, ...]
 
 
@@ -103,6 +103,11 @@ def asset_names(group: str = "runtime") -> tuple[str, ...]:
     return tuple(asset.name for asset in _table().values() if asset.group == group)
 
 
+def names_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The assets meant by names of assets and of groups."""
+    return tuple(known for name in names for known in asset_names(name) or (name,))
+
+
 def find_asset(name: str) -> Asset:
     """The entry of assets.toml, by its name or its file name."""
     table = _table()
@@ -130,7 +135,7 @@ def asset_state(name: str) -> AssetState:
         stat = path.stat()
     except OSError:
         return AssetState(asset, path, "missing")
-    whole = stat.st_size == asset.size and _hash_of(path, stat.st_size, stat.st_mtime_ns) == asset.sha256
+    whole = stat.st_size <= asset.size and _hash_of(path, stat.st_size, stat.st_mtime_ns) == asset.sha256
     return AssetState(asset, path, "ok" if whole else "altered")
 
 

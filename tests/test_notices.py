@@ -17,7 +17,7 @@ def test_every_shipped_data_file_is_in_the_notices() -> None:
         assert f"`meshlam_core/data/{path.name}`" in NOTICES
 
 
-@pytest.mark.parametrize("name", [*assets.asset_names("runtime"), *assets.asset_names("build")])
+@pytest.mark.parametrize("name", assets.names_of(["runtime", "paper", "build"]))
 def test_every_downloadable_file_is_in_the_notices_with_its_hash(name: str) -> None:
     asset = assets.find_asset(name)
     row = next(line for line in NOTICES.splitlines() if line.startswith(f"| `{asset.file}` |"))

@@ -9,12 +9,16 @@ from meshlam_core import assets
 from meshlam_core.errors import AssetError
 from meshlam_core.progress import Progress
 
+GROUPS = {"runtime": "", "paper": "only for the preset paper", "build": "only to rebuild the head model"}
+
 
 def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Do what is asked; verify answers with exit code 4 when a file is missing or damaged."""
-    names = tuple(arguments.names) or assets.asset_names()
-    if arguments.all or (arguments.action == "list" and not arguments.names):
-        names = (*assets.asset_names(), *assets.asset_names("build"))
+    names = assets.names_of(arguments.names or ["runtime"])
+    if arguments.action == "list" and not arguments.names:
+        names = assets.names_of(GROUPS)
+    elif arguments.all:
+        names = assets.names_of(["runtime", "build"])
     states: tuple[assets.AssetState, ...]
     if arguments.action == "fetch":
         states = assets.fetch(names, progress, allow_network=not arguments.offline)
@@ -47,10 +51,9 @@ def show(result: dict[str, Any]) -> str:
     """A table."""
     lines = [f"in {result['home']}"]
     for asset in result["assets"]:
-        optional = " (only to rebuild the head model)" if asset["group"] == "build" else ""
-        lines.append(
-            f"  {asset['state']:<8} {asset['name']:<20} {asset['size'] / 1e6:6.1f} MB  {asset['licence']}{optional}"
-        )
+        name, size, licence = f"{asset['name']:<20}", f"{asset['size'] / 1e6:6.1f} MB", asset["licence"]
+        use = GROUPS[asset["group"]]
+        lines.append(f"  {asset['state']:<8} {name} {size}  {licence}{f' ({use})' if use else ''}")
         lines.append(f"           {asset['purpose']}")
     if any(asset["state"] != "ok" and asset["group"] == "runtime" for asset in result["assets"]):
         lines.append("Run `meshlam assets fetch` to get what is missing.")

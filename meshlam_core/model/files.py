@@ -60,5 +60,11 @@ def find_renderer(wanted: str = AUTO) -> Path:
 
 
 def find_backbone(wanted: str = AUTO) -> Path:
-    """The folder of DINOv2. Whether it holds the right files is for the backbone to check."""
-    return data_folder() / DINOV2 if wanted == AUTO else Path(wanted)
+    """The folder of DINOv2: as `meshlam assets fetch paper` leaves it, or beside the weights.
+
+    Whether it holds the right files is for the backbone to check.
+    """
+    if wanted != AUTO:
+        return Path(wanted)
+    fetched = home() / "assets" / DINOV2
+    return fetched if fetched.is_dir() else data_folder() / DINOV2

@@ -143,7 +143,7 @@ def test_the_network_runs_on_dinov2_and_keeps_it_out_of_its_weights() -> None:
 
 
 def test_a_missing_folder_says_what_to_fetch(tmp_path: Path) -> None:
-    with pytest.raises(AssetError, match=r"expected config.json and model.safetensors in .*Fetch facebook/dinov2"):
+    with pytest.raises(AssetError, match=r"expected config.json and model.safetensors in .*meshlam assets fetch paper"):
         load_dinov2(tmp_path)
 
 

@@ -1,7 +1,7 @@
 """DINOv2 with registers (Oquab et al. 2023; Darcet et al. 2024), through the `transformers` package: preset `paper`.
 
-The weights are not ours to ship: they are read from a local folder, and the network's weights file says which hash
-they must have. Nothing is downloaded here.
+The weights are not ours to ship: they are read from a local folder, which `meshlam assets fetch paper` fills from the
+Hub by their hash, and the network's weights file says once more which hash they must have.
 Dims: B batch, H image side, c channels, h = H / 14.
 """
 
@@ -76,7 +76,7 @@ def load_dinov2(
     if not weights.is_file() or not (folder / "config.json").is_file():
         raise AssetError(
             f"DINOv2: expected config.json and {WEIGHTS_FILE} in {folder}.",
-            "Fetch facebook/dinov2-with-registers-large from the Hugging Face Hub, or name its folder: --backbone DIR.",
+            "Run `meshlam assets fetch paper`, or name a folder that holds them: --backbone DIR.",
         )
     library = require_transformers()
     if sha256 and (found := dinov2_sha256(folder)) != sha256:
