@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.ahead import ahead
 from meshlam_core.errors import NoFace
 from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
 from meshlam_core.images import Frame, Photo
@@ -110,7 +111,7 @@ def track_clip(
 ) -> Track:
     """Track one face through a clip."""
     fitter = head_fitter(model)
-    times, detections, size = _detect_all(frames, detector, face, source, progress)
+    times, detections, size = _detect_all(ahead(frames), detector, face, source, progress)
     seen = [index for index, detection in enumerate(detections) if detection is not None]
     if not seen:
         raise NoFace(f"No face was found in {source}.", "Use a clip that shows one face from the front, well lit.")
@@ -197,7 +198,7 @@ def _follow(
             observation.targets,
             centre,
             prior,
-            iterations=6 if not faces else 4,
+            iterations=6 if not faces else 3,
             robust_scale=fitter.settings.robust_scale,
             fix_focal=True,
         ).face
