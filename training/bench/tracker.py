@@ -102,8 +102,8 @@ def measure_clip(path: Path, seconds: float, detector: MediaPipeDetector, head: 
     )  # fmt: skip
 
 
-WANTED = """Wanted: landmark error at most 1.0 % (median) and 1.6 % (95 %); at most 1 % of faces not found; 25 frames a second.
-Negatives are animals: two show no face to the detector, the other three are reconstructed with a warning."""
+WANTED = """Wanted: landmark error at most 1.0 % (median) and 1.6 % (95 %); at most 1 % of faces not found; 25 frames
+a second. Negatives are animals: two show no face to the detector, the other three are reconstructed with a warning."""
 
 
 def markdown(photos: list[Photos], clips: list[Clip]) -> str:
