@@ -19,7 +19,6 @@ from meshlam_core.model.parsing_head import CLASSES
 from meshlam_core.model.render import View, animate, look, shade
 from meshlam_core.model.state import Rig, resize
 from meshlam_core.raster import quick
-from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.normals import vertex_normals
 from training.nearest import nearest_pixels
 from training.views import UNKNOWN, Sample, TargetViews, face_classes, view_classes, view_normals
@@ -170,34 +169,32 @@ def region_losses(
 ) -> tuple[Tensor, Tensor]:  # [] and []: the silhouette's, and the mean over the parsed classes of the head
     """The losses of regions, all in one go: which pixels must meet which needs no gradient."""
     drawn, wanted = [], []
-    shown = thinned(view)
-    truth, classes = (t[..., ::REGION_STRIDE, ::REGION_STRIDE] for t in (targets.mask[:, 0], targets.classes))
+    face, truth, classes = map(thinned, (view.fragments.face, targets.mask[:, 0], targets.classes))
     if mask:
-        drawn.append(shown.mask)
+        drawn.append(face >= 0)
         wanted.append(truth > 0.5)
     if part:
-        ours, valid = view_classes(shown, face_classes(rig)), classes != UNKNOWN
+        ours, valid = view_classes(face, face_classes(rig)), classes != UNKNOWN
         known = ours != UNKNOWN
         drawn += [(ours == k) & valid for k in PARSED]
         wanted += [(classes == k) & known for k in PARSED]
     zero = view.projected.new_zeros(())
     if not drawn:
         return zero, zero
-    losses = _meeting_loss(view, rig, torch.stack(drawn, 1), torch.stack(wanted, 1))
+    losses = region_loss(view, rig, torch.stack(drawn, 1), torch.stack(wanted, 1))
     return losses[0] if mask else zero, losses[int(mask) :].mean() if part else zero
 
 
-def thinned(view: View) -> Fragments:
+def thinned(images: Tensor) -> Tensor:  # [..., H, H] -> [..., h, h]
     """The pixels on which regions are compared."""
-    step = slice(None, None, REGION_STRIDE)
-    return Fragments(*(t[:, step, step] for t in (view.fragments.face, view.fragments.bary, view.fragments.depth)))
+    return images[..., ::REGION_STRIDE, ::REGION_STRIDE]
 
 
 def region_loss(
     view: View,
     rig: Rig,
-    drawn: Tensor,  # [M, R, H, H] bool, R kinds of regions
-    target: Tensor,  # [M, R, H, H] bool
+    drawn: Tensor,  # [M, R, h, h] bool, R kinds of regions on the thinned pixels; nothing beside the head
+    target: Tensor,  # [M, R, h, h] bool
 ) -> Tensor:  # [R]
     """Squared distance that the surface must move for two regions to agree, over the pixels where they differ.
 
@@ -205,18 +202,6 @@ def region_loss(
     region's nearest pixel has one, however far apart the two are. Surface that sticks out is pulled to the nearest
     target pixel, and target pixels without surface pull the nearest surface. Distances are in 1/64 of the image.
     """
-    step = slice(None, None, REGION_STRIDE)
-    ours = (drawn & view.mask)[..., step, step]
-    theirs = target[..., step, step].expand_as(ours)
-    return _meeting_loss(view, rig, ours, theirs)
-
-
-def _meeting_loss(
-    view: View,
-    rig: Rig,
-    drawn: Tensor,  # [M, R, h, h] bool, on the thinned pixels; nothing beside the head
-    target: Tensor,  # [M, R, h, h] bool
-) -> Tensor:  # [R]
     views, kinds, side, _ = drawn.shape
     # what sticks out looks for the target, and what is missing for the surface that could come
     asking = torch.stack([drawn & ~target, target & ~drawn])

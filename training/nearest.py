@@ -26,21 +26,15 @@ def nearest_pixels(
     check_shape("region", region, "N H W", **sizes)
     if not has_warp() or wanted.device.type not in ("cpu", "cuda"):
         return nearest_pixels_slowly(wanted, region)
-    from meshlam_core.raster.warp_runtime import in_bands, launch, warp_device
+    from meshlam_core.raster.warp_runtime import launch, over_rows, warp_device
 
     device = warp_device(wanted)
     count, height, width = wanted.shape
     out = torch.full(wanted.shape, -1, dtype=torch.int32, device=device)
     column = torch.empty_like(out)
-    masks = (wanted.contiguous(), region.contiguous())
-    lanes = width if device.type == "cuda" else 1
-
-    def look(first: int, end: int) -> None:
-        launch("nearest_pixel", (count, end - first, lanes), [masks[0], column, first, lanes, out], device)
-
     if wanted.numel():
-        launch("nearest_column", (count, height), [masks[1], column], device)
-        in_bands(look, height, device)
+        launch("nearest_column", (count, height), [region.contiguous(), column], device)
+        over_rows("nearest_pixel", (count, height, width), [wanted.contiguous(), column], [out], device)
     return out
 
 

@@ -164,5 +164,5 @@ def _draw(
         image=fine + (1 - mask) * background,
         mask=mask,
         normals=view_normals(view, rig),
-        classes=view_classes(view.fragments, face_classes(rig)),
+        classes=view_classes(view.fragments.face, face_classes(rig)),
     )

@@ -17,7 +17,6 @@ from meshlam_core.frames import Camera
 from meshlam_core.model.parsing_head import CLASSES
 from meshlam_core.model.render import View
 from meshlam_core.model.state import Photo, Rig
-from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.interpolate import interpolate
 from meshlam_core.raster.normals import vertex_normals
 
@@ -91,7 +90,10 @@ def face_classes(rig: Rig) -> Tensor:  # [F] uint8 index into CLASSES, UNKNOWN f
     return torch.where(uniform, corners[:, 0], torch.full_like(corners[:, 0], UNKNOWN))
 
 
-def view_classes(fragments: Fragments, classes: Tensor) -> Tensor:  # [M, H, H] uint8
+def view_classes(
+    face: Tensor,  # [M, h, h] int32 the triangle that each pixel shows, -1 beside the head
+    classes: Tensor,  # [F] uint8 of the triangles
+) -> Tensor:  # [M, h, h] uint8
     """The class that each pixel shows; background beside the head."""
-    shown = classes.index_select(0, fragments.face.clamp_min(0).flatten()).view(fragments.face.shape)
-    return shown * fragments.mask
+    shown = classes.index_select(0, face.clamp_min(0).flatten()).view(face.shape)
+    return shown * (face >= 0)

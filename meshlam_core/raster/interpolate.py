@@ -163,14 +163,25 @@ def texture_level(
     texture_size: tuple[int, int],  # (height, width)
 ) -> Tensor:  # [B, H, W] log2 of texels per pixel, 0 where nothing is hit
     """How many texels each pixel spans, from the ratio of the areas of its triangle in texture and image."""
+    per_face = face_levels(vertices, faces, uvs, uv_faces, texture_size)
+    images = torch.arange(len(vertices), device=vertices.device)[:, None, None]
+    found = per_face[images, fragments.face.long().clamp_min(0)] if per_face.shape[1] else per_face.new_zeros(())
+    return torch.where(fragments.mask, found, 0.0)
+
+
+def face_levels(
+    vertices: Tensor,  # [B, V, 3] pixel x, pixel y, camera depth in m
+    faces: Tensor,  # [F, 3] int
+    uvs: Tensor,  # [U, 2]
+    uv_faces: Tensor,  # [F, 3] int
+    texture_size: tuple[int, int],  # (height, width)
+) -> Tensor:  # [B, F] log2 of texels per pixel
+    """How many texels a pixel of each triangle spans."""
     height, width = texture_size
     texels = triangle_areas(uvs[None] * uvs.new_tensor([width, height]), uv_faces)  # [1, F]
     pixels = triangle_areas(vertices.detach()[..., :2], faces)  # [B, F]
     # a triangle seen edge-on spans many texels in one direction only: a bounded blur is the better fault there
-    per_face = 0.5 * torch.log2((texels / pixels.clamp_min(1e-6)).clamp(1e-6, 1e6))  # [B, F]
-    images = torch.arange(len(vertices), device=vertices.device)[:, None, None]
-    found = per_face[images, fragments.face.long().clamp_min(0)] if per_face.shape[1] else per_face.new_zeros(())
-    return torch.where(fragments.mask, found, 0.0)
+    return 0.5 * torch.log2((texels / pixels.clamp_min(1e-6)).clamp(1e-6, 1e6))
 
 
 def triangle_areas(

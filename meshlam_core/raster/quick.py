@@ -83,19 +83,9 @@ def add_rows(
 
 
 def _over_rows(kernel: str, batch: int, face: Tensor, before: list[Any], after: list[Any], slots: bool) -> None:
-    """Run a kernel over the rows of an image. With `slots`, each band of rows learns which number it is."""
-    from meshlam_core.raster.warp_runtime import BANDS, in_bands, launch, warp_device
+    from meshlam_core.raster.warp_runtime import over_rows, warp_device
 
-    device = warp_device(face)
-    height = face.shape[1]
-    lanes = face.shape[2] if device.type == "cuda" else 1
-
-    def draw(first: int, end: int) -> None:
-        slot = [round(first * BANDS / height)] if slots else []
-        launch(kernel, (batch, end - first, lanes), [*before, first, lanes, *slot, *after], device)
-
-    if batch and height:
-        in_bands(draw, height, device)
+    over_rows(kernel, (batch, face.shape[1], face.shape[2]), before, after, warp_device(face), slots)
 
 
 def _slots(like: Tensor) -> int:

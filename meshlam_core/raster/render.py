@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from meshlam_core.frames import Camera
 from meshlam_core.raster.interface import Rasteriser, get_rasteriser
-from meshlam_core.raster.interpolate import blend, sample_texture, triangle_areas
+from meshlam_core.raster.interpolate import blend, face_levels, sample_texture
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project
 
@@ -106,10 +106,8 @@ class MeshRenderer:
         if not len(face):
             return bary
         height, width = self._texture.shape[:2]
-        texels = triangle_areas((self._uvs * self._uvs.new_tensor([width, height]))[None], self._uv_faces)[0]
-        pixels = triangle_areas(points[..., :2], self._faces)[0]
-        span = (texels / pixels.clamp_min(1e-6))[face[::64]].median()
-        level = round(0.5 * float(torch.log2(span.clamp_min(1e-6))))
+        levels = face_levels(points, self._faces, self._uvs, self._uv_faces, (height, width))[0]
+        level = round(float(levels[face[::64]].median()))
         texture = self._level(min(max(level, 0), int(np.log2(max(min(height, width) / COARSEST, 1)))))
         uv = _blend(self._uvs, self._uv_faces, face, bary)
         light = _blend(self._light, self._faces, face, bary)

@@ -96,20 +96,15 @@ def view_quickly(
     grazing: tuple[float, float],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # as texel_twin.view_slowly
     """One warp kernel over all texels."""
-    from meshlam_core.raster.warp_runtime import TEXEL_BANDS, in_bands, launch, warp_device
+    from meshlam_core.raster.warp_runtime import TEXEL_BANDS, over_rows, warp_device
 
     device = warp_device(vertices)
     shape = (len(vertices), uv_map.size, uv_map.size)
     pixel = torch.empty((*shape, 2), device=device)
     rest = [torch.empty(shape, device=device) for _ in range(4)]
     mesh = [t.contiguous() for t in (vertices, normals, faces.int(), face_level)]
-    lanes = uv_map.size if device.type == "cuda" else 1
     fixed = [*mesh, uv_map.texel_face, uv_map.texel_bary, cameras, depth_buffer.contiguous(), tolerance, *grazing]
-
-    def draw(first: int, end: int) -> None:
-        launch("view", (shape[0], end - first, lanes), [*fixed, first, lanes, pixel, *rest], device)
-
-    in_bands(draw, uv_map.size, device, TEXEL_BANDS)
+    over_rows("view", shape, fixed, [pixel, *rest], device, bands=TEXEL_BANDS)
     return (pixel, rest[0], rest[1], rest[2], rest[3])
 
 

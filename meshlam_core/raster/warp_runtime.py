@@ -70,6 +70,42 @@ def in_bands(
         done.result()
 
 
+def over_rows(
+    kernel: str,
+    shape: tuple[int, int, int],  # images, rows, columns
+    before: list[Any],  # the kernel's arguments before `first row, lanes` and, with `slots`, the band's number
+    after: list[Any],  # and after them
+    device: torch.device,
+    slots: bool = False,  # bands add up into arrays of their own
+    bands: int = BANDS,
+) -> None:
+    """Run a kernel over the rows of images, each row cut into lanes on CUDA."""
+    batch, height, width = shape
+    lanes = width if device.type == "cuda" else 1
+
+    def draw(first: int, end: int) -> None:
+        slot = [round(first * bands / height)] if slots else []
+        launch(kernel, (batch, end - first, lanes), [*before, first, lanes, *slot, *after], device)
+
+    if batch and height:
+        in_bands(draw, height, device, bands)
+
+
+def over_list(
+    kernel: str,
+    count: int,
+    before: list[Any],  # the kernel's arguments before `first entry`
+    after: list[Any],  # and after it
+    device: torch.device,
+) -> None:
+    """Run a kernel over a list, say of texels."""
+
+    def draw(first: int, end: int) -> None:
+        launch(kernel, (end - first,), [*before, first, *after], device)
+
+    in_bands(draw, count, device, TEXEL_BANDS)
+
+
 def load(device: str) -> SimpleNamespace:
     """Import warp and make its kernels ready for a device; quick after the first call."""
     with _loading:

@@ -18,7 +18,7 @@ from torch import Tensor
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.skinning import pose_vertices
-from meshlam_core.raster.warp_runtime import TEXEL_BANDS, in_bands, launch
+from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.lashes import paint_lashes
@@ -95,11 +95,7 @@ def _pack(
     size = atlas.uv_map.size
     albedo = torch.zeros(size * size, 3, dtype=torch.uint8)
     seen = torch.zeros(size * size, dtype=torch.uint8)
-
-    def draw(first: int, end: int) -> None:
-        launch("pack", (end - first,), [atlas.places, colour, trust, first, albedo, seen], CPU)
-
-    in_bands(draw, len(colour), CPU, TEXEL_BANDS)
+    over_list("pack", len(colour), [atlas.places, colour, trust], [albedo, seen], CPU)
     return Texture(albedo.view(size, size, 3).numpy(), seen.view(size, size).numpy())
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.uv_map import UvMap, build_uv_map
-from meshlam_core.raster.warp_runtime import TEXEL_BANDS, in_bands, launch
+from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.eye_layout import EyeLayout, build_eye_layout
 from meshlam_core.texture.fill import Graph, build_graph
 from meshlam_core.texture.lids import lash_line_share, lid_share
@@ -89,11 +89,7 @@ class Atlas:
         """Texel values gathered at the skin's vertices around them; every second texel is read."""
         total = torch.zeros(len(self.vertex_part), values.shape[1])
         lists = [self.gathered, self.gather_weight, self.gather_first]
-
-        def add(first: int, end: int) -> None:
-            launch("gather_at_vertices", (end - first,), [values, *lists, first, total], values.device)
-
-        in_bands(add, len(total), values.device, TEXEL_BANDS)
+        over_list("gather_at_vertices", len(total), [values, *lists], [total], values.device)
         return total[:, :-1] / total[:, -1:].clamp_min(1e-6), total[:, -1] / self.texels_around
 
     def rows_of(self, name: str) -> Tensor:  # [R] int64

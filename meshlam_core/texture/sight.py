@@ -20,7 +20,7 @@ from meshlam_core.raster.interface import get_rasteriser
 from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import TexelView, view_texels
-from meshlam_core.raster.warp_runtime import TEXEL_BANDS, in_bands, launch
+from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lash_line_trust, lid_trust, relative_brightness
 from meshlam_core.texture.mathematics import smooth_step
@@ -115,11 +115,7 @@ def _read(
     seen = [atlas.places, view.pixel.view(-1, 2), view.weight.view(-1)]
     shares = [atlas.scalp, atlas.ears, atlas.neck, atlas.cavity, atlas.lash_line, atlas.skin, atlas.mouth]
     pixels = image[0].permute(1, 2, 0).contiguous()
-
-    def draw(first: int, end: int) -> None:
-        launch("read_photo", (end - first,), [*seen, *shares, pixels, maps, *size, first, out, rim], image.device)
-
-    in_bands(draw, len(out), image.device, TEXEL_BANDS)
+    over_list("read_photo", len(out), [*seen, *shares, pixels, maps, *size], [out, rim], image.device)
     return out, rim
 
 

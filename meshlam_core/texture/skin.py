@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from meshlam_core.head.model import HeadModel
-from meshlam_core.raster.warp_runtime import TEXEL_BANDS, in_bands, launch
+from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.tracker.parsing import Regions
@@ -100,11 +100,7 @@ def compose(
     out = torch.empty(len(photo), 3)
     smooth = torch.cat([base, layers], 1)
     texels = [atlas.corners, atlas.uv_map.bary, atlas.mirror_texel, atlas.grain, atlas.strands, atlas.lids]
-
-    def draw(first: int, end: int) -> None:
-        launch("compose_skin", (end - first,), [*texels, photo, smooth, *detail, first, out], CPU)
-
-    in_bands(draw, len(photo), CPU, TEXEL_BANDS)
+    over_list("compose_skin", len(photo), [*texels, photo, smooth, *detail], [out], CPU)
     return out
 
 

@@ -52,7 +52,7 @@ def trust_maps(
         # clothes must not reach the neck: only what is surely skin is trusted there, and fades slowly
         _soft(good & (skin > NECK_SKIN), NECK_SOFT),
         other,
-        person * box_blur(_mouth_opening(points, span, size), SOFT),
+        person * box_blur(_mouth_opening(points, lips, span), SOFT),
         shown & (dilated(eyes, LASH_LINE * span) | lips),
     )
     return torch.from_numpy(np.stack([np.asarray(m, np.float32) for m in maps], axis=-1))
@@ -63,7 +63,9 @@ def box_blur(
     radius: int,  # px
 ) -> F32:  # [h, w] 0..1 in steps of 1/255; 0 and 1 stay exact
     """Mean over a square."""
-    return np.asarray(_blurred(mask, radius), np.float32) / np.float32(255)
+    grey = mask.view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else (mask * 255 + 0.5).astype(np.uint8)
+    blurred = Image.fromarray(grey).filter(ImageFilter.BoxBlur(radius))
+    return np.asarray(blurred, np.float32) / np.float32(255)
 
 
 def eroded(
@@ -72,7 +74,7 @@ def eroded(
 ) -> Mask:  # [h, w]
     """Without the pixels closer than the radius to its edge; the picture's border is none."""
     # a mean over a square is full where the whole square is; many times faster than a minimum
-    return np.asarray(np.asarray(_blurred(mask, max(1, round(radius)))) == 255)
+    return np.asarray(box_blur(mask, max(1, round(radius))) == 1)
 
 
 def dilated(
@@ -80,12 +82,7 @@ def dilated(
     radius: float,  # px
 ) -> Mask:  # [h, w]
     """With all pixels within the radius."""
-    return np.asarray(np.asarray(_blurred(mask, max(1, round(radius)))) > 0)
-
-
-def _blurred(mask: F32 | Mask, radius: int) -> Image.Image:
-    grey = mask.view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else (mask * 255 + 0.5).astype(np.uint8)
-    return Image.fromarray(grey).filter(ImageFilter.BoxBlur(radius))
+    return box_blur(mask, max(1, round(radius))) > 0
 
 
 def _soft(good: Mask, radius: int = SOFT) -> F32:  # [h, w] 0..1
@@ -123,15 +120,15 @@ def _ring(points: F32, ring: NDArray[np.integer], size: tuple[int, int]) -> Mask
 
 def _mouth_opening(
     points: F32,  # [L, 2] px
+    lips: Mask,  # [h, w] inside of the lips' inner ring
     span: float,  # px, height of the face
-    size: tuple[int, int],
 ) -> Mask:  # [h, w]
     """Pixels between the lips, when they are open far enough to show something."""
     width, height = np.ptp(points[LIPS_INNER], axis=0)
     if height < OPEN * width:
-        return np.zeros(size, bool)
+        return np.zeros_like(lips)
     # the mesh's lips open a little further or less than the photo's: a rim of lip reads as gum, a gap does not
-    return dilated(_ring(points, LIPS_INNER, size), MOUTH_RIM * span)
+    return dilated(lips, MOUTH_RIM * span)
 
 
 def _shrunk(mask: F32, size: tuple[int, int]) -> F32:

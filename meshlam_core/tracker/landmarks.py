@@ -167,10 +167,11 @@ class MediaPipeDetector:
     def refine(self, image: U8, detection: Detection) -> Detection:
         """Look again at the tight upright region and at its mirror image, and average: the error falls by a third."""
         region = landmark_region(self._look(image, landmark_region(detection.landmarks)).landmarks)
-        regions = [replace(region, side=region.side * zoom) for zoom in REFINE_ZOOMS]
+        wanted = [
+            (replace(region, side=region.side * zoom), mirrored) for zoom in REFINE_ZOOMS for mirrored in (False, True)
+        ]
         with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
-            twice = pool.map(lambda it: (self._look(image, it), self._look(image, it, mirrored=True)), regions)
-            looks = [look for pair in twice for look in pair]
+            looks = list(pool.map(lambda look: self._look(image, *look), wanted))
         points = np.stack([look.landmarks for look in looks])  # [4, L, 3]
         landmarks = points.mean(axis=0)
         coefficients = np.mean([look.coefficients for look in looks], axis=0).astype(np.float32)

@@ -22,6 +22,7 @@ from training.losses import (
     region_losses,
     step_loss,
     surface_normal_loss,
+    thinned,
     total_loss,
     vertex_loss,
 )
@@ -96,18 +97,19 @@ def test_normals_a_right_angle_apart_cost_one() -> None:
 
 def test_the_silhouette_pulls_the_head_towards_the_target_from_either_side() -> None:
     view, right, left = front(), front(0.01), front(-0.01)
+    head = thinned(view.mask)
     for other, sign in ((right, 1.0), (left, -1.0)):
         projected = view.projected.clone().requires_grad_()
-        loss = region_loss(replace(view, projected=projected), TINY_RIG, view.mask, other.mask).sum()
+        loss = region_loss(replace(view, projected=projected), TINY_RIG, head, thinned(other.mask)).sum()
         loss.backward()
         assert projected.grad is not None
         assert sign * float(projected.grad[..., 0].sum()) < 0  # going downhill moves it there
-    far = region_loss(view, TINY_RIG, view.mask, front(0.03).mask)
-    near = region_loss(view, TINY_RIG, view.mask, right.mask)
+    far = region_loss(view, TINY_RIG, head, thinned(front(0.03).mask))
+    near = region_loss(view, TINY_RIG, head, thinned(right.mask))
     assert far > 2 * near > 0
-    assert region_loss(view, TINY_RIG, view.mask, view.mask) == 0
-    nothing = torch.zeros_like(view.fragments.mask)
-    assert region_loss(view, TINY_RIG, view.mask, nothing) == 0
+    assert region_loss(view, TINY_RIG, head, head) == 0
+    nothing = torch.zeros_like(head)
+    assert region_loss(view, TINY_RIG, head, nothing) == 0
 
 
 def test_downhill_of_the_region_losses_is_downhill_when_the_head_is_drawn_anew(sample: Sample) -> None:
