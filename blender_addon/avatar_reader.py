@@ -1,4 +1,4 @@
-"""Reads .meshlam avatar files with numpy, zipfile and json alone. The format: meshlam_core/AVATAR_FORMAT.md.
+"""Reads .meshlam avatar files with numpy, zipfile and json alone. The format: meshlam_core/avatar/AVATAR_FORMAT.md.
 
 This is the add-on's own reader: the add-on shares no code with the reconstructor, only the file.
 Images stay as PNG bytes; Blender decodes them. Frames and units are the file's (avatar frame, metres).

@@ -16,6 +16,10 @@ A message is one sentence: what was expected, what came. The hint says what to d
 
 from __future__ import annotations
 
+import sys
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate")
+
 
 class MeshlamError(Exception):
     """Base of all errors a user may see. `kind` travels over the worker protocol."""
@@ -88,3 +92,11 @@ class Cancelled(MeshlamError):
     """The caller asked to stop."""
 
     kind = "cancelled"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the CPU or a GPU."""
+    torch = sys.modules.get("torch")  # whoever runs out of a GPU's memory has imported it
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)

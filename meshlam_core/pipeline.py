@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.assets import asset_path
-from meshlam_core.avatar import Avatar, PhotoFit
-from meshlam_core.errors import Cancelled, DeviceError, UsageError
+from meshlam_core.avatar.record import Avatar, PhotoFit
+from meshlam_core.errors import Cancelled, DeviceError, UsageError, is_out_of_memory
+from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
-from meshlam_core.images import load_photo
 from meshlam_core.model.files import AUTO, choose_weights
 from meshlam_core.progress import Progress, silent
 from meshlam_core.provenance import Making
@@ -220,7 +220,7 @@ def _finish(
     draft: _Draft, refined: RefinedHead | None, options: ReconstructOptions, session: Session
 ) -> Reconstruction:
     """The avatar and what is to be told about it."""
-    from meshlam_core.viewer import render_thumbnail
+    from meshlam_core.viewing.viewer import render_thumbnail
 
     with draft.clock.stage("preview"):
         avatar = render_thumbnail(_assemble(draft, refined, session.head))
@@ -278,8 +278,6 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
 
 def _attempt(path: Path, call: Callable[[], T]) -> T | Failure:
     """The call's result, or its failure where that is this photo's own."""
-    from meshlam_core.commands.failures import is_out_of_memory
-
     try:
         return call()
     except Exception as error:

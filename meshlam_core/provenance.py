@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import meshlam_core
-from meshlam_core.avatar import Avatar
+from meshlam_core.avatar.record import Avatar
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.files import AUTO, data_folder
 from meshlam_core.tracker.types import TrackedFace

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # so that tests can say `from tests.sample_avatar import make_avatar`
 
-from meshlam_core.avatar import Avatar  # noqa: E402
+from meshlam_core.avatar.record import Avatar  # noqa: E402
 from tests.sample_avatar import make_avatar  # noqa: E402
 
 

@@ -14,7 +14,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from meshlam_core.avatar import Avatar, PhotoFit
+from meshlam_core.avatar.record import Avatar, PhotoFit
 
 # fmt: off
 ARKIT_NAMES = (
@@ -152,6 +152,6 @@ def _albedo(size: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    from meshlam_core.avatar_io import write_avatar
+    from meshlam_core.avatar.io import write_avatar
 
     write_avatar(make_avatar(), Path(sys.argv[1]))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from meshlam_core import cli
 from meshlam_core.assets import home
-from meshlam_core.avatar_io import read_avatar
+from meshlam_core.avatar.io import read_avatar
 
 Result = dict[str, Any]
 Reconstruct = Callable[..., tuple[int, Result]]

@@ -227,7 +227,7 @@ def test_the_preset_paper_needs_the_dinov2_that_its_weights_name(
 
 @pytest.fixture(scope="module")
 def avatar_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from meshlam_core.avatar_io import write_avatar
+    from meshlam_core.avatar.io import write_avatar
     from tests.sample_avatar import make_avatar
 
     path = tmp_path_factory.mktemp("avatar") / "head.meshlam"

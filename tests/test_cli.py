@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from meshlam_core import cli
-from meshlam_core.avatar_io import write_avatar
+from meshlam_core.avatar.io import write_avatar
 from meshlam_core.commands import info
 from meshlam_core.errors import AssetError, BadAvatar, Cancelled, DeviceError, MeshlamError, NoFace, UsageError
 from meshlam_core.head.io import load_head, save_head

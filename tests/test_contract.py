@@ -15,8 +15,8 @@ import pytest
 
 import meshlam_core
 from blender_addon import avatar_reader, worker_client
-from meshlam_core import avatar_io
-from meshlam_core.avatar import Avatar
+from meshlam_core.avatar import io as avatar_io
+from meshlam_core.avatar.record import Avatar
 from meshlam_core.worker import protocol
 from tests.addon.conftest import load_samples
 

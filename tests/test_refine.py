@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from meshlam_core import cli, pipeline
-from meshlam_core.avatar_io import read_avatar, write_avatar
+from meshlam_core.avatar.io import read_avatar, write_avatar
 from meshlam_core.errors import AssetError, Cancelled, UnreadableInput
 from meshlam_core.head.io import load_head
 from meshlam_core.model import files

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meshlam_core.assets import asset_path
-from meshlam_core.images import load_photo
+from meshlam_core.files.images import load_photo
+from meshlam_core.points import OVAL
 from meshlam_core.tracker.hair_network import HAIR_NETWORK, LAYERS, SIDE, STRIDE_2, network_inputs
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.parsing import head_window, polygon_mask, segment_person
-from meshlam_core.tracker.points import OVAL
 from meshlam_core.tracker.sampling import sample_region
 from training.bench.texture import Teacher
 

@@ -6,9 +6,7 @@ import sys
 import traceback
 from typing import Any
 
-from meshlam_core.errors import Cancelled, DeviceError, MeshlamError
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate")
+from meshlam_core.errors import Cancelled, DeviceError, MeshlamError, is_out_of_memory
 
 
 def foreseen(error: BaseException) -> MeshlamError | None:
@@ -30,11 +28,3 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
         known = MeshlamError(f"Something went wrong: {type(error).__name__}: {error}.", "The log above says where.")
     content = {"kind": known.kind, "message": known.message, "hint": known.hint}
     return {"error": content, "exit_code": known.exit_code}
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the CPU or a GPU."""
-    torch = sys.modules.get("torch")  # whoever runs out of a GPU's memory has imported it
-    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from meshlam_core.avatar import Avatar
-from meshlam_core.avatar_io import read_avatar
+from meshlam_core.avatar.io import read_avatar
+from meshlam_core.avatar.record import Avatar
 from meshlam_core.progress import Progress
 
 

@@ -11,9 +11,9 @@ from meshlam_core.errors import UsageError
 from meshlam_core.model.files import AUTO, find_renderer
 
 if TYPE_CHECKING:
-    from meshlam_core.avatar import Avatar
+    from meshlam_core.avatar.record import Avatar
     from meshlam_core.head.model import HeadModel
-    from meshlam_core.viewer import Repaint
+    from meshlam_core.viewing.viewer import Repaint
 
 
 @dataclass(frozen=True)

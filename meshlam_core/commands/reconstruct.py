@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from meshlam_core.commands.sessions import Sessions, reconstruct_file, reconstruct_files
-from meshlam_core.outputs import check_output_file, check_output_folder
+from meshlam_core.files.outputs import check_output_file, check_output_folder
 from meshlam_core.progress import Progress
 
 NOT_REFINED = "  not refined: head and texture are the tracker's, the network did not run"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from meshlam_core.avatar_io import read_avatar
+from meshlam_core.avatar.io import read_avatar
 from meshlam_core.commands.neural import head_of, neural_options, open_repaint
-from meshlam_core.outputs import atomic_folder, check_output_folder
-from meshlam_core.png import encode_png
+from meshlam_core.files.outputs import atomic_folder, check_output_folder
+from meshlam_core.files.png import encode_png
 from meshlam_core.progress import Progress
 
 
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from meshlam_core.pipeline import choose_device
     from meshlam_core.tracker.retarget import avatar_rig, retarget
     from meshlam_core.tracker.track_io import read_track
-    from meshlam_core.viewer import AvatarRenderer
+    from meshlam_core.viewing.viewer import AvatarRenderer
 
     track = read_track(arguments.track)
     head = head_of(avatar, arguments.head)

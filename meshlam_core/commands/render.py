@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshlam_core.avatar_io import read_avatar
+from meshlam_core.avatar.io import read_avatar
 from meshlam_core.commands.neural import NeuralOptions, neural_options, open_repaint
 from meshlam_core.errors import UsageError
-from meshlam_core.outputs import atomic_folder, check_output_file, check_output_folder, write_file
-from meshlam_core.png import encode_png
+from meshlam_core.files.outputs import atomic_folder, check_output_file, check_output_folder, write_file
+from meshlam_core.files.png import encode_png
 from meshlam_core.progress import Progress
 
 if TYPE_CHECKING:
-    from meshlam_core.avatar import Avatar
-    from meshlam_core.viewer import U8, AvatarRenderer
+    from meshlam_core.avatar.record import Avatar
+    from meshlam_core.viewing.viewer import U8, AvatarRenderer
 
 TURNTABLE_FRAMES = 36
 TURNTABLE_MILLISECONDS = 80  # per frame
@@ -58,7 +58,7 @@ def render_file(
     avatar = read_avatar(source)
     progress("rendering", 0.1, view)
     from meshlam_core.pipeline import choose_device
-    from meshlam_core.viewer import AvatarRenderer, render_avatar, with_settings
+    from meshlam_core.viewing.viewer import AvatarRenderer, render_avatar, with_settings
 
     with_settings(avatar, avatar.photo.expression, settings)  # a wrong name is told before the work
     device = choose_device(device)
@@ -94,7 +94,7 @@ def _turntable(
     size: int,
     progress: Progress,
 ) -> list[U8]:
-    from meshlam_core.viewer import neutral_pose, photo_pose, render_yaw
+    from meshlam_core.viewing.viewer import neutral_pose, photo_pose, render_yaw
 
     bent = (photo_pose if pose == "photo" else neutral_pose)(avatar, settings)
     pictures = []

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshlam_core.avatar_io import write_avatar
-from meshlam_core.commands.failures import describe_failure, is_out_of_memory
-from meshlam_core.errors import DeviceError, InputError, UsageError
+from meshlam_core.avatar.io import write_avatar
+from meshlam_core.commands.failures import describe_failure
+from meshlam_core.errors import DeviceError, InputError, UsageError, is_out_of_memory
+from meshlam_core.files.outputs import check_output_file
 from meshlam_core.model.files import NONE, choose_weights
-from meshlam_core.outputs import check_output_file
 from meshlam_core.progress import Progress
 
 if TYPE_CHECKING:

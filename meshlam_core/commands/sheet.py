@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from meshlam_core.avatar_io import read_avatar
-from meshlam_core.outputs import check_output_file, write_file
-from meshlam_core.png import encode_png
+from meshlam_core.avatar.io import read_avatar
+from meshlam_core.files.outputs import check_output_file, write_file
+from meshlam_core.files.png import encode_png
 from meshlam_core.progress import Progress
 
 
@@ -16,8 +16,8 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     check_output_file(arguments.out)
     progress("reading", 0.0, arguments.avatar.name)
     avatar = read_avatar(arguments.avatar)
-    from meshlam_core.contact_sheet import contact_sheet
     from meshlam_core.pipeline import choose_device
+    from meshlam_core.viewing.contact_sheet import contact_sheet
 
     sheet = contact_sheet(avatar, progress, choose_device(arguments.device))
     write_file(arguments.out, encode_png(sheet))

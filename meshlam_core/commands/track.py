@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meshlam_core.commands.sessions import Sessions
-from meshlam_core.outputs import check_output_file
+from meshlam_core.files.outputs import check_output_file
 from meshlam_core.progress import Progress
 
 if TYPE_CHECKING:
-    from meshlam_core.images import Frame
+    from meshlam_core.files.images import Frame
     from meshlam_core.pipeline import Session
     from meshlam_core.tracker.track import Track
 
@@ -60,7 +60,7 @@ def track_file(
 
 def track_source(source: Path, session: Session, face: int | str, progress: Progress) -> Track:
     """The track of a clip, or of a photo as a clip of one frame, on the photo's own pixel grid."""
-    from meshlam_core.images import Frame, load_photo, read_clip
+    from meshlam_core.files.images import Frame, load_photo, read_clip
     from meshlam_core.tracker.track import track_clip
 
     scale, native = 1.0, None

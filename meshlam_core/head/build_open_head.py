@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.arkit import ARKIT_NAMES
 from meshlam_core.errors import UsageError
 from meshlam_core.head.builder.assemble import Assembly, assemble
 from meshlam_core.head.builder.embedding import STORED
@@ -41,8 +42,7 @@ from meshlam_core.head.builder.rig import (
 from meshlam_core.head.builder.source import F64, Source, SourceMesh
 from meshlam_core.head.io import save_head
 from meshlam_core.head.model import OPEN_HEAD, HeadModel
-from meshlam_core.tracker.arkit import ARKIT_NAMES
-from meshlam_core.tracker.points import COUNT
+from meshlam_core.points import COUNT
 
 METRES = 0.1  # per decimetre
 MODES = 120

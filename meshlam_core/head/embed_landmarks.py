@@ -30,8 +30,8 @@ from meshlam_core.head.builder.paint import Painter
 from meshlam_core.head.builder.source import F64, Source
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.surface import snap
+from meshlam_core.points import MIRROR
 from meshlam_core.tracker.landmarks import MediaPipeDetector
-from meshlam_core.tracker.points import MIRROR
 
 SURFACE = ("face", "scalp", "neck", "ears", "eyelids", "lips")
 

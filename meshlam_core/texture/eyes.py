@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from meshlam_core.frames import Camera
+from meshlam_core.points import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from meshlam_core.raster.project import project
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.eye_layout import EyeLayout, fit_sphere
 from meshlam_core.texture.mathematics import depth_inside, luminance, smooth_step
 from meshlam_core.tracker.parsing import Regions
-from meshlam_core.tracker.points import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meshlam_core.head.model import HeadModel
+from meshlam_core.points import LIPS_INNER, OVAL
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.sight import Sight
 from meshlam_core.tracker.parsing import polygon_mask
-from meshlam_core.tracker.points import LIPS_INNER, OVAL
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]

@@ -13,9 +13,9 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.nn import functional
 
+from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
 from meshlam_core.raster.interface import Fragments
 from meshlam_core.tracker.parsing import Regions, polygon_mask
-from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
 
 F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.tracker.points import OVAL
+from meshlam_core.points import OVAL
 from meshlam_core.tracker.problem import NEAREST, Face
 from meshlam_core.tracker.rig import LandmarkRig, stacked_basis, vertex_normals
 

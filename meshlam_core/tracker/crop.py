@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from meshlam_core.files.images import Photo
 from meshlam_core.frames import Camera
-from meshlam_core.images import Photo
+from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.landmarks import face_span
-from meshlam_core.tracker.points import CHIN, FOREHEAD
 from meshlam_core.tracker.types import Detection, TrackedFace
 
 U8 = NDArray[np.uint8]

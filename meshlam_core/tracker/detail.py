@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.points import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from meshlam_core.tracker.contour import OUTLINE_TRUST
 from meshlam_core.tracker.observation import Sighting
-from meshlam_core.tracker.points import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.residual import (
     fit_field,

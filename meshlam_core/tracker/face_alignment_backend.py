@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.arkit import ARKIT_NAMES
 from meshlam_core.errors import AssetError
-from meshlam_core.tracker.arkit import ARKIT_NAMES
-from meshlam_core.tracker.points import CLASSIC_68
+from meshlam_core.points import CLASSIC_68
 from meshlam_core.tracker.types import Detection
 
 U8 = NDArray[np.uint8]

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.arkit import ARKIT_NAMES
 from meshlam_core.errors import AssetError
-from meshlam_core.tracker.arkit import ARKIT_NAMES
-from meshlam_core.tracker.points import BLENDSHAPE_INPUTS, COUNT
+from meshlam_core.points import BLENDSHAPE_INPUTS, COUNT
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]

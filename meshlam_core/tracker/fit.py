@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.arkit import ARKIT_NAMES, reorder
 from meshlam_core.frames import Camera, axis_angle_from_rotation
-from meshlam_core.tracker.arkit import ARKIT_NAMES, reorder
 from meshlam_core.tracker.contour import ContourRig, contour_rig
 from meshlam_core.tracker.detail import fine_residual, outline_residual
 from meshlam_core.tracker.observation import Observation

@@ -13,8 +13,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.arkit import ARKIT_MIRROR
 from meshlam_core.errors import FaceTooSmall, NoFace, UsageError
-from meshlam_core.tracker.arkit import ARKIT_MIRROR
+from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE_OUTER, MIRROR, RIGHT_EYE_OUTER
 from meshlam_core.tracker.face_nets import (
     DETECTOR_SIZE,
     LOOKS_AT_ONCE,
@@ -24,7 +25,6 @@ from meshlam_core.tracker.face_nets import (
     overlaps,
     sigmoid,
 )
-from meshlam_core.tracker.points import CHIN, FOREHEAD, LEFT_EYE_OUTER, MIRROR, RIGHT_EYE_OUTER
 from meshlam_core.tracker.sampling import Region, sample_region
 from meshlam_core.tracker.types import Detection
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.contour import OUTLINE_TRUST, ContourRig
-from meshlam_core.tracker.points import CHIN, FOREHEAD
 from meshlam_core.tracker.problem import Face, Projection, project_face
 from meshlam_core.tracker.rig import LandmarkRig
 

@@ -25,8 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from meshlam_core.assets import asset_path
-from meshlam_core.tracker.hair_network import HairNetwork, load_hair_network
-from meshlam_core.tracker.points import (
+from meshlam_core.points import (
     CHIN,
     FOREHEAD,
     LEFT_EYE,
@@ -36,6 +35,7 @@ from meshlam_core.tracker.points import (
     RIGHT_EYE,
     RIGHT_EYE_OUTER,
 )
+from meshlam_core.tracker.hair_network import HairNetwork, load_hair_network
 from meshlam_core.tracker.sampling import Region, sample_region
 
 F32 = NDArray[np.float32]

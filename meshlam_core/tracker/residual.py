@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.points import IRISES, LIPS_INNER
 from meshlam_core.tracker.observation import Sighting
-from meshlam_core.tracker.points import IRISES, LIPS_INNER
 from meshlam_core.tracker.problem import Face
 
 if TYPE_CHECKING:

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.arkit import reorder
 from meshlam_core.frames import Camera, axis_angle_from_rotation, rotation_from_axis_angle
-from meshlam_core.tracker.arkit import reorder
 from meshlam_core.tracker.problem import Face, project_face
 from meshlam_core.tracker.rig import LandmarkRig, landmark_rig
 from meshlam_core.tracker.solver import Prior, solve
 from meshlam_core.tracker.track import Track, TrackFrame
 
 if TYPE_CHECKING:
-    from meshlam_core.avatar import Avatar
+    from meshlam_core.avatar.record import Avatar
     from meshlam_core.head.model import HeadModel
 
 F32 = NDArray[np.float32]

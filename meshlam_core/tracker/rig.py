@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.tracker.points import CHIN, FOREHEAD, LOWER_INNER_LIP, LOWER_OUTER_LIP
+from meshlam_core.points import CHIN, FOREHEAD, LOWER_INNER_LIP, LOWER_OUTER_LIP
 
 if TYPE_CHECKING:
     from meshlam_core.head.model import HeadModel

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.files.images import Photo
 from meshlam_core.frames import rotation_from_axis_angle
-from meshlam_core.images import Photo
-from meshlam_core.tracker.points import LIPS_INNER
+from meshlam_core.points import LIPS_INNER
 from meshlam_core.tracker.types import TrackedFace
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.ahead import ahead
 from meshlam_core.errors import NoFace
+from meshlam_core.files.ahead import ahead
+from meshlam_core.files.images import Frame, Photo
 from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
-from meshlam_core.images import Frame, Photo
 from meshlam_core.tracker.clip_fit import fit_person, spread_frames, with_shared
 from meshlam_core.tracker.fit import HeadFitter, Person, head_fitter
 from meshlam_core.tracker.landmarks import LandmarkDetector, check_face_size, choose_face

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import UnreadableInput
-from meshlam_core.outputs import write_file
-from meshlam_core.tracker.points import COUNT, LEFT_IRIS, RIGHT_IRIS
+from meshlam_core.files.outputs import write_file
+from meshlam_core.points import COUNT, LEFT_IRIS, RIGHT_IRIS
 from meshlam_core.tracker.rig import LandmarkRig
 from meshlam_core.tracker.track import Track, TrackFrame
 

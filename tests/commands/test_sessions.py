@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshlam_core import pipeline
-from meshlam_core.avatar_io import read_avatar
+from meshlam_core.avatar.io import read_avatar
 from meshlam_core.commands.sessions import Sessions, reconstruct_file
 from meshlam_core.errors import Cancelled, DeviceError, NoFace, UsageError
 from meshlam_core.pipeline import Reconstruction, ReconstructOptions

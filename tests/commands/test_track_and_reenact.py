@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from meshlam_core import cli
-from meshlam_core.avatar_io import read_avatar
+from meshlam_core.avatar.io import read_avatar
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, dict[str, Any]]:

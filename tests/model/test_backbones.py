@@ -69,7 +69,9 @@ def test_a_photo_is_seen_the_same_whatever_else_is_in_its_batch() -> None:
     photos = torch.rand(3, 3, 64, 64)
     backbone = MobileNet()
     for together, alone in zip(backbone(photos), backbone(photos[1:2]), strict=True):
-        torch.testing.assert_close(together[1:2], alone)
+        # another batch size takes other kernels: each of about 50 layers rounds sums of values this large its own way
+        round_off = 50 * torch.finfo(torch.float32).eps * float(alone.detach().abs().max())
+        torch.testing.assert_close(together[1:2], alone, rtol=0, atol=round_off)
 
 
 def test_training_leaves_the_batch_statistics_alone() -> None:

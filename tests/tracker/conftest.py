@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from meshlam_core.arkit import ARKIT_NAMES, reorder
 from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.head.io import load_head
-from meshlam_core.tracker.arkit import ARKIT_NAMES, reorder
 from meshlam_core.tracker.fit import head_fitter
 from meshlam_core.tracker.problem import Face, project_face
 from meshlam_core.tracker.rig import LandmarkRig

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from meshlam_core.tracker.points import OVAL
+from meshlam_core.points import OVAL
 from meshlam_core.tracker.problem import project_face
 from tests.tracker.conftest import look_at
 

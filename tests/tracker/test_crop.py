@@ -1,8 +1,8 @@
 import numpy as np
 
-from meshlam_core.tracker.arkit import ARKIT_NAMES
+from meshlam_core.arkit import ARKIT_NAMES
+from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.crop import Crop, cut_crop, head_crop
-from meshlam_core.tracker.points import CHIN, FOREHEAD
 from meshlam_core.tracker.types import Detection
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from meshlam_core.points import LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from meshlam_core.tracker.detail import outline_residual
-from meshlam_core.tracker.points import LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from tests.tracker.conftest import look_at
 
 CENTRE = np.array([400.0, 500.0])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from meshlam_core.errors import AssetError
+from meshlam_core.points import CLASSIC_68
 from meshlam_core.tracker.face_alignment_backend import FaceAlignmentDetector, spread_68
-from meshlam_core.tracker.points import CLASSIC_68
 from tests.tracker.conftest import look_at
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from meshlam_core.files.images import load_photo
 from meshlam_core.frames import rotation_from_axis_angle
-from meshlam_core.images import load_photo
+from meshlam_core.points import LIPS_INNER
 from meshlam_core.tracker.fit import HeadFitter, plausibility
 from meshlam_core.tracker.landmarks import MediaPipeDetector
-from meshlam_core.tracker.points import LIPS_INNER
 from meshlam_core.tracker.track import track_photo
 from tests.tracker.conftest import look_at
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from meshlam_core.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from meshlam_core.errors import AssetError, FaceTooSmall, NoFace, UsageError
-from meshlam_core.images import load_photo
-from meshlam_core.tracker.arkit import ARKIT_MIRROR, ARKIT_NAMES
+from meshlam_core.files.images import load_photo
+from meshlam_core.points import LEFT_EYE_OUTER, MIRROR, NOSE_TIP, RIGHT_EYE_OUTER
 from meshlam_core.tracker.landmarks import (
     MediaPipeDetector,
     check_face_size,
@@ -12,7 +13,6 @@ from meshlam_core.tracker.landmarks import (
     face_span,
     landmark_region,
 )
-from meshlam_core.tracker.points import LEFT_EYE_OUTER, MIRROR, NOSE_TIP, RIGHT_EYE_OUTER
 from meshlam_core.tracker.types import Detection
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshlam_core.images import load_photo
+from meshlam_core.files.images import load_photo
+from meshlam_core.points import OVAL
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.parsing import GuidedFilter, Regions, head_window, parse_person, polygon_mask
-from meshlam_core.tracker.points import OVAL
 
 U8 = NDArray[np.uint8]
 

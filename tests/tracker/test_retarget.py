@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meshlam_core.frames import rotation_from_axis_angle
-from meshlam_core.tracker.points import CLASSIC_68
+from meshlam_core.points import CLASSIC_68
 from meshlam_core.tracker.problem import Face, project_face
 from meshlam_core.tracker.retarget import _locate, avatar_rig, retarget
 from meshlam_core.tracker.rig import landmark_rig

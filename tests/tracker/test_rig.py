@@ -1,6 +1,6 @@
 import numpy as np
 
-from meshlam_core.tracker.points import LOWER_INNER_LIP, LOWER_OUTER_LIP
+from meshlam_core.points import LOWER_INNER_LIP, LOWER_OUTER_LIP
 from meshlam_core.tracker.rig import landmark_rig, vertex_normals
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from meshlam_core.images import Photo
-from meshlam_core.tracker.points import LIPS_INNER
+from meshlam_core.files.images import Photo
+from meshlam_core.points import LIPS_INNER
 from meshlam_core.tracker.teeth import _rim, seat_teeth, teeth_shift
 from tests.tracker.conftest import look_at
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from meshlam_core.errors import FaceTooSmall, NoFace
+from meshlam_core.files.images import Frame, Photo, read_clip
 from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
-from meshlam_core.images import Frame, Photo, read_clip
 from meshlam_core.tracker.clip_fit import fit_person, spread_frames
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.track import find_face, scaled_detection, track_clip

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from meshlam_core.arkit import ARKIT_NAMES
 from meshlam_core.errors import UnreadableInput, UsageError
-from meshlam_core.tracker.arkit import ARKIT_NAMES
 from meshlam_core.tracker.rig import landmark_rig
 from meshlam_core.tracker.track import Track, TrackFrame
 from meshlam_core.tracker.track_io import eye_rotations, read_track, track_to_json, write_track

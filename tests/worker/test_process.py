@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from meshlam_core.avatar_io import write_avatar
+from meshlam_core.avatar.io import write_avatar
 from meshlam_core.worker import protocol
 from meshlam_core.worker.protocol import Done, Failed, Ready, decode_reply, encode
 from tests.sample_avatar import make_avatar

@@ -17,12 +17,12 @@ import numpy as np
 from PIL import Image
 
 from meshlam_core.commands.track import track_source
-from meshlam_core.images import read_clip
+from meshlam_core.files.images import read_clip
 from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
+from meshlam_core.points import CLASSIC_68
 from meshlam_core.progress import silent
-from meshlam_core.tracker.points import CLASSIC_68
 from meshlam_core.tracker.retarget import avatar_rig, retarget
-from meshlam_core.viewer import AvatarRenderer
+from meshlam_core.viewing.viewer import AvatarRenderer
 from training.metrics import face_height, face_outline_mask, psnr
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "clips"

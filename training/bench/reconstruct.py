@@ -26,7 +26,7 @@ from training.demo import nasa_portrait
 WARM = """
 import json, resource, sys
 from pathlib import Path
-from meshlam_core.avatar_io import write_avatar
+from meshlam_core.avatar.io import write_avatar
 from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
 import time
 options = ReconstructOptions(weights=sys.argv[4])

@@ -21,9 +21,9 @@ from PIL import Image
 
 from meshlam_core.assets import asset_path
 from meshlam_core.errors import MeshlamError
+from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
-from meshlam_core.images import load_photo
 from meshlam_core.raster.render import MeshRenderer
 from meshlam_core.texture.albedo import bake_albedo, landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.crop import cut_head

@@ -20,9 +20,9 @@ import numpy as np
 
 from meshlam_core.assets import asset_path
 from meshlam_core.errors import MeshlamError
+from meshlam_core.files.images import load_photo, read_clip
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
-from meshlam_core.images import load_photo, read_clip
 from meshlam_core.tracker.fit import head_fitter
 from meshlam_core.tracker.landmarks import MediaPipeDetector, choose_face
 from meshlam_core.tracker.track import scaled_detection, track_clip

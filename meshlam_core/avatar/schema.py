@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.avatar import Avatar
+from meshlam_core.avatar.record import Avatar
 from meshlam_core.errors import BadAvatar
 
 FORMAT = "meshlam-avatar"

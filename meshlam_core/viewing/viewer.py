@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meshlam_core.avatar import Avatar
+from meshlam_core.avatar.record import Avatar
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices

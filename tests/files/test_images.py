@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from meshlam_core.errors import UnreadableInput
+from meshlam_core.files.images import NEUTRAL_GREY, load_photo, read_clip, write_png
 from meshlam_core.frames import Camera
-from meshlam_core.images import NEUTRAL_GREY, load_photo, read_clip, write_png
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_a_sixty_megapixel_jpeg_stays_within_memory(tmp_path):
     Image.new("RGB", (9000, 6700), (90, 120, 150)).save(path)
     # VmHWM begins anew with the program; getrusage would still show the peak of the process that started it
     script = (
-        "import sys; from meshlam_core.images import load_photo; p = load_photo(sys.argv[1]);"
+        "import sys; from meshlam_core.files.images import load_photo; p = load_photo(sys.argv[1]);"
         "print(p.size, next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmHWM')))"
     )
     run = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)

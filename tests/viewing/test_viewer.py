@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from meshlam_core.avatar import Avatar
+from meshlam_core.avatar.record import Avatar
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import project as project_points
-from meshlam_core.viewer import (
+from meshlam_core.viewing.viewer import (
     AvatarRenderer,
     mouth_light,
     neutral_pose,

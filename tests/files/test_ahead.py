@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from meshlam_core.ahead import ahead
+from meshlam_core.files.ahead import ahead
 
 
 def test_the_items_come_in_their_order() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 
-from meshlam_core.tracker.arkit import ARKIT_MIRROR, ARKIT_NAMES, reorder
-from meshlam_core.tracker.points import (
+from meshlam_core.arkit import ARKIT_MIRROR, ARKIT_NAMES, reorder
+from meshlam_core.points import (
     BLENDSHAPE_INPUTS,
     CLASSIC_68,
     COUNT,

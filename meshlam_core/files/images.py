@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from meshlam_core.errors import UnreadableInput
+from meshlam_core.files.outputs import write_file
+from meshlam_core.files.png import encode_png
 from meshlam_core.frames import Camera
-from meshlam_core.outputs import write_file
-from meshlam_core.png import encode_png
 
 U8 = NDArray[np.uint8]
 

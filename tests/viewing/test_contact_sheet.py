@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshlam_core.avatar import Avatar
-from meshlam_core.contact_sheet import BORDER, CELL, GAP, TITLE, contact_sheet
+from meshlam_core.avatar.record import Avatar
+from meshlam_core.viewing.contact_sheet import BORDER, CELL, GAP, TITLE, contact_sheet
 
 
 def test_the_sheet_has_ten_different_cells(sample_avatar: Avatar) -> None:

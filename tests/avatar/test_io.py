@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from meshlam_core import avatar_io
-from meshlam_core.avatar import Avatar
-from meshlam_core.avatar_io import read_avatar, write_avatar
-from meshlam_core.avatar_schema import ARRAYS, IMAGES
+from meshlam_core.avatar import io as avatar_io
+from meshlam_core.avatar.io import read_avatar, write_avatar
+from meshlam_core.avatar.record import Avatar
+from meshlam_core.avatar.schema import ARRAYS, IMAGES
 from meshlam_core.errors import BadAvatar, InputError, UnreadableInput, UsageError
 from tests.sample_avatar import make_avatar
 

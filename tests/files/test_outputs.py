@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshlam_core.errors import UsageError
-from meshlam_core.outputs import atomic_file, atomic_folder, check_output_file, check_output_folder, write_file
+from meshlam_core.files.outputs import atomic_file, atomic_folder, check_output_file, check_output_folder, write_file
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:

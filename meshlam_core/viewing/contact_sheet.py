@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from meshlam_core.avatar import Avatar
+from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import Camera
 from meshlam_core.progress import Progress, silent
-from meshlam_core.viewer import (
+from meshlam_core.viewing.viewer import (
     VIEW_YAW,
     AvatarRenderer,
     neutral_pose,

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.avatar import Avatar, PhotoFit
-from meshlam_core.avatar_schema import (
+from meshlam_core.avatar.record import Avatar, PhotoFit
+from meshlam_core.avatar.schema import (
     ARRAYS,
     FORMAT,
     IMAGES,
@@ -36,8 +36,8 @@ from meshlam_core.avatar_schema import (
     validate,
 )
 from meshlam_core.errors import BadAvatar, UnreadableInput
-from meshlam_core.outputs import atomic_file, check_output_file
-from meshlam_core.png import encode_png
+from meshlam_core.files.outputs import atomic_file, check_output_file
+from meshlam_core.files.png import encode_png
 
 MAX_UNPACKED = 1 << 30  # bytes, decoded images included
 MAX_JSON = 1 << 24

@@ -1,0 +1,1 @@
+"""Drawing avatars: poses, views, contact sheets."""
