@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.backbone.dinov2 import load_dinov2
+from meshlam_core.model.borders import SIDE, border_fields
 from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.files import find_backbone
 from meshlam_core.model.network import MeshLAM, Reconstruction, autocast
@@ -45,6 +47,9 @@ class RefineJob:
     person: F32  # [h, w] 0..1, what of it may colour the head: skin and hair, not clothes
     camera: Camera  # of the picture
     albedo: U8  # [D, D, 3] sRGB, the tracker stage's texture
+    start: F32 | None = None  # [V, 3] m, V_0 with the hull fit's hair; None: the tracker's bald head
+    hair: F32 | None = None  # [h, w] 0..1 mask of the hair; None: not known
+    body: F32 | None = None  # [h, w] 0..1 mask of the whole person, clothes and all
 
 
 @dataclass(frozen=True)
@@ -165,16 +170,30 @@ def make_photo(job: RefineJob, head: HeadModel, device: str = "cpu") -> Photo:
         rotations=_row(tracked.rotations),
         translation=_row(tracked.translation),
         expression=_row(tracked.expression),
-        vertices=_row(tracked.vertices),
+        vertices=_row(tracked.vertices if job.start is None else job.start),
         joints=_row(head.joints(tracked.vertices)),
         texture=_colours(job.albedo)[None],
+        borders=_borders(job, side),
     )
     return photo.resized(min(side, MAX_PHOTO)).to(device)
 
 
+def _borders(job: RefineJob, side: int) -> Tensor | None:  # [1, FIELDS, R, R]
+    """The fields of the masks over the square canvas; beyond the picture they go on as at its edge."""
+    if job.hair is None or job.body is None:
+        return None
+    height, width = job.hair.shape
+    masks = torch.from_numpy(np.stack([job.hair, job.body, np.ones_like(job.hair)]).astype(np.float32))[None]
+    padded = functional.pad(masks, (0, side - width, 0, side - height), mode="replicate")
+    padded[:, 2, height:], padded[:, 2, :, width:] = 0, 0
+    return border_fields(functional.interpolate(padded, size=(SIDE, SIDE), mode="area"))
+
+
 def _stack(photos: list[Photo]) -> Photo:
     names = [name for name in vars(photos[0]) if name != "cameras"]
-    joined: dict[str, Any] = {name: torch.cat([getattr(photo, name) for photo in photos]) for name in names}
+    together = {name: [getattr(photo, name) for photo in photos] for name in names}
+    missing = [name for name, values in together.items() if any(value is None for value in values)]
+    joined: dict[str, Any] = {name: torch.cat(values) for name, values in together.items() if name not in missing}
     return Photo(**joined, cameras=tuple(photo.cameras[0] for photo in photos))
 
 
