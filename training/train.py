@@ -22,7 +22,7 @@ from meshlam_core.model.weights import save_weights
 from training.backbones import load_imagenet
 from training.data.pool import Pool
 from training.geometry.curve import Curve, HeldOut
-from training.geometry.stage import GeometrySettings, GeometryStage
+from training.geometry.stage import GeometrySettings, GeometryStage, without_errors
 from training.rigs import training_rig
 from training.trainer import StepReport, Trainer, TrainingSettings
 
@@ -100,6 +100,7 @@ def main(arguments: list[str]) -> None:
     network = MeshLAM(preset(options.config), seed=options.seed)
     if options.backbone is not None:
         load_imagenet(network, options.backbone)
+    without_errors(network)
     chosen = GeometrySettings(batch=options.batch, single=options.single, patches=options.patches)
     stage = GeometryStage(Pool(options.data, options.most), rig, chosen, options.seed)
     settings = TrainingSettings(

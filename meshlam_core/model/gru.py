@@ -51,9 +51,6 @@ class GeometryGru(nn.Module):
             nn.Linear(inner, inner),
         )
         self.cell = nn.GRUCell(inner + preset.width, inner)
-        # [ours] errors begin without influence: geometry can be learnt before there is a texture to compare with
-        first = encoded_width(3, preset.frequencies)
-        nn.init.zeros_(self.embed[0].weight[:, first : first + preset.error_width + 1])  # type: ignore[index]
         self.to_displacement = _zeroed(nn.Linear(inner, 3))  # the untrained network keeps the tracker's head
 
     def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ from meshlam_core.model.borders import SIDE, border_fields
 from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.files import find_backbone
 from meshlam_core.model.network import MeshLAM, Reconstruction, autocast
-from meshlam_core.model.state import Photo, Rig, is_finite, make_rig
+from meshlam_core.model.state import Photo, Rig, hair_share, is_finite, make_rig
 from meshlam_core.model.weights import AGAIN, WeightsInfo, check_fit, load_weights, read_info
 from meshlam_core.tracker.types import TrackedFace
 
@@ -74,7 +74,7 @@ class Refiner:
     def __init__(self, network: MeshLAM, head: HeadModel, device: str = "cpu", info: WeightsInfo | None = None) -> None:
         self.network = network.eval().to(device)
         self.head = head
-        self.rig: Rig = make_rig(head, network.preset.target_vertices).to(device)
+        self.rig: Rig = make_rig(head, network.preset.target_vertices, hair_share(head)).to(device)
         self.device = device
         self.info = info
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
+from meshlam_core.head.hair import load_hair_model
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.borders import FIELDS
 from meshlam_core.model.part_clip import part_limits, with_hair
@@ -110,6 +111,16 @@ def make_rig(
         pose_correctives=None if head.pose_correctives is None else _tensor(head.pose_correctives),
         hair=None if hair is None else _tensor(hair).float(),
     )
+
+
+def hair_share(head: HeadModel) -> np.ndarray[Any, Any] | None:  # [V] 0..1
+    """How far hair can move each vertex of a head model; None where it has no hair model."""
+    hair = load_hair_model(head)
+    if hair is None:
+        return None
+    share = np.zeros(len(head.template), np.float32)
+    share[hair.indices] = hair.fade
+    return share
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> Tensor:

@@ -10,7 +10,7 @@ from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.model.network import MeshLAM
 from tests.model.tiny import TINY_HEAD, TINY_RIG, tiny_preset
 from training.losses import LossWeights
-from training.synthetic import SyntheticSettings, make_sample
+from training.synthetic.waves import SyntheticSettings, make_sample
 from training.trainer import StepReport, Trainer, TrainingSettings
 from training.views import Sample
 

@@ -74,5 +74,5 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     network = load_imagenet(MeshLAM(preset("small")), options.backbone)
-    engine = open_engine(options.data, options.cache)
+    engine = open_engine(options.data, options.cache, options.split == "held-out")
     make(engine, network, options.out, options.split, options.count, options.first, options.stride)

@@ -15,6 +15,7 @@ from torch import Tensor
 from meshlam_core.errors import UsageError
 from meshlam_core.model.borders import about_start
 from meshlam_core.model.correction import keep_topology
+from meshlam_core.model.encoding import encoded_width
 from meshlam_core.model.loop import Components, Step, refine
 from meshlam_core.model.network import MeshLAM, see_borders, see_no_borders
 from meshlam_core.model.part_clip import move
@@ -84,6 +85,18 @@ class GeometryStage:
             known = theirs.square().sum(-1) > 0.5
             loss = loss + chosen.normal * ((1 - (ours * theirs).sum(-1)) * known).sum() / known.sum().clamp_min(1)
         return loss
+
+
+def without_errors(network: MeshLAM) -> MeshLAM:
+    """Let compared pictures have no influence on the geometry, which is learnt before there is a texture to compare.
+
+    Their weights begin at zero, and stay there as long as the errors are; later stages may learn to use them.
+    """
+    first = encoded_width(3, network.preset.frequencies)
+    layer = network.geometry_update.embed[0]
+    with torch.no_grad():
+        layer.weight[:, first : first + network.preset.error_width + 1] = 0
+    return network
 
 
 def refine_start(network: MeshLAM, batch: GeometryBatch) -> list[Step]:

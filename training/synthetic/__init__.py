@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from training.synthetic.sample import Engine
 
 
-def open_engine(data: Path, cache: Path | None = None) -> Engine:
-    """Everything that draws samples, from the shared data."""
-    from training.synthetic.hair import StandIn
+def open_engine(data: Path, cache: Path | None = None, held_out: bool = False) -> Engine:
+    """Everything that draws samples, from the shared data; `held_out` adds hairstyles that are never learnt from."""
+    from training.synthetic.hair import HairSource
     from training.synthetic.sample import Engine
-    from training.synthetic.tracked import GrowthPrior, load_errors
+    from training.synthetic.tracked import load_errors
     from training.synthetic.world import load_world
 
     world = load_world(data, cache)
-    hair = StandIn(world.head)
-    return Engine(world, hair, load_errors(world.head), GrowthPrior.of(hair))
+    return Engine(world, HairSource(world.head, held_out), load_errors(world.head))

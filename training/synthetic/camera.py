@@ -20,6 +20,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 FOV = (12.0, 75.0)  # degrees, of the photo's height
+USUAL = 0.5  # of the photographs are taken with a lens of 20 to 50 degrees
 FACE = (0.1, 0.6)  # of the photo's height
 NEAREST = 0.28  # m
 ASPECT = (0.65, 1.6)
@@ -37,13 +38,21 @@ class Shot:
     face: float  # px, height of the face
 
 
-def take(head: HeadModel, vertices: F32, size: int, rng: np.random.Generator, portrait: bool = False) -> Shot:
-    """Stand a head before a camera. `portrait` keeps to the usual: a frontal face, not near the borders."""
+def take(
+    head: HeadModel,
+    vertices: F32,  # [V, 3] m, neutral
+    size: int,  # px, of the canvas
+    rng: np.random.Generator,
+    portrait: bool = False,  # keep to the usual: a frontal face, not near the borders
+    whole: bool = False,  # the whole photo instead of the crop
+) -> Shot:
+    """Stand a head before a camera."""
     turn = _turn(rng, portrait)
     expression = _expression(head, rng)
     shaped = vertices + (expression @ head.blendshapes.reshape(len(expression), -1)).reshape(-1, 3)
     points = head.landmarks(shaped.astype(np.float32)).astype(np.float64)
-    fov = np.exp(rng.uniform(np.log(20.0 if portrait else FOV[0]), np.log(50.0 if portrait else FOV[1])))
+    usual = portrait or rng.random() < USUAL
+    fov = np.exp(rng.uniform(np.log(20.0 if usual else FOV[0]), np.log(50.0 if usual else FOV[1])))
     focal = 0.5 / np.tan(np.radians(fov) / 2)
     tall = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
     share = rng.uniform(0.2, 0.45) if portrait else np.exp(rng.uniform(np.log(FACE[0]), np.log(FACE[1])))
@@ -56,7 +65,7 @@ def take(head: HeadModel, vertices: F32, size: int, rng: np.random.Generator, po
     translation = distance * np.array([place[0] / focal, -place[1] / focal, -1.0]) - turn @ middle
     view = points @ turn.T + translation
     pixels = np.array([aspect / 2, 0.5]) + focal * np.array([1, -1]) * view[:, :2] / -view[:, 2:]
-    corner, side = _crop(pixels, (aspect, 1.0), rng)
+    corner, side = (np.zeros(2), np.array([aspect, 1.0])) if whole else _crop(pixels, (aspect, 1.0), rng)
     scale = size / side.max()
     camera = Camera(
         float(focal * scale), tuple((np.array([aspect / 2, 0.5]) - corner) * scale), (size, size)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from meshlam_core.raster.project import project
 from training.synthetic.camera import Shot
 from training.synthetic.light import turned
 from training.synthetic.people import Person
-from training.synthetic.world import HAIR, STRANDS, TEXTURE, World, looked_up
+from training.synthetic.world import CLOTHES, HAIR, STRANDS, TEXTURE, World, looked_up
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -72,6 +72,8 @@ def draw_head(person: Person, shot: Shot, world: World, size: int, rng: np.rando
     parts = world.face_part[face.numpy()]
 
     strand, along = _strands(values[:, 6:9], person, world)
+    if person.hair.cloth:
+        strand = 0.5 + 0.25 * (strand - 0.5)
     cover = values[:, 9] + 0.5 * (strand - 0.5)
     share = ((cover - HAIR_EDGE[0]) / (HAIR_EDGE[1] - HAIR_EDGE[0])).clip(0, 1) * world.hairy[parts]
     hair = person.hair_colour + along[:, None] * (person.tip_colour - person.hair_colour)
@@ -79,7 +81,7 @@ def draw_head(person: Person, shot: Shot, world: World, size: int, rng: np.rando
     colour = np.zeros((size * size, 3), np.float32)
     colour[where] = (skin + share[:, None] * (hair - skin)) * values[:, :3]
     label = np.zeros(size * size, np.uint8)
-    label[where] = np.where(share > 0.5, HAIR, world.part_labels[parts])
+    label[where] = np.where(share > 0.5, CLOTHES if person.hair.cloth else HAIR, world.part_labels[parts])
     return Drawing(colour.reshape(size, size, 3), label.reshape(size, size), posed, pixels[0].numpy())
 
 

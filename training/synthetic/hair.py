@@ -1,4 +1,4 @@
-"""Hair as the engine needs it: a style at random, and the hull that it makes of a bald head.
+"""Hair as the engine needs it: a style at random, what of the head it covers, and the hull that it makes.
 
 Frame: avatar frame, metres. Dims: V vertices, Q vertices that hair moves.
 """
@@ -6,14 +6,20 @@ Frame: avatar frame, metres. Dims: V vertices, Q vertices that hair moves.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.errors import AssetError
+from meshlam_core.head.hair import HairModel, load_hair_model
 from meshlam_core.head.model import HeadModel
+from training.hairstyles import FAMILIES, HELD_OUT_FAMILIES, mirrored, sample
 
 F32 = NDArray[np.float32]
+
+SHOWS = (0.0008, 0.0035)  # m of growth between which skin becomes hair
+THICKNESS = 0.12  # spread of a style's growth, in the logarithm
+HELD_OUT_SHARE = 0.35  # of held-out samples that have a style of a family never learnt from
 
 
 @dataclass(frozen=True)
@@ -23,49 +29,38 @@ class Hair:
     growth: F32  # [Q] m along the rays
     hidden: tuple[float, float]  # 0..1, how far the left and the right ear are covered
     cover: F32  # [V] 0..1, how much of a vertex shows hair instead of skin
-    name: str
+    name: str  # the family
+    cloth: bool = False  # a hat or a scarf
+    beard: bool = False
 
 
-class HairSource(Protocol):
-    """Where styles come from."""
+class HairSource:
+    """Styles on the rays of a head's hair model."""
 
-    indices: NDArray[np.int64]  # [Q]
-
-    def sample(self, rng: np.random.Generator) -> Hair: ...
-
-    def hull(self, bald: F32, hair: Hair) -> F32: ...
-
-
-class StandIn:
-    """Radial growth in a few smooth waves."""
-
-    def __init__(self, head: HeadModel) -> None:
-        self.head = head
-        part = lambda *names: np.isin(head.part, [head.parts.index(n) for n in names])
-        t = head.template
-        scalp = t[part("scalp")]
-        self.centre = (scalp.max(0) + scalp.min(0)) / 2
-        self.indices = np.flatnonzero(part("scalp") | part("ears") | (part("neck") & (t[:, 2] < 0.0)))
-        d = t[self.indices] - self.centre
-        self.directions = (d / np.linalg.norm(d, axis=1, keepdims=True)).astype(np.float32)
-        self.fade = np.where(part("neck")[self.indices], ((t[self.indices, 1] - 0.01) / 0.05).clip(0, 1), 1)
-        self.base = part("scalp").astype(np.float32)
+    def __init__(self, head: HeadModel, held_out: bool = False) -> None:
+        model = load_hair_model(head)
+        if model is None:
+            raise AssetError(f"The head model {head.name} has no hair.", "Build it: python -m training.hairstyles.build.")
+        self.head, self.held_out = head, held_out
+        self.model: HairModel = model
+        self.common = tuple(name for name in FAMILIES if name not in HELD_OUT_FAMILIES)
 
     def sample(self, rng: np.random.Generator) -> Hair:
-        from training.synthetic.people import smooth_field
-
-        size = np.exp(rng.normal(-3.9, 0.6))
-        d = self.directions
-        field = smooth_field(d, rng, 0.8, 4.0)[:, 0]
-        long = rng.random() < 0.4
-        below = ((-d[:, 1] + 0.2) * 1.5).clip(0, 1)
-        growth = size * np.exp(0.25 * field) * (1 + (2 * rng.random() if long else -0.8) * below) * self.fade
-        growth = growth.clip(0, 0.2).astype(np.float32)
-        cover = self.base.copy()
-        cover[self.indices] = np.maximum(cover[self.indices], (growth / 0.006).clip(0, 1))
-        return Hair(growth, (0.0, 0.0), cover, "stand-in")
+        """A random style, thicker or thinner, the parting left or right."""
+        foreign = self.held_out and rng.random() < HELD_OUT_SHARE
+        style = sample(rng, self.head, self.model, HELD_OUT_FAMILIES if foreign else self.common)
+        if rng.random() < 0.5:
+            style = mirrored(style, self.model)
+        growth = style.growth * np.float32(np.exp(THICKNESS * rng.standard_normal()))
+        return self._hair(growth, style.hidden_ears, style.family, style.cover, style.beard)
 
     def hull(self, bald: F32, hair: Hair) -> F32:
-        out = np.array(bald, np.float32)
-        out[self.indices] += hair.growth[:, None] * self.directions
-        return out
+        """The head with its hair."""
+        return self.model.hull(bald, hair.growth, hair.hidden)
+
+    def _hair(self, growth: F32, hidden: tuple[float, float], name: str, kind: str, beard: bool) -> Hair:
+        cover = np.zeros(len(self.head.template), np.float32)
+        shown = growth * self.model.growing(hidden)
+        share = ((shown - SHOWS[0]) / (SHOWS[1] - SHOWS[0])).clip(0, 1)
+        cover[self.model.indices] = 0 if kind == "skin" else share
+        return Hair(np.asarray(growth, np.float32), hidden, cover, name, kind == "cloth", beard)

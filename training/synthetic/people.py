@@ -58,13 +58,15 @@ def draw_person(world: World, hair: HairSource, rng: np.random.Generator) -> Per
     colour = HAIR_COLOURS[rng.choice(len(HAIR_COLOURS), p=HAIR_SHARES)] * np.exp(0.25 * rng.standard_normal(3) * 0.5)
     if rng.random() < 0.04:
         colour = rng.uniform(0.01, 0.5, 3)  # dyed
+    if style.cloth:
+        colour = np.exp(rng.normal(-1.8, 1.0)) * np.exp(rng.normal(0, 0.4, 3)).clip(0.1, 3)
     tip = colour * np.exp(rng.normal(0.1, 0.3)) if rng.random() < 0.5 else colour
     return Person(
         identity=identity,
         bald=bald.astype(np.float32),
         vertices=hair.hull(bald, style),
         hair=style,
-        texture=_texture(world, colour, rng),
+        texture=_texture(world, colour, style.beard, rng),
         hair_colour=colour.astype(np.float32),
         tip_colour=tip.astype(np.float32),
         strand=int(rng.integers(len(world.strands))),
@@ -87,7 +89,7 @@ def _lumps(world: World, rng: np.random.Generator) -> F32:
     return LUMPS * rng.random() * moves * smooth_field(world.head.template, rng, 0.05, 0.2)
 
 
-def _texture(world: World, hair_colour: NDArray[np.floating], rng: np.random.Generator) -> F32:
+def _texture(world: World, hair_colour: NDArray[np.floating], beard: bool, rng: np.random.Generator) -> F32:
     """Two skins laid into each other and shifted in colour, a beard, irises."""
     first, second = (world.skins[i] for i in rng.choice(len(world.skins), 2, replace=False))
     share = cv2.resize(rng.random((4, 4)).astype(np.float32), (TEXTURE, TEXTURE), interpolation=cv2.INTER_CUBIC)
@@ -99,7 +101,7 @@ def _texture(world: World, hair_colour: NDArray[np.floating], rng: np.random.Gen
     skin = skin * (tone / tones[0] * np.exp(0.12 * rng.standard_normal() + 0.05 * rng.standard_normal(3))).astype(np.float32)
     bare = tone * (0.9 + 0.1 * rng.random())
     skin = skin + world.scalp * (bare.astype(np.float32) - skin)
-    if rng.random() < 0.25:
+    if beard or rng.random() < 0.2:
         skin = _bearded(skin, world, hair_colour, rng)
     iris = world.irises[rng.integers(len(world.irises))]
     if rng.random() < 0.5:

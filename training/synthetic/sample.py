@@ -22,7 +22,6 @@ from training.synthetic.spoil import spoiled
 from training.synthetic.surroundings import background, collar, shoulders
 from training.synthetic.tracked import (
     OUTLINE,
-    GrowthPrior,
     Tracked,
     TrackerErrors,
     as_seen,
@@ -59,7 +58,6 @@ class Engine:
     world: World
     hair: HairSource
     errors: TrackerErrors
-    prior: GrowthPrior
 
     def sample(self, seed: int | tuple[int, ...], portrait: bool = False) -> SyntheticPhoto:
         """The sample of a seed, always the same."""
@@ -70,8 +68,8 @@ class Engine:
         bald = pose_person(person, shot, self.world, person.bald).numpy()
         tracked = simulate_tracker(self.world.head, self.world, person.identity, bald, shot, self.errors, rng)
         near = on_outline(pose_person(person, shot, self.world).numpy(), shot, label)
-        tracked = with_hull(tracked, self.hair, person.hair, self.prior, near, rng)
         truth = as_seen(person.vertices, shot, tracked, self.world.head, person.bald)
+        tracked = with_hull(tracked, self.hair, person.hair, truth, near, rng)
         turn = rotation_from_axis_angle(shot.rotation)
         yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
         return SyntheticPhoto(picture, label, tracked, truth, person.vertices, shot, person.hair.name, yaw)
@@ -82,7 +80,7 @@ def photograph(
 ) -> tuple[U8, U8]:  # [H, H, 3], [H, H]
     """The whole picture: background, shoulders, head, what is before it, the camera's faults."""
     drawn = round(DRAWN * size / SIDE)
-    scale = drawn / SIDE
+    scale = drawn / shot.camera.size[0]
     head = draw_head(person, shot, world, drawn, rng)
     colour = background(world, drawn, rng)
     label = np.full((drawn, drawn), BACKGROUND, np.uint8)
@@ -99,7 +97,7 @@ def photograph(
     colour = cv2.resize(colour, (size, size), interpolation=cv2.INTER_AREA)
     label = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
     pixels = spoiled(to_srgb(colour), rng)
-    width, height = (round(side * size / SIDE) for side in shot.filled)
+    width, height = (round(side * size / shot.camera.size[0]) for side in shot.filled)
     pixels[height:], pixels[:, width:] = 0, 0
     label[height:], label[:, width:] = BACKGROUND, BACKGROUND
     return pixels, label
@@ -109,7 +107,7 @@ def _frayed(colour: F32, label: U8, scale: float, rng: np.random.Generator) -> t
     """Hair has no smooth outline: shift pixels about near it."""
     side = len(label)
     hair = cv2.blur((label == HAIR).astype(np.float32), (9, 9))
-    amount = scale * rng.exponential(1.0) * (hair > 0) * (hair < 1)
+    amount = scale * rng.exponential(0.7) * (hair > 0) * (hair < 1)
     if not amount.any():
         return colour, label
     noise = cv2.GaussianBlur(rng.standard_normal((side, side, 2), dtype=np.float32), (0, 0), 1.2 * scale)

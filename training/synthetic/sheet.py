@@ -60,7 +60,7 @@ def main() -> None:
     tiles = [tile(engine.sample((chosen.seed, i))) for i in range(chosen.count)]
     rows = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(chosen.out, quality=82)
+    Image.fromarray(np.concatenate(rows)).save(chosen.out, **({"quality": 82} if chosen.out.suffix == ".jpg" else {}))
 
 
 if __name__ == "__main__":

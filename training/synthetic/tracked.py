@@ -1,10 +1,10 @@
 """What the tracker and the hull fit would deliver for a drawn photograph, with their measured errors.
 
-The tracker's errors are one Gaussian over focal length, rotation, expression and identity together, fitted to what the
-real tracker made of drawn heads (tracker_errors.py); where it places the head then follows from the landmarks, as in
+The tracker's errors are one Gaussian over focal length, expression and identity together, fitted to what the real
+tracker made of drawn heads (tracker_errors.py); how it turns and places the head then follows from the landmarks, as in
 the real fit. The hull fit is simulated by what it does: growth is the mean given what the outline shows.
 
-Frames and units: frames.py. Dims: V vertices, L landmarks, N identity modes, K blendshapes, Q hair vertices, M modes.
+Frames and units: frames.py. Dims: V vertices, L landmarks, N identity modes, K blendshapes, Q hair vertices.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle
+from meshlam_core.head.hair import HairModel
 from meshlam_core.head.model import HeadModel
 from training.synthetic.camera import Shot
 from training.synthetic.hair import Hair, HairSource
@@ -25,16 +26,18 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 STORED = Path(__file__).with_name("tracker_errors.npz")
-STYLES = 400  # drawn to learn the prior of growth
-MODES = 40
+ROOM = 40  # vertices on the outline that say something of their own
 OUTLINE = 0.006  # m from the outline within which a vertex is what the outline shows
 GROWTH_NOISE = 0.004  # m, of one vertex; and of all together
 GROWTH_BIAS = 0.003
+EAR_NOISE = 0.25
+LANDMARK_NOISE = 0.004  # of the face height
+ROUNDS = 4
 
 
 @dataclass(frozen=True)
 class TrackerErrors:
-    """error = mean + components' x normal + spread x normal, over [log focal, rotation, expression, identity]."""
+    """error = mean + components' x normal + spread x normal, over [log focal, expression, identity]."""
 
     mean: F32  # [E]
     components: F32  # [C, E]
@@ -82,33 +85,47 @@ def simulate_tracker(
     yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
     error = errors.draw(yaw, rng)
     count = len(shot.expression)
-    expression = np.clip(shot.expression + error[4 : 4 + count], 0, 1).astype(np.float32)
-    bald = (head.template + ((identity + error[4 + count :]).astype(np.float32) @ world.identity).reshape(-1, 3)).astype(
-        np.float32
-    )
-    focal = shot.camera.focal * float(np.exp(error[0]))
-    camera = Camera(focal, shot.camera.centre, shot.camera.size)
-    turn = rotation_from_axis_angle(error[1:4]) @ turn
+    expression = np.clip(shot.expression + error[1 : 1 + count], 0, 1).astype(np.float32)
+    other = (identity + error[1 + count :]).astype(np.float32)
+    bald = (head.template + (other @ world.identity).reshape(-1, 3)).astype(np.float32)
+    camera = replace(shot.camera, focal=shot.camera.focal * float(np.exp(error[0])))
     shaped = bald + (expression @ head.blendshapes.reshape(count, -1)).reshape(-1, 3)
     seen = project(head.landmarks(posed).astype(np.float64), shot.camera)[:, :2]
-    translation = placed(head.landmarks(shaped) @ turn.T, seen, camera, head.landmark_weight)
+    seen = seen + LANDMARK_NOISE * shot.face * rng.standard_normal(seen.shape)
+    turn, translation = placed(head.landmarks(shaped).astype(np.float64), seen, turn, camera, head.landmark_weight)
     rotation = axis_angle_from_rotation(turn).astype(np.float32)
     return Tracked(camera, rotation, translation.astype(np.float32), expression, bald, bald)
 
 
 def placed(
-    points: F64,  # [L, 3] turned, not yet moved
+    points: F64,  # [L, 3] m, of the neutral pose
     pixels: F64,  # [L, 2]
+    turn: F64,  # [3, 3] where to begin
     camera: Camera,
     weight: F32,  # [L]
-) -> F64:  # [3] m
-    """The translation that lays points onto pixels best: linear least squares on the rays."""
+) -> tuple[F64, F64]:  # [3, 3], [3] m
+    """The pose that lays points onto pixels best (Gauss-Newton; the translation by linear least squares first)."""
     u, v = (pixels - camera.centre).T
     f, zero = np.full(len(u), camera.focal), np.zeros(len(u))
+    twice = np.concatenate([weight, weight]).astype(np.float64)
+    turned = points @ turn.T
     system = np.concatenate([np.stack([f, zero, u], 1), np.stack([zero, f, -v], 1)])
-    wanted = np.concatenate([-u * points[:, 2] - f * points[:, 0], v * points[:, 2] - f * points[:, 1]])
-    twice = np.concatenate([weight, weight])[:, None]
-    return np.asarray(np.linalg.lstsq(system * twice, wanted * twice[:, 0], rcond=None)[0])
+    wanted = np.concatenate([-u * turned[:, 2] - f * turned[:, 0], v * turned[:, 2] - f * turned[:, 1]])
+    translation = np.linalg.lstsq(system * twice[:, None], wanted * twice, rcond=None)[0]
+    for _ in range(ROUNDS):
+        turned = points @ turn.T
+        x, y, z = (turned + translation).T
+        depth = (-z).clip(1e-3)
+        across, up = f * x / depth, f * y / depth
+        dx = np.stack([f / depth, zero, across / depth], 1)
+        dy = np.stack([zero, -f / depth, -up / depth], 1)
+        jacobian = np.concatenate(
+            [np.concatenate([np.cross(turned, d), d], axis=1) for d in (dx, dy)]
+        )  # a turn w moves a point p by w x p, and d . (w x p) = w . (p x d)
+        residual = np.concatenate([u - across, v + up])
+        step = np.linalg.lstsq(jacobian * twice[:, None], residual * twice, rcond=None)[0]
+        turn, translation = rotation_from_axis_angle(step[:3]) @ turn, translation + step[3:]
+    return turn, np.asarray(translation)
 
 
 def as_seen(
@@ -134,47 +151,35 @@ def as_seen(
     return np.asarray((there - tracked.translation) @ other, np.float32)
 
 
-@dataclass(frozen=True)
-class GrowthPrior:
-    """Mean and modes of hair's growth."""
-
-    mean: F64  # [Q]
-    modes: F64  # [M, Q] at one standard deviation
-
-    @classmethod
-    def of(cls, hair: HairSource, seed: int = 3) -> GrowthPrior:
-        """From many styles."""
-        rng = np.random.default_rng(seed)
-        growth = np.stack([hair.sample(rng).growth for _ in range(STYLES)]).astype(np.float64)
-        mean = growth.mean(axis=0)
-        _, s, v = np.linalg.svd(growth - mean, full_matrices=False)
-        return cls(mean, v[:MODES] * (s[:MODES] / np.sqrt(STYLES))[:, None])
-
-    def given(
-        self,
-        growth: F64,  # [Q] m, true
-        shown: NDArray[np.bool_],  # [Q] what the outline shows
-        rng: np.random.Generator,
-    ) -> F32:  # [Q] m
-        """The mean of all styles that agree with what is shown, up to noise."""
-        noise = rng.normal(0, GROWTH_BIAS) + rng.normal(0, GROWTH_NOISE, int(shown.sum()))
-        seen = self.modes[:, shown] / GROWTH_NOISE
-        thinned = 1 / np.sqrt(max(1.0, shown.sum() / 40))  # neighbours tell the same
-        seen, offset = seen * thinned, (growth[shown] + noise - self.mean[shown]) / GROWTH_NOISE * thinned
-        weights = np.linalg.solve(seen @ seen.T + np.eye(len(seen)), seen @ offset)
-        return np.asarray((self.mean + weights @ self.modes).clip(0, None), np.float32)
+def likely_growth(
+    model: HairModel,
+    growth: F64,  # [Q] m, true
+    shown: NDArray[np.bool_],  # [Q] what the outline shows
+    rng: np.random.Generator,
+) -> F32:  # [Q] m
+    """The mean of all styles that agree with what is shown, up to noise: what a fit of the hair basis finds."""
+    noise = rng.normal(0, GROWTH_BIAS) + rng.normal(0, GROWTH_NOISE, int(shown.sum()))
+    thinned = 1 / (GROWTH_NOISE * np.sqrt(max(1.0, shown.sum() / ROOM)))  # neighbours tell the same
+    seen = model.modes[:, shown].astype(np.float64) * thinned
+    offset = (growth[shown] + noise - model.mean[shown]) * thinned
+    weights = np.linalg.solve(seen @ seen.T + np.eye(len(seen)), seen @ offset)
+    return model.growth(weights)
 
 
 def with_hull(
     tracked: Tracked,
     hair: HairSource,
     style: Hair,
-    prior: GrowthPrior,
+    truth: F32,  # [V, 3] m, as_seen
     near: NDArray[np.bool_],  # [V] vertices on the outline
     rng: np.random.Generator,
 ) -> Tracked:
-    """The tracker's head with the hair that the hull fit would find."""
-    growth = prior.given(style.growth.astype(np.float64), near[hair.indices], rng)
-    hidden = tuple(float(np.clip(h + rng.normal(0, 0.25), 0, 1)) for h in style.hidden)
-    found = replace(style, growth=growth, hidden=hidden)
-    return replace(tracked, start=hair.hull(tracked.bald, found))
+    """The tracker's head with the hair that the hull fit would find: growth that reaches the outline, likely elsewhere."""
+    left, right = (float(np.clip(h + rng.normal(0, EAR_NOISE), 0, 1)) for h in style.hidden)
+    model = hair.model
+    found = replace(style, growth=np.zeros_like(style.growth), hidden=(left, right))
+    bare = hair.hull(tracked.bald, found)
+    way = ((truth - bare)[model.indices] * model.directions).sum(axis=1)
+    shown = near[model.indices] & (model.growing((left, right)) > 0.5)
+    growth = likely_growth(model, way.astype(np.float64), shown, rng)
+    return replace(tracked, start=hair.hull(tracked.bald, replace(found, growth=growth)))

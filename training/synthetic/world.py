@@ -18,7 +18,8 @@ from torch import Tensor
 from meshlam_core.errors import UnreadableInput
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
-from meshlam_core.model.state import Rig, make_rig
+from meshlam_core.model.state import Rig
+from training.rigs import training_rig
 from training.synthetic.light import Light, Openness, load_light, measure_openness
 from training.synthetic.skins import load_skins
 
@@ -65,7 +66,7 @@ def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...
     if not (data / "light").is_dir():
         raise UnreadableInput(f"The data folder {data}: expected light, skins and irises in it.", "See DATA in README.")
     head = load_head()
-    rig = make_rig(head)
+    rig = training_rig(head)
     lashes = np.isin(head.part, [i for i, name in enumerate(head.parts) if name == "lashes"])
     drawn = torch.from_numpy(~lashes[head.faces].any(axis=1))
     names = sorted((data / "light").glob("*.npy"))
