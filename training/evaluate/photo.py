@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.files.images import load_photo
 from meshlam_core.pipeline import Failure, ReconstructOptions, Session, reconstruct_many
+from meshlam_core.raster.render import Style
 from meshlam_core.viewing.viewer import AvatarRenderer, photo_camera
 from training.evaluate.truth import HeadTruth, Judges, find_truth
 from training.metrics import overlap, psnr, share_covered
@@ -58,11 +59,13 @@ def measure_photo(path: Path, options: ReconstructOptions, session: Session, jud
     return PhotoResult(path, compare(rendering, truth), "", truth, rendering, made.avatar)
 
 
-def photo_view(avatar: Avatar, truth: HeadTruth, renderer: AvatarRenderer | None = None) -> U8:  # [H, W, 4]
+def photo_view(
+    avatar: Avatar, truth: HeadTruth, renderer: AvatarRenderer | None = None, style: Style = "texture"
+) -> U8:  # [H, W, 4]
     """The avatar as the photo's camera sees it, on the window's picture."""
     photo, camera = avatar.photo, truth.window.camera(photo_camera(avatar))
     renderer = renderer or AvatarRenderer(avatar)
-    return renderer.draw_pose(photo.expression, photo.rotations, photo.translation, camera)
+    return renderer.draw_pose(photo.expression, photo.rotations, photo.translation, camera, style)
 
 
 def compare(
