@@ -42,5 +42,6 @@ def test_a_page_holds_so_many_people_and_failures_keep_their_place(tmp_path: Pat
     writer.flush()
     pages = sorted(tmp_path.iterdir())
     assert [page.name for page in pages] == ["set-00.png", "set-01.png"]
-    heights = [Image.open(page).height for page in pages]
-    assert heights == [PEOPLE * (LABEL + 2 * CELL), LABEL + 2 * CELL]
+    for page, people in zip(pages, (PEOPLE, 1), strict=True):
+        with Image.open(page) as picture:
+            assert picture.height == people * (LABEL + 2 * CELL)
