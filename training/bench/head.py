@@ -9,6 +9,7 @@ heights around the face, cut off at the photo's border) and compared with the ph
 - hair covered: share of the teacher's hair that the mesh covers,
 - silhouette: intersection over union of mesh and person (selfie segmenter joined with the hair), above the chin,
 - face outline: PSNR inside the landmarks' oval.
+- needles, inverted, hair through face: triangles of the outside a head (training/evaluate/mesh.py).
 Pixels that the mesh does not reach are black. Photos that fail count as empty renderings and in the column `failed`.
 `held-out` are the 80 portraits that nothing was trained on (training/splits.py). Of each set at most N photos are
 taken, evenly spread over the names.
@@ -44,7 +45,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SETS = ("portraits", "held-out", "hires")
 VARIANTS = {"tracker": ReconstructOptions(weights="none"), "network": ReconstructOptions()}
 COLUMNS = ("photos", "heads", "n", "failed", "head region dB", "worst tenth", "hair covered", "silhouette IoU",
-           "face outline dB")  # fmt: skip
+           "face outline dB", "needles", "inverted", "hair through face")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Row:
         found = [float(getattr(result.scores, name)) for result in self.results if result.scores]
         return np.array([value for value in found if math.isfinite(value)])
 
+    def faults(self, name: str) -> float:
+        """Mean number of faulty triangles."""
+        return float(np.mean([getattr(result.faults, name) for result in self.results if result.faults]))
+
     def line(self) -> str:
         """As a row of the table: means, but for the worst tenth."""
         head = self.values("head")
@@ -72,6 +77,7 @@ class Row:
             f"{np.quantile(head, 0.1):.2f}",
             *(f"{self.values(name).mean():.3f}" for name in ("hair", "silhouette")),
             f"{self.values('outline').mean():.2f}",
+            *(f"{self.faults(name):.2f}" for name in ("needles", "inverted", "through")),
         )
         return "| " + " | ".join(map(str, cells)) + " |"
 
@@ -99,7 +105,7 @@ def main() -> None:
             results = tuple(measure_all(paths, VARIANTS[variant], session, judges, sheet))
             rows.append(Row(photos, variant, results))
             print(rows[-1].line(), flush=True)
-    print("| wanted of the hull | | | | 25.5 (hires 24) | | 0.97 | 0.94 | 29.1 (hires 30.2) |")
+    print("| wanted of the hull | | | | 25.5 (hires 24) | | 0.97 | 0.94 | 29.1 (hires 30.2) | | 0 | 0 |")
     for row in rows:
         tell_failures(row)
         if chosen.worst:

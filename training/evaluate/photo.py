@@ -17,6 +17,7 @@ from meshlam_core.files.images import load_photo
 from meshlam_core.pipeline import Failure, ReconstructOptions, Session, reconstruct_many
 from meshlam_core.raster.render import Style
 from meshlam_core.viewing.viewer import AvatarRenderer, photo_camera
+from training.evaluate.mesh import MeshFaults, mesh_faults
 from training.evaluate.truth import HeadTruth, Judges, find_truth
 from training.metrics import overlap, psnr, share_covered
 
@@ -43,6 +44,7 @@ class PhotoResult:
     truth: HeadTruth | None = None
     rendering: U8 | None = None  # [H, W, 4]
     avatar: Avatar | None = None
+    faults: MeshFaults | None = None
 
 
 def measure_photo(path: Path, options: ReconstructOptions, session: Session, judges: Judges) -> PhotoResult:
@@ -54,9 +56,11 @@ def measure_photo(path: Path, options: ReconstructOptions, session: Session, jud
         empty = None if truth is None else compare(np.zeros((*truth.hair.shape, 4), np.uint8), truth)
         return PhotoResult(path, empty, str(made.error), truth)
     if truth is None:
-        return PhotoResult(path, None, "the judges found no face", avatar=made.avatar)
+        why = "the judges found no face"
+        return PhotoResult(path, None, why, avatar=made.avatar, faults=mesh_faults(made.avatar))
     rendering = photo_view(made.avatar, truth)
-    return PhotoResult(path, compare(rendering, truth), "", truth, rendering, made.avatar)
+    scores = compare(rendering, truth)
+    return PhotoResult(path, scores, "", truth, rendering, made.avatar, mesh_faults(made.avatar))
 
 
 def photo_view(
