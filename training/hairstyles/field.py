@@ -26,11 +26,12 @@ I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 SKIN = ("face", "scalp", "neck", "ears", "eyelids", "lips")  # what the rays' mesh is made of
-RIM = 0.032  # m, how far beyond scalp and ears the skin of the face can rise
+RIM = (0.032, 0.065)  # m, how far beyond scalp and ears the skin of the face can rise: temples, forehead
+BROW = 0.03  # m above the eyelids from which skin is forehead
 NECK_BORDER = 0.022  # m above the neck's lower border where growth begins to fade
 NECK_FRONT = (55.0, 85.0)  # degrees from straight ahead: no growth before the first, all after the second
-DOWN, FAN = 1.35, 2.2  # how much steeper, and how much more to front and back, the rays of the neck's base lead
-REACH = (0.17, 0.34)  # m, longest growth above the centre and at the neck's base
+STRETCH = (1.55, 1.0, 1.55)  # of the rays at the neck base, before they become unit: sidewards, down, to front and back
+REACH = (0.17, 0.38)  # m, longest growth above the centre and at the neck's base
 LEAST_WEIGHT = 0.02  # what could move less is left out
 EAR_SURROUNDINGS = 0.025  # m of skin that tell how the patch is curved
 PLATE_SMOOTHING = 1e-4
@@ -147,7 +148,9 @@ def participation(head: HeadModel, centre: F64) -> F64:  # [V] 0..1
 
     ears = template[part_mask(head, "ears")]
     lobe, middle = ears[:, 1].min(), ears[:, 1].mean()
-    rim = 1 - smooth_step(distance_over_skin(head, hairy) / RIM)
+    eyelids = template[part_mask(head, "eyelids")][:, 1].max()
+    width = RIM[0] + (RIM[1] - RIM[0]) * smooth_step((template[:, 1] - eyelids) / BROW)
+    rim = 1 - smooth_step(distance_over_skin(head, hairy) / width)
     rim *= smooth_step((template[:, 1] - lobe) / (middle - lobe))  # the jaw stays
     face = part_mask(head, "face")
     weight[face] = rim[face]
@@ -167,7 +170,7 @@ def rays(points: F64, centre: F64, base: float) -> F64:  # [P, 3] unit
     """Directions at points of the bald head, ears flat; `base` is the height at which the rays are steepest."""
     offset = points - centre
     depth = smooth_step((centre[1] - points[:, 1]) / (centre[1] - base))
-    offset = offset * np.stack([np.ones_like(depth), 1 + (DOWN - 1) * depth, 1 + (FAN - 1) * depth], axis=1)
+    offset = offset * (1 + (np.array(STRETCH) - 1) * depth[:, None])
     return np.asarray(offset / np.linalg.norm(offset, axis=1, keepdims=True))
 
 

@@ -33,6 +33,9 @@ GAP = 0.020  # m between cards that is bridged
 FLOOR = -0.36  # m, height below which no ray leads
 STEP = 0.002  # m along a ray
 SMOOTHING = 0.15  # how much a bend of the hull costs beside leaving the surface
+TOO_FAR = 0.0015  # m by which the voxels' size moves the surface outwards
+VIEWS = np.array([(x, y, z) for x in (-1, 0, 1) for y in (0, 1) for z in (-1, 0, 1) if (x, y, z) != (0, 0, 0)], float)
+VIEWS /= np.linalg.norm(VIEWS, axis=1, keepdims=True)
 COVERED = (0.25, 0.7)  # share of an ear under hair: seen below the first, hidden above the second
 
 
@@ -169,22 +172,36 @@ def wrap(
     solid = closed_solid(surface)
     ears = ears_under(solid, head, hair)
     raw = cast(flat_starts(head, hair), hair.directions.astype(np.float64), hair.reach.astype(np.float64), solid)
-    return smoothed(raw, hair.growing(ears), head, hair), ears
+    return smoothed((raw - TOO_FAR).clip(0), hair.growing(ears), head, hair), ears
+
+
+def seen_from_outside(
+    points: F64,  # [P, 3] m
+    solid: Solid,
+) -> NDArray[np.bool_]:  # [P]
+    """Which points of a surface no hair hides from all of the VIEWS."""
+    away = np.arange(2.5 * VOXEL, 0.4, 2 * VOXEL)
+    seen = np.zeros(len(points), np.bool_)
+    for direction in VIEWS:
+        hidden = np.flatnonzero(~seen)
+        path = points[hidden, None] + away[:, None] * direction
+        seen[hidden] = (solid(path.reshape(-1, 3)).reshape(len(hidden), len(away)) <= 0).all(axis=1)
+    return seen
 
 
 def wrap_error(
     surface: TrueHair,
     hull: NDArray[np.floating],  # [V, 3] m
     head: HeadModel,
-    hair: HairModel,
-) -> tuple[F64, F64]:  # [P] m from the true outer surface to the hull, [P] m from the hull's hair to the true surface
-    """What the hull misses. The outer surface is what lies near the border of the closed volume and within reach."""
+) -> tuple[F64, F64, F64]:  # [P, 3] m, [P] m, [R] m
+    """The true outer surface's points, how far the hull passes them by, and how far the hull's hair is off the truth."""
     solid = closed_solid(surface)
     points, _ = surface_points(surface.vertices, surface.faces, 0.003)
     points = points[points[:, 1] > FLOOR]
-    outer = points[solid(points) < 1.2 * VOXEL]
+    chosen = points[:: max(1, len(points) // 20000)]
+    outer = chosen[seen_from_outside(chosen, solid)]
     faces = skin_faces(head)
-    hull_points, owner = surface_points(hull.astype(np.float64), faces, 0.003)
+    hull_points, owner = surface_points(hull.astype(np.float64), faces, 0.0015)
     moved = np.linalg.norm(hull - head.template, axis=1)[faces].mean(axis=1) > 0.003
-    grown = hull_points[moved[owner]]
-    return cKDTree(hull_points).query(outer)[0], cKDTree(points).query(grown)[0]
+    grown = hull_points[moved[owner]][::10]
+    return outer, cKDTree(hull_points).query(outer)[0], cKDTree(points).query(grown)[0]
