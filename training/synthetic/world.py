@@ -20,6 +20,7 @@ from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.state import Rig
 from training.rigs import training_rig
+from training.splits import held_out
 from training.synthetic.light import Light, Openness, load_light, measure_openness
 from training.synthetic.skins import load_skins
 
@@ -62,7 +63,7 @@ class World:
 
 
 def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...] | None = None) -> World:
-    """Read the shared data. `portraits` are those that may be trained on; all where nothing is said."""
+    """Read the shared data. `portraits` are those that may be trained on; all that are not held out where nothing is said."""
     if not (data / "light").is_dir():
         raise UnreadableInput(f"The data folder {data}: expected light, skins and irises in it.", "See DATA in README.")
     head = load_head()
@@ -90,7 +91,7 @@ def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...
         template_at=template_at,
         lights=tuple(load_light(path) for path in names),
         panoramas=tuple(_read(path.with_suffix(".jpg"), (1024, 512)) for path in names),
-        portraits=tuple(sorted((data / "portraits").glob("*.jpg"))) if portraits is None else portraits,
+        portraits=tuple(path for path in sorted((data / "portraits").glob("*.jpg")) if not held_out(path.name)) if portraits is None else portraits,
         openness=measure_openness(head),
         strands=_strands(data),
     )
