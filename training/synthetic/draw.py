@@ -98,7 +98,7 @@ def _irradiance(normals: F32, shot: Shot, world: World, rng: np.random.Generator
     if rng.random() < 0.3:  # a lamp or flash near the camera
         found = found * 0.6 + 0.5 * normals[:, 2:].clip(0)
     facing = found[(normals[:, 2] > 0.6)].mean(axis=0)
-    target = np.exp(rng.normal(np.log(0.75), 0.3))
+    target = np.exp(rng.normal(np.log(0.85), 0.25))
     white = facing / facing.mean()
     balance = white ** rng.uniform(0.6, 1.0)  # cameras take most of the light's colour out
     return np.asarray(found * (target / facing.mean()) / balance, np.float32)

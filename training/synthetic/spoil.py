@@ -29,8 +29,8 @@ def spoiled(image: F32, rng: np.random.Generator) -> U8:  # [H, H, 3] 0..1 -> th
         kernel[np.arange(length), np.arange(length) if rng.random() < 0.5 else length // 2] = 1 / length
         image = cv2.filter2D(image, -1, kernel)
     level = 0.01 * rng.exponential(1.0)
-    if rng.random() < 0.12:  # low light
-        image, level = image * np.float32(rng.uniform(0.25, 0.7)), level + 0.03
+    if rng.random() < 0.1:  # low light
+        image, level = image * np.float32(rng.uniform(0.35, 0.8)), level + 0.03
     if rng.random() < 0.06:
         grey = image @ np.array([0.3, 0.59, 0.11], np.float32)
         tint = np.array([1, 1, 1]) if rng.random() < 0.7 else np.array([1.05, 0.98, 0.85])

@@ -45,7 +45,7 @@ def background(world: World, size: int, rng: np.random.Generator) -> F32:  # [H,
 
 
 def _wall(rng: np.random.Generator) -> U8:
-    corners = rng.uniform(20, 235) + rng.normal(0, 30, 3) + rng.normal(0, 1, (3, 3, 3)) * rng.uniform(0, 35)
+    corners = rng.uniform(20, 235) + rng.normal(0, 22, 3) + rng.normal(0, 1, (3, 3, 3)) * rng.exponential(10)
     if rng.random() < 0.3:
         corners = corners * 0 + rng.choice([0, 12, 128, 235, 255]) + rng.normal(0, 3, (3, 3, 3))
     return cv2.resize(corners.astype(np.float32), (64, 64), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
