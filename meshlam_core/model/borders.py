@@ -25,6 +25,7 @@ from meshlam_core.raster.shapes import check_shape
 SIDE = 128  # R
 FIELDS = 9  # signed distances (2), their slopes (2 x 2), hair, person, known
 BORDERS = 14  # channels that a vertex gets in each step
+WAYS = slice(2, 8)  # of them: the ways to the borders of hair and of person
 REACH = 0.05  # m, the distance that counts as one
 FARTHEST = 3.0  # REACH
 PLACE_OCTAVES = 5  # of the encoding of where a vertex lies in the image

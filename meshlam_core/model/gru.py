@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meshlam_core.model.borders import BORDERS
+from meshlam_core.model.borders import BORDERS, REACH, WAYS
 from meshlam_core.model.config import Preset
 from meshlam_core.model.encoding import encode_vertices, encoded_width
 from meshlam_core.model.gates import run_cell
@@ -51,7 +51,8 @@ class GeometryGru(nn.Module):
             nn.Linear(inner, inner),
         )
         self.cell = nn.GRUCell(inner + preset.width, inner)
-        self.to_displacement = _zeroed(nn.Linear(inner, 3))  # the untrained network keeps the tracker's head
+        # the untrained network keeps the tracker's head; [ours] beside a free offset it says how far to go to each border
+        self.to_displacement = _zeroed(nn.Linear(inner, 3 + (2 if self.borders else 0)))
 
     def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:
         position = encode_vertices(state.vertices, self.frequencies)
@@ -64,8 +65,12 @@ class GeometryGru(nn.Module):
         pieces = [embedded.flatten(0, 1), state.vertex_features.flatten(0, 1)]
         before = None if state.geometry_hidden is None else state.geometry_hidden.flatten(0, 1)
         hidden = run_cell(self.cell, pieces, before).view(*state.vertices.shape[:2], -1)
-        displacement = self.step_scale * self.to_displacement(hidden)
-        return displacement.to(state.vertices.dtype), hidden.to(state.vertices.dtype)
+        proposed = self.to_displacement(hidden).to(state.vertices.dtype)
+        displacement = self.step_scale * proposed[..., :3]
+        if self.borders and observed.vertex_borders is not None:
+            ways = observed.vertex_borders[..., WAYS].unflatten(-1, (2, 3)) * REACH
+            displacement = displacement + (proposed[..., 3:, None] * ways).sum(-2)
+        return displacement, hidden.to(state.vertices.dtype)
 
 
 class DirectGeometry(nn.Module):

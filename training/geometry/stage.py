@@ -34,9 +34,9 @@ SOFT = 0.5  # mm, below which an error counts as its square
 class GeometrySettings:
     """What a step looks at, and the weights of what it finds there."""
 
-    batch: int = 16
-    single: int = 256  # vertices by themselves
-    patches: int = 8
+    batch: int = 8
+    single: int = 96  # vertices by themselves
+    patches: int = 3
     patch_size: int = 32  # vertices
     hidden: float = 0.5  # weight of a vertex that the photo does not show
     face: float = 1.5  # weight of vertices that hair does not move
