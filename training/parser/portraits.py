@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,7 +23,7 @@ from meshlam_core.points import LEFT_EYE, LIPS_OUTER, OVAL, RIGHT_EYE
 from meshlam_core.tracker import parsing
 from meshlam_core.tracker.landmarks import LandmarkDetector
 from meshlam_core.tracker.sampling import Region, sample_region
-from training.bench.texture import Teacher
+from training.evaluate.teachers import HairTeacher
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -35,7 +34,7 @@ ROOM = 1.125
 CHANNELS = ("red", "green", "blue", "face", "known", "hair", "person", "skin", "sure")  # sure: of skin or not
 
 
-def prepare(paths: Iterable[Path], detector: LandmarkDetector, teacher: Teacher) -> Tensor:  # [S, 9, M, M] uint8
+def prepare(paths: Iterable[Path], detector: LandmarkDetector, teacher: HairTeacher) -> Tensor:  # [S, 9, M, M] uint8
     """Cut every portrait's window and ask the teachers."""
     samples = []
     for path in paths:
@@ -45,13 +44,15 @@ def prepare(paths: Iterable[Path], detector: LandmarkDetector, teacher: Teacher)
     return torch.stack(samples)
 
 
-def sample_of(picture: U8, points: NDArray[np.float64], teacher: Teacher) -> Tensor:  # [9, M, M] uint8
+def sample_of(picture: U8, points: NDArray[np.float64], teacher: HairTeacher) -> Tensor:  # [9, M, M] uint8
     """One sample of a picture and the landmarks in it."""
     window, image, face, known = _look(picture, points)
     local = _local(points, window)
     # the teachers see the photo as it is, not the smeared edges around it
-    hair = _of_window(ask_for_hair(picture, teacher), window)
-    person = sharpened(parsing.GuidedFilter(image)(_of_window(ask_for_person(picture), window)[None])[0])
+    hair = _of_window(both_ways(picture, teacher), window)
+    person = sharpened(
+        parsing.GuidedFilter(image)(_of_window(both_ways(picture, parsing.segment_person), window)[None])[0]
+    )
     person = np.maximum(np.maximum(person, hair), 0.9 * face)
     likely = likely_skin(image, person, hair, face, local)
     sure = np.maximum((np.abs(2 * likely - 1) > 0.6) & (hair < 0.2), face)
@@ -70,20 +71,13 @@ def figure_sample(
     return _stored(image, np.stack([face, known, hair, shares.sum(-1).clip(0, 1), skin, np.ones_like(hair)]))
 
 
-def ask_for_hair(picture: U8, teacher: Teacher) -> F32:  # [H, W] 0..1
-    """The teacher's answer to the picture and to its mirror image, averaged."""
-    return _both_ways(picture, lambda seen: teacher.hair(seen, 512))
-
-
-def ask_for_person(picture: U8) -> F32:  # [H, W] 0..1
-    """The selfie segmenter's answer to the picture and to its mirror image, averaged."""
-    return _both_ways(picture, lambda seen: parsing.segment_person(np.array(Image.fromarray(seen).resize((512, 512)))))
-
-
-def _both_ways(picture: U8, ask: Callable[[U8], F32]) -> F32:
-    height, width = picture.shape[:2]
-    mask = (ask(picture) + ask(np.ascontiguousarray(picture[:, ::-1]))[:, ::-1]) / 2
-    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
+def both_ways(
+    picture: U8,  # [H, W, 3]
+    ask: Callable[[U8], F32],
+) -> F32:  # [H, W]
+    """A teacher's answer to the picture and to its mirror image, averaged."""
+    mirrored = ask(np.ascontiguousarray(picture[:, ::-1]))[:, ::-1]
+    return np.asarray((ask(picture) + mirrored) / 2, np.float32)
 
 
 def _of_window(mask: F32, window: Region) -> F32:
