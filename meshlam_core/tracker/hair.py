@@ -24,7 +24,7 @@ from meshlam_core.frames import Camera, project, rotation_from_axis_angle
 from meshlam_core.head.hair import HairModel, load_hair_model
 from meshlam_core.head.model import HeadModel
 from meshlam_core.points import CHIN, FOREHEAD
-from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.rig import ById, vertex_normals
 from meshlam_core.tracker.types import HairHull, TrackedFace
@@ -49,6 +49,7 @@ SHORT = 0.25  # share of those angles with hair under which none hangs down
 SPARSE = 60  # vertices at most that say the same
 TURNED = 0.35  # rad of yaw from which the far side of the neck cannot be judged
 HIDDEN = 0.5  # share of an ear's pixels that are hair from which the ear counts as hidden
+UNCLEAR = "What is hair and what is not could not be told, so the head has no hair."
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
 
 
@@ -68,7 +69,6 @@ def with_hair(
     regions: Regions,  # of the crop
     camera: Camera,  # of the crop
     head: HeadModel,
-    known: Bools,  # [H, W] where the crop shows the photo
 ) -> TrackedFace:
     """The tracked head with the hull of its hair; as it was where the head model has no hair."""
     hair = load_hair(ById(head))
@@ -77,9 +77,7 @@ def with_hair(
     posed = posed_vertices(replace(tracked, hair=None), head).numpy()
     rotation = rotation_from_axis_angle(tracked.rotations[0])
     landmarks = landmarks_on_crop(tracked, camera)
-    return replace(
-        tracked, hair=fit_hair(regions, tracked.vertices, posed, rotation, camera, landmarks, known, head, hair)
-    )
+    return replace(tracked, hair=fit_hair(regions, tracked.vertices, posed, rotation, camera, landmarks, head, hair))
 
 
 @lru_cache(maxsize=4)
@@ -95,17 +93,17 @@ def fit_hair(
     rotation: F64,  # [3, 3] view from avatar, of the skull
     camera: Camera,  # of the crop
     landmarks: F32,  # [L, 2] px of the crop
-    known: Bools,  # [H, W] where the crop shows the photo
     head: HeadModel,
     hair: HairModel,
 ) -> HairHull:
     """Fit growths and hidden ears to the masks of one photo."""
     face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
-    if regions.hair_share < BALD_SHARE:
-        return HairHull(np.zeros_like(bald), np.zeros(len(hair.indices), np.float32), (0.0, 0.0))
+    doubt = "" if regions.trust >= DOUBTFUL else UNCLEAR
+    if doubt or regions.hair_share < BALD_SHARE:
+        return HairHull(np.zeros_like(bald), np.zeros(len(hair.indices), np.float32), (0.0, 0.0), doubt)
     ears = hidden_ears(regions, posed, rotation, camera, head)
     frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
-    outline = find_outline(regions, landmarks, face_height, known)
+    outline = find_outline(regions, landmarks, face_height)
     bare = np.concatenate(
         [bare_scalp(regions, frame, posed, camera, head, hair), bare_nape(outline, landmarks, rotation, head, hair)]
     )
@@ -186,7 +184,7 @@ class _Hull:
         return self.rows[outer], wanted, sigma
 
 
-def find_outline(regions: Regions, landmarks: F32, face_height: float, known: Bools) -> Outline:
+def find_outline(regions: Regions, landmarks: F32, face_height: float) -> Outline:
     """March outwards from the middle of the face to the last pixel of hair or person."""
     centre = landmarks[:468].mean(axis=0).astype(np.float64)
     up = (landmarks[FOREHEAD] - landmarks[CHIN]).astype(np.float64)
@@ -196,7 +194,8 @@ def find_outline(regions: Regions, landmarks: F32, face_height: float, known: Bo
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     distance = (np.arange(STEPS) + 1) / STEPS * REACH * face_height
     points = centre + distance[None, :, None] * direction[:, None]  # [A, STEPS, 2]
-    inside = sample(known.astype(np.float32), points) > 0.5
+    known = np.ones_like(regions.hair) if regions.known is None else regions.known
+    inside = sample(known, points) > 0.5
     hair = sample(regions.hair, points)
     person = np.maximum(sample(regions.person, points), hair)
     above = direction @ up > -0.15  # below, the person goes on as neck and clothes
