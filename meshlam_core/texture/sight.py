@@ -16,7 +16,7 @@ from torch import Tensor
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import TexelView, view_texels
