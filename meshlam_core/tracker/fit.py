@@ -57,7 +57,7 @@ class FitSettings:
     """How far the fit trusts what."""
 
     landmark_sigma: float = 0.010  # face heights, of a trusted landmark
-    identity_sigma: float = 1.5  # standard deviations of the head model
+    identity_sigma: float = 1.0  # standard deviations of the head model
     expression_slack: float = 0.0012  # m of movement the detector's coefficients may be off in any case,
     expression_gain_sigma: float = 0.06  # the part of each coefficient by which it may be off besides,
     company_sigma: float = 0.05  # and the part of the strongest coefficient of the same region
