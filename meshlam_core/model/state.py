@@ -24,8 +24,9 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.model.borders import FIELDS
 from meshlam_core.model.part_clip import part_limits, with_hair
 from meshlam_core.model.topology import epsilon_for
+from meshlam_core.raster.build_uv_map import build_uv_map
 from meshlam_core.raster.shapes import check_shape
-from meshlam_core.raster.uv_map import UvMap, build_uv_map
+from meshlam_core.raster.uv_map import UvMap
 
 
 @dataclass(frozen=True)
