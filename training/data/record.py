@@ -24,7 +24,6 @@ from meshlam_core.model.render import animate, look, vertices_seen
 from meshlam_core.model.state import Photo, Rig
 from meshlam_core.raster.normals import vertex_normals
 from training.data.shards import Item
-from training.synthetic.masks import exact_masks
 from training.synthetic.sample import SyntheticPhoto
 
 F16 = NDArray[np.float16]
@@ -39,7 +38,7 @@ class Record:
     """One photograph with what the tracker found, and the truth. The picture itself stays on disk."""
 
     features: F16  # [c, g, g] pooled levels of the frozen backbone
-    hair: U8  # [R, R] exact masks, 255 inside
+    hair: U8  # [R, R] masks wrong as real ones are, 255 inside
     person: U8  # [R, R]
     known: tuple[int, int]  # px of R, (columns, rows) that the photo fills
     start: F16  # [V, 3] m, V_0
@@ -91,8 +90,10 @@ def make_item(key: str, sample: SyntheticPhoto, network: MeshLAM, rig: Rig, join
     }
     picture = cv2.imencode(".jpg", sample.picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
     label = cv2.imencode(".png", sample.label)[1].tobytes()
+    both = (np.concatenate([sample.hair, sample.person]) * 255).round().astype(np.uint8)
+    masks = cv2.imencode(".png", both)[1].tobytes()
     return Item(
-        key, {"jpg": picture, "label.png": label, "npz": stream.getvalue(), "json": json.dumps(about).encode()}
+        key, {"jpg": picture, "label.png": label, "masks.png": masks, "npz": stream.getvalue(), "json": json.dumps(about).encode()}
     )
 
 
@@ -102,13 +103,12 @@ def read_record(item: Item) -> Record:
         about: dict[str, Any] = json.loads(item.files["json"])
         with np.load(io.BytesIO(item.files["npz"]), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        label = cv2.imdecode(np.frombuffer(item.files["label.png"], np.uint8), cv2.IMREAD_GRAYSCALE)
+        masks = cv2.imdecode(np.frombuffer(item.files["masks.png"], np.uint8), cv2.IMREAD_GRAYSCALE)
         size, filled = int(about["size"]), about["filled"]
-        hair, person = _masks(label, filled)
         return Record(
             features=arrays["features"],
-            hair=hair,
-            person=person,
+            hair=masks[:SIDE],
+            person=masks[SIDE:],
             known=(round(filled[0] * SIDE / size), round(filled[1] * SIDE / size)),
             start=arrays["start"],
             truth=arrays["truth"],
@@ -129,15 +129,6 @@ def read_record(item: Item) -> Record:
 def picture_of(item: Item) -> U8:  # [H, H, 3] sRGB
     """The stored picture."""
     return np.ascontiguousarray(cv2.imdecode(np.frombuffer(item.files["jpg"], np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
-
-
-def _masks(label: U8, filled: list[int]) -> tuple[U8, U8]:
-    """Exact masks at the network's size; beyond the photo they go on as at its edge."""
-    padded = np.pad(
-        label[: filled[1], : filled[0]], ((0, len(label) - filled[1]), (0, len(label) - filled[0])), mode="edge"
-    )
-    hair, person = exact_masks(padded, SIDE)
-    return (hair * 255).astype(np.uint8), (person * 255).astype(np.uint8)
 
 
 def _photo(sample: SyntheticPhoto, rig: Rig, joints: F32) -> Photo:

@@ -1,4 +1,4 @@
-"""Records as a batch on some vertices, seen through masks that are wrong as real ones are.
+"""Records as a batch on some vertices.
 
 Frames and units: frames.py. Dims: B samples, n vertices, c channels and g side of the image features, R masks.
 """
@@ -17,7 +17,7 @@ from meshlam_core.model.borders import SIDE, border_fields
 from meshlam_core.model.state import Photo
 from training.data.record import Record
 from training.geometry.subset import Subset
-from training.synthetic.masks import disturbed, signed_distance
+from training.synthetic.masks import signed_distance
 
 F32 = NDArray[np.float32]
 
@@ -41,11 +41,10 @@ def make_batch(
     records: Sequence[Record],
     subset: Subset,
     joints: int,
-    rng: np.random.Generator | None,  # None: masks as they are
 ) -> GeometryBatch:
     """Stack records on a subset of the vertices."""
     at = subset.vertices.numpy()
-    masks, distances = zip(*(_masks(record, rng) for record in records), strict=True)
+    masks, distances = zip(*(_masks(record) for record in records), strict=True)
 
     def stacked(name: str, rows: bool = False) -> Tensor:
         values = [getattr(record, name)[at] if rows else getattr(record, name) for record in records]
@@ -76,10 +75,8 @@ def make_batch(
     )
 
 
-def _masks(record: Record, rng: np.random.Generator | None) -> tuple[F32, F32]:  # [3, R, R], [2, R, R]
+def _masks(record: Record) -> tuple[F32, F32]:  # [3, R, R], [2, R, R]
     hair, person = (mask.astype(np.float32) / 255 for mask in (record.hair, record.person))
-    if rng is not None:
-        hair, person = disturbed(hair, person, rng)
     known = np.zeros((SIDE, SIDE), np.float32)
     known[: record.known[1], : record.known[0]] = 1
     return np.stack([hair, person, known]), np.stack([signed_distance(hair), signed_distance(person)])

@@ -26,7 +26,7 @@ SEED = 5
 
 
 class HeldOut:
-    """Samples that are never learnt from, with masks disturbed once and for all."""
+    """Samples that are never learnt from."""
 
     def __init__(self, records: list[Record], rig: Rig, vertices: int = VERTICES) -> None:
         surface = Surface(rig)
@@ -34,7 +34,7 @@ class HeldOut:
         chosen = np.sort(rng.choice(surface.movable, min(vertices, len(surface.movable)), replace=False))
         subset = surface.of(chosen)
         parts = [records[i : i + BATCH] for i in range(0, len(records), BATCH)]
-        self.batches = [make_batch(part, subset, len(rig.parents), rng) for part in parts]
+        self.batches = [make_batch(part, subset, len(rig.parents)) for part in parts]
         self.groups = groups(subset.rig)
 
     def start(self) -> dict[str, float]:

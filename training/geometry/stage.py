@@ -58,7 +58,7 @@ class GeometryStage:
         records = self.pool.draw(rng, self.settings.batch)
         chosen = self.settings
         subset = self.surface.draw(rng, chosen.single, chosen.patches, chosen.patch_size)
-        return make_batch(records, subset, len(self.rig.parents), rng)
+        return make_batch(records, subset, len(self.rig.parents))
 
     def loss(self, network: MeshLAM, batch: GeometryBatch) -> Tensor:  # []
         """Σ γ^(N-t) L_t."""

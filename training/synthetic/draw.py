@@ -16,7 +16,7 @@ from torch import Tensor
 
 from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.head.skinning import pose_vertices
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.interpolate import blend
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.render import vertices_seen, View
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project
 

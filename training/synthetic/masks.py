@@ -22,6 +22,15 @@ def exact_masks(label: U8, side: int) -> tuple[F32, F32]:  # hair and person, [h
     return np.ascontiguousarray(small[..., 0]), np.ascontiguousarray(small[..., 1])
 
 
+def continued(
+    label: U8,  # [H, H]
+    filled: tuple[int, int],  # px, (width, height) of the canvas that the photo covers
+) -> U8:  # [H, H]
+    """Labels that go on beyond the photo as at its edge: where it ends is no border of anything."""
+    width, height = filled
+    return np.pad(label[:height, :width], ((0, len(label) - height), (0, len(label) - width)), mode="edge")
+
+
 def skin_mask(label: U8) -> NDArray[np.bool_]:  # [H, H]
     """Face, ears and neck."""
     return np.isin(label, (SKIN, EARS, NECK))

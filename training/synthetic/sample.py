@@ -1,6 +1,6 @@
 """One synthetic photograph with everything that is known of it.
 
-Frames and units: frames.py. Dims: H canvas side, V vertices, K blendshapes.
+Frames and units: frames.py. Dims: H canvas side, R side of the masks, V vertices, K blendshapes.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.frames import rotation_from_axis_angle
+from meshlam_core.model.borders import SIDE as SIDE_OF_MASKS
 from training.synthetic.camera import Shot, take
 from training.synthetic.draw import draw_head, pose_person
 from training.synthetic.hair import HairSource
-from training.synthetic.masks import signed_distance
+from training.synthetic.masks import continued, disturbed, exact_masks
 from training.synthetic.occluders import add_occluders
 from training.synthetic.people import Person, draw_person
 from training.synthetic.spoil import spoiled
 from training.synthetic.surroundings import background, collar, shoulders
 from training.synthetic.tracked import (
-    OUTLINE,
     Tracked,
     TrackerErrors,
     as_seen,
@@ -43,6 +43,8 @@ class SyntheticPhoto:
 
     picture: U8  # [H, H, 3] sRGB
     label: U8  # [H, H] index into LABELS
+    hair: F32  # [R, R] 0..1, masks over the canvas, wrong as real ones are; beyond the photo as at its edge
+    person: F32  # [R, R]
     tracked: Tracked
     truth: F32  # [V, 3] m, neutral, as seen through the tracker's camera (tracked.as_seen)
     neutral: F32  # [V, 3] m, the true neutral head in its own frame
@@ -66,13 +68,15 @@ class Engine:
         shot = take(self.world.head, person.vertices, SIDE, rng, portrait)
         picture, label = photograph(self.world, person, shot, rng)
         bald = pose_person(person, shot, self.world, person.bald).numpy()
-        tracked = simulate_tracker(self.world.head, self.world, person.identity, bald, shot, self.errors, rng)
-        near = on_outline(pose_person(person, shot, self.world).numpy(), shot, label)
+        tracked, landmarks = simulate_tracker(self.world.head, self.world, person.identity, bald, shot, self.errors, rng)
         truth = as_seen(person.vertices, shot, tracked, self.world.head, person.bald)
-        tracked = with_hull(tracked, self.hair, person.hair, truth, near, rng)
+        hair, people = disturbed(*exact_masks(continued(label, shot.filled), SIDE_OF_MASKS), rng)
+        tracked = with_hull(
+            tracked, self.world.head, self.hair.model, hair, people, label, shot.filled, landmarks
+        )
         turn = rotation_from_axis_angle(shot.rotation)
         yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
-        return SyntheticPhoto(picture, label, tracked, truth, person.vertices, shot, person.hair.name, yaw)
+        return SyntheticPhoto(picture, label, hair, people, tracked, truth, person.vertices, shot, person.hair.name, yaw)
 
 
 def photograph(
@@ -115,15 +119,3 @@ def _frayed(colour: F32, label: U8, scale: float, rng: np.random.Generator) -> t
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
     x, y = columns + shift[..., 0], rows + shift[..., 1]
     return cv2.remap(colour, x, y, cv2.INTER_LINEAR), cv2.remap(label, x, y, cv2.INTER_NEAREST)
-
-
-def on_outline(posed: F32, shot: Shot, label: U8) -> NDArray[np.bool_]:  # [V]
-    """Vertices that lie where the picture shows the outline of hair and head."""
-    depth = -posed[:, 2]
-    x = shot.camera.focal * posed[:, 0] / depth + shot.camera.centre[0]
-    y = -shot.camera.focal * posed[:, 1] / depth + shot.camera.centre[1]
-    distance = signed_distance((label != BACKGROUND).astype(np.float32))
-    width, height = shot.filled
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    at = distance[y.clip(0, SIDE - 1).astype(int), x.clip(0, SIDE - 1).astype(int)]
-    return np.asarray(inside & (np.abs(at) * depth / shot.camera.focal < OUTLINE))

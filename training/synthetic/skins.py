@@ -22,7 +22,7 @@ from meshlam_core.head.builder.source import Source
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.weights import topology_hash
 from meshlam_core.raster.normals import vertex_normals
-from meshlam_core.raster.uv_map import build_uv_map
+from meshlam_core.raster.build_uv_map import build_uv_map
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]

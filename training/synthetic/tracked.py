@@ -2,9 +2,9 @@
 
 The tracker's errors are one Gaussian over focal length, expression and identity together, fitted to what the real
 tracker made of drawn heads (tracker_errors.py); how it turns and places the head then follows from the landmarks, as in
-the real fit. The hull fit is simulated by what it does: growth is the mean given what the outline shows.
+the real fit. The hull fit is the real one, on masks that are wrong as real ones are.
 
-Frames and units: frames.py. Dims: V vertices, L landmarks, N identity modes, K blendshapes, Q hair vertices.
+Frames and units: frames.py. Dims: V vertices, L landmarks, N identity modes, K blendshapes, R, H sides of masks and canvas.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle
 from meshlam_core.head.hair import HairModel
 from meshlam_core.head.model import HeadModel
+from meshlam_core.tracker.hair import fit_hair
+from meshlam_core.tracker.parsing import Regions
 from training.synthetic.camera import Shot
-from training.synthetic.hair import Hair, HairSource
-from training.synthetic.world import World
+from training.synthetic.world import EARS, NECK, SKIN, World
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 STORED = Path(__file__).with_name("tracker_errors.npz")
-ROOM = 40  # vertices on the outline that say something of their own
-OUTLINE = 0.006  # m from the outline within which a vertex is what the outline shows
-GROWTH_NOISE = 0.004  # m, of one vertex; and of all together
-GROWTH_BIAS = 0.003
-EAR_NOISE = 0.25
+BARE = (SKIN, EARS, NECK)
 LANDMARK_NOISE = 0.004  # of the face height
 ROUNDS = 4
 
@@ -79,7 +77,7 @@ def simulate_tracker(
     shot: Shot,
     errors: TrackerErrors,
     rng: np.random.Generator,
-) -> Tracked:
+) -> tuple[Tracked, F64]:  # and [L, 2] px, the landmarks as detected
     """The tracker's result; its start is still bald."""
     turn = rotation_from_axis_angle(shot.rotation)
     yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
@@ -94,7 +92,7 @@ def simulate_tracker(
     seen = seen + LANDMARK_NOISE * shot.face * rng.standard_normal(seen.shape)
     turn, translation = placed(head.landmarks(shaped).astype(np.float64), seen, turn, camera, head.landmark_weight)
     rotation = axis_angle_from_rotation(turn).astype(np.float32)
-    return Tracked(camera, rotation, translation.astype(np.float32), expression, bald, bald)
+    return Tracked(camera, rotation, translation.astype(np.float32), expression, bald, bald), seen
 
 
 def placed(
@@ -151,35 +149,36 @@ def as_seen(
     return np.asarray((there - tracked.translation) @ other, np.float32)
 
 
-def likely_growth(
-    model: HairModel,
-    growth: F64,  # [Q] m, true
-    shown: NDArray[np.bool_],  # [Q] what the outline shows
-    rng: np.random.Generator,
-) -> F32:  # [Q] m
-    """The mean of all styles that agree with what is shown, up to noise: what a fit of the hair basis finds."""
-    noise = rng.normal(0, GROWTH_BIAS) + rng.normal(0, GROWTH_NOISE, int(shown.sum()))
-    thinned = 1 / (GROWTH_NOISE * np.sqrt(max(1.0, shown.sum() / ROOM)))  # neighbours tell the same
-    seen = model.modes[:, shown].astype(np.float64) * thinned
-    offset = (growth[shown] + noise - model.mean[shown]) * thinned
-    weights = np.linalg.solve(seen @ seen.T + np.eye(len(seen)), seen @ offset)
-    return model.growth(weights)
-
-
 def with_hull(
     tracked: Tracked,
-    hair: HairSource,
-    style: Hair,
-    truth: F32,  # [V, 3] m, as_seen
-    near: NDArray[np.bool_],  # [V] vertices on the outline
-    rng: np.random.Generator,
+    head: HeadModel,
+    model: HairModel,
+    hair: F32,  # [R, R] 0..1, masks over the square canvas, as wrong as they come
+    person: F32,  # [R, R]
+    label: NDArray[np.uint8],  # [H, H]
+    filled: tuple[int, int],  # px of H
+    landmarks: F64,  # [L, 2] px of H, as detected
 ) -> Tracked:
-    """The tracker's head with the hair that the hull fit would find: growth that reaches the outline, likely elsewhere."""
-    left, right = (float(np.clip(h + rng.normal(0, EAR_NOISE), 0, 1)) for h in style.hidden)
-    model = hair.model
-    found = replace(style, growth=np.zeros_like(style.growth), hidden=(left, right))
-    bare = hair.hull(tracked.bald, found)
-    way = ((truth - bare)[model.indices] * model.directions).sum(axis=1)
-    shown = near[model.indices] & (model.growing((left, right)) > 0.5)
-    growth = likely_growth(model, way.astype(np.float64), shown, rng)
-    return replace(tracked, start=hair.hull(tracked.bald, replace(found, growth=growth)))
+    """The tracker's head with the hair that the real hull fit finds in the masks."""
+    size = len(label)
+    width, height = filled
+    masks = cv2.resize(np.stack([hair, person], axis=-1), (size, size), interpolation=cv2.INTER_LINEAR)
+    hair_mask, person_mask = np.ascontiguousarray(np.moveaxis(masks, -1, 0)[:, :height, :width])
+    skin = np.isin(label[:height, :width], BARE).astype(np.float32) * (1 - hair_mask) * person_mask
+    regions = Regions(
+        person=person_mask,
+        hair=hair_mask,
+        skin=skin,
+        other=(person_mask - hair_mask - skin).clip(0, 1),
+        skin_colour=np.zeros(3, np.float32),
+        hair_colour=np.zeros(3, np.float32),
+        hair_share=float(hair_mask.sum() / max(float(skin.sum()), 1.0)),
+    )
+    turn = rotation_from_axis_angle(tracked.rotation)
+    count = len(tracked.expression)
+    shaped = tracked.bald + (tracked.expression @ head.blendshapes.reshape(count, -1)).reshape(-1, 3)
+    posed = (shaped @ turn.T + tracked.translation).astype(np.float32)
+    found = fit_hair(
+        regions, tracked.bald, posed, turn, tracked.camera, landmarks.astype(np.float32), head, model
+    )
+    return replace(tracked, start=tracked.bald + found.displacement)
