@@ -1,4 +1,4 @@
-"""`python -m training make|train ...`: drawing samples, learning from them. Each command explains itself with --help."""
+"""`python -m training make|train ...`: drawing samples, learning from them. Each command has a --help."""
 
 from __future__ import annotations
 

@@ -56,7 +56,12 @@ class Reporter:
             f"{100 * along:5.1f} %  step {report.step}  loss {self.loss:.3f}  {speed:.2f} samples/s  "
             f"waiting {100 * share:.0f} %  rate {report.rate:.1e}  end {end}"
         )
-        print(f"\r{line}" if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r{line}" if sys.stderr.isatty() else line,
+            end="" if sys.stderr.isatty() else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
         new = not self.log.is_file()
         with self.log.open("a", encoding="utf-8") as stream:
             if new:
@@ -83,7 +88,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--accumulate", type=int, default=1)
-    parser.add_argument("--measure-every", type=float, default=5.0, help="minutes between looks at the held-out samples")
+    parser.add_argument(
+        "--measure-every", type=float, default=5.0, help="minutes between looks at the held-out samples"
+    )
     parser.add_argument("--most", type=int, default=30_000, help="samples kept in memory")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -134,7 +141,9 @@ def main(arguments: list[str]) -> None:
             curve.add(trainer.step * per_step, trainer.spent / 60, errors)
         notes = {"stage": "geometry", "samples": trainer.step * per_step, "minutes": round(trainer.spent / 60, 1)}
         notes |= {"held_out_mm": {name: round(value, 3) for name, value in errors.items()}}
-        save_weights(network, network.preset, head, options.out / f"{options.config}.safetensors", LICENCE, notes, half=True)
+        save_weights(
+            network, network.preset, head, options.out / f"{options.config}.safetensors", LICENCE, notes, half=True
+        )
 
 
 def _measured(
@@ -154,6 +163,8 @@ def _measured(
             with trainer.averaged() as network:
                 errors = held_out.measure(network)
             curve.add(step.step * per_step, step.spent / 60, errors)
-            print("\nheld out, mm: " + ", ".join(f"{k} {v:.2f}" for k, v in errors.items()), file=sys.stderr, flush=True)
+            print(
+                "\nheld out, mm: " + ", ".join(f"{k} {v:.2f}" for k, v in errors.items()), file=sys.stderr, flush=True
+            )
 
     return after

@@ -51,7 +51,7 @@ class GeometryGru(nn.Module):
             nn.Linear(inner, inner),
         )
         self.cell = nn.GRUCell(inner + preset.width, inner)
-        # the untrained network keeps the tracker's head; [ours] beside a free offset it says how far to go to each border
+        # the untrained network keeps the tracker's head; [ours] it also says how far to go to each border
         self.to_displacement = _zeroed(nn.Linear(inner, 3 + (2 if self.borders else 0)))
 
     def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:

@@ -25,8 +25,8 @@ from meshlam_core.model.gru import make_geometry_update, make_texture_update
 from meshlam_core.model.loop import Components, Step, refine
 from meshlam_core.model.parsing_head import ParsingHead
 from meshlam_core.model.part_clip import move
-from meshlam_core.model.shape_branch import ShapeBranch
 from meshlam_core.model.render import animate, look, vertices_seen
+from meshlam_core.model.shape_branch import ShapeBranch
 from meshlam_core.model.state import Observation, Photo, Rig, State, resize
 from meshlam_core.model.texture_branch import TextureBranch
 from meshlam_core.raster.normals import vertex_normals
@@ -79,7 +79,9 @@ class MeshLAM(nn.Module):
     def encode(self, photo: Photo, rig: Rig) -> tuple[Step, Photo]:
         """Both branches: the start of the loop, and the photo at the size that the loop compares."""
         preset = self.preset
-        image = self.image_tokens(self.pooled(photo.resized(preset.backbone_size).image), photo.borders)  # F_I [B, M, C]
+        image = self.image_tokens(
+            self.pooled(photo.resized(preset.backbone_size).image), photo.borders
+        )  # F_I [B, M, C]
         first = resize(photo.texture, preset.texture_grid)
         if preset.reprojection == "none":
             first = torch.full_like(first, GREY)

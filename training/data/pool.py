@@ -29,7 +29,9 @@ class Pool:
         self._looked = -LOOK_AGAIN
         self.refresh()
         if not self.records:
-            raise UsageError(f"Expected shards with samples in {folder}, found none.", "Make them: python -m training make.")
+            raise UsageError(
+                f"Expected shards with samples in {folder}, found none.", "Make them: python -m training make."
+            )
 
     def refresh(self, at_most: int = sys.maxsize) -> None:
         """Take in shards that are new, as many at a time as wanted."""

@@ -93,7 +93,14 @@ def make_item(key: str, sample: SyntheticPhoto, network: MeshLAM, rig: Rig, join
     both = (np.concatenate([sample.hair, sample.person]) * 255).round().astype(np.uint8)
     masks = cv2.imencode(".png", both)[1].tobytes()
     return Item(
-        key, {"jpg": picture, "label.png": label, "masks.png": masks, "npz": stream.getvalue(), "json": json.dumps(about).encode()}
+        key,
+        {
+            "jpg": picture,
+            "label.png": label,
+            "masks.png": masks,
+            "npz": stream.getvalue(),
+            "json": json.dumps(about).encode(),
+        },
     )
 
 

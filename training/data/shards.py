@@ -58,7 +58,7 @@ def find_shards(folder: Path) -> list[Path]:
 
 def read_shard(path: Path, report: Callable[[str], None] = lambda text: None) -> Iterator[Item]:
     """The samples of a shard. What is broken is reported, and what can be read before it is used."""
-    key, files = "", {}
+    key, files = "", dict[str, bytes]()
     try:
         with tarfile.open(path, mode="r:") as archive:
             for entry in archive:

@@ -103,7 +103,9 @@ def refine_start(network: MeshLAM, batch: GeometryBatch) -> list[Step]:
     """The network's own loop without pictures: errors and textures stay empty."""
     preset, photo, rig = network.preset, batch.photo, batch.subset.rig
     if preset.geometry_update != "gru" or preset.deformation != "part_aware":
-        raise UsageError("Stage G: expected the geometry GRU and the part-aware clip.", "Use the preset small or paper.")
+        raise UsageError(
+            "Stage G: expected the geometry GRU and the part-aware clip.", "Use the preset small or paper."
+        )
     image = network.image_tokens(batch.features, photo.borders)
     about = None
     if preset.borders == "masks":

@@ -68,7 +68,9 @@ def take(
     corner, side = (np.zeros(2), np.array([aspect, 1.0])) if whole else _crop(pixels, (aspect, 1.0), rng)
     scale = size / side.max()
     camera = Camera(
-        float(focal * scale), tuple((np.array([aspect / 2, 0.5]) - corner) * scale), (size, size)  # type: ignore[arg-type]
+        float(focal * scale),
+        tuple((np.array([aspect / 2, 0.5]) - corner) * scale),
+        (size, size),  # type: ignore[arg-type]
     )
     filled = np.minimum(np.round(side * scale), size).astype(int)
     span = float(np.linalg.norm(pixels[FOREHEAD] - pixels[CHIN]) * scale)
@@ -89,7 +91,9 @@ def _turn(rng: np.random.Generator, portrait: bool) -> F64:
         angles = np.array([rng.normal(0, 10), rng.uniform(-60, 60), rng.normal(0, 8)])
     pitch, yaw, roll = np.radians(np.clip(angles, -60, 60))
     x, y, z = np.eye(3)
-    turn: F64 = rotation_from_axis_angle(roll * z) @ rotation_from_axis_angle(pitch * x) @ rotation_from_axis_angle(yaw * y)
+    turn: F64 = (
+        rotation_from_axis_angle(roll * z) @ rotation_from_axis_angle(pitch * x) @ rotation_from_axis_angle(yaw * y)
+    )
     return turn
 
 
@@ -108,7 +112,7 @@ def _crop(pixels: F64, photo: tuple[float, float], rng: np.random.Generator) -> 
 def _expression(head: HeadModel, rng: np.random.Generator) -> F32:
     """Mostly quiet faces, smiles and speech; both sides alike but for a little."""
     names = head.blendshape_names
-    values = {name: 0.0 for name in names}
+    values = dict.fromkeys(names, 0.0)
 
     def raise_to(stem: str, amount: float) -> None:
         for side in ("Left", "Right"):

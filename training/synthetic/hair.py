@@ -40,7 +40,9 @@ class HairSource:
     def __init__(self, head: HeadModel, held_out: bool = False) -> None:
         model = load_hair_model(head)
         if model is None:
-            raise AssetError(f"The head model {head.name} has no hair.", "Build it: python -m training.hairstyles.build.")
+            raise AssetError(
+                f"The head model {head.name} has no hair.", "Build it: python -m training.hairstyles.build."
+            )
         self.head, self.held_out = head, held_out
         self.model: HairModel = model
         self.common = tuple(name for name in FAMILIES if name not in HELD_OUT_FAMILIES)

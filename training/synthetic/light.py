@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
-from meshlam_core.model.render import vertices_seen, View
+from meshlam_core.model.render import View, vertices_seen
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project
@@ -75,7 +75,11 @@ def load_light(path: Path) -> Light:
     height, width = radiance.shape[:2]
     theta, phi = (np.arange(height) + 0.5) / height * np.pi, (np.arange(width) + 0.5) / width * 2 * np.pi
     direction = np.stack(
-        [np.outer(np.sin(theta), np.sin(phi)), np.outer(np.cos(theta), np.ones(width)), np.outer(np.sin(theta), np.cos(phi))],
+        [
+            np.outer(np.sin(theta), np.sin(phi)),
+            np.outer(np.cos(theta), np.ones(width)),
+            np.outer(np.sin(theta), np.cos(phi)),
+        ],
         axis=-1,
     ).reshape(-1, 3)
     area = np.repeat(np.sin(theta), width) * (np.pi / height) * (2 * np.pi / width)
@@ -92,7 +96,9 @@ def load_light(path: Path) -> Light:
     scale = 1 / max(float((rest * area[:, None]).sum() / (4 * np.pi * 3)), 1e-9)
     length = float(np.linalg.norm(towards))
     return Light(
-        harmonics * scale, extra.sum(axis=0) / np.pi * scale, towards / length if length > 1e-9 else np.array([0.0, 1, 0])
+        harmonics * scale,
+        extra.sum(axis=0) / np.pi * scale,
+        towards / length if length > 1e-9 else np.array([0.0, 1, 0]),
     )
 
 

@@ -81,12 +81,11 @@ def _wavy(mask: F32, rng: np.random.Generator, strength: float, one_way: int = 0
     """The border moved by a smooth random amount, px, and softened."""
     side = len(mask)
     cells = int(rng.integers(3, 14))
-    waves = cv2.resize(rng.standard_normal((cells, cells)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    waves = cv2.resize(
+        rng.standard_normal((cells, cells)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC
+    )
     shift = strength * rng.exponential(0.7) * waves
-    if one_way:
-        shift = one_way * np.abs(shift)
-    else:
-        shift = shift + strength * rng.normal(0, 0.5)
+    shift = one_way * np.abs(shift) if one_way else shift + strength * rng.normal(0, 0.5)
     soft = strength * rng.uniform(0.15, 0.8) if not one_way else 0.7
     return np.asarray((0.5 + (signed_distance(mask) + shift) / (2 * soft + 0.5)).clip(0, 1), np.float32)
 

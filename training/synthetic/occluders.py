@@ -116,7 +116,9 @@ def _hand(colour: F32, label: U8, landmarks: F64, face: float, skin: F32, rng: n
     cv2.circle(mask, tuple(int(x) for x in palm), int(0.27 * face), 255, -1, cv2.LINE_AA)
     _line(mask, np.stack([palm, palm + away * 2 * face]), face * 0.33)
     shade = cv2.GaussianBlur(mask, (0, 0), max(0.03 * face, 0.5)).astype(np.float32)[..., None] / 255
-    _paint(colour, label, mask, np.broadcast_to(skin * rng.uniform(0.7, 1.1), colour.shape) * (0.35 + 0.65 * shade), OTHER)
+    _paint(
+        colour, label, mask, np.broadcast_to(skin * rng.uniform(0.7, 1.1), colour.shape) * (0.35 + 0.65 * shade), OTHER
+    )
 
 
 def _microphone(colour: F32, label: U8, landmarks: F64, face: float, rng: np.random.Generator) -> None:

@@ -98,7 +98,9 @@ def _texture(world: World, hair_colour: NDArray[np.floating], beard: bool, rng: 
     tones = [skin[50:150, 75:180].mean(axis=(0, 1)) for skin in (first, second)]
     skin = first + share * (second * (tones[0] / tones[1]) - first)
     tone = tones[0] + rng.random() * (tones[1] - tones[0])
-    skin = skin * (tone / tones[0] * np.exp(0.12 * rng.standard_normal() + 0.05 * rng.standard_normal(3))).astype(np.float32)
+    skin = skin * (tone / tones[0] * np.exp(0.12 * rng.standard_normal() + 0.05 * rng.standard_normal(3))).astype(
+        np.float32
+    )
     bare = tone * (0.9 + 0.1 * rng.random())
     skin = skin + world.scalp * (bare.astype(np.float32) - skin)
     if beard or rng.random() < 0.2:

@@ -68,15 +68,17 @@ class Engine:
         shot = take(self.world.head, person.vertices, SIDE, rng, portrait)
         picture, label = photograph(self.world, person, shot, rng)
         bald = pose_person(person, shot, self.world, person.bald).numpy()
-        tracked, landmarks = simulate_tracker(self.world.head, self.world, person.identity, bald, shot, self.errors, rng)
+        tracked, landmarks = simulate_tracker(
+            self.world.head, self.world, person.identity, bald, shot, self.errors, rng
+        )
         truth = as_seen(person.vertices, shot, tracked, self.world.head, person.bald)
         hair, people = disturbed(*exact_masks(continued(label, shot.filled), SIDE_OF_MASKS), rng)
-        tracked = with_hull(
-            tracked, self.world.head, self.hair.model, hair, people, label, shot.filled, landmarks
-        )
+        tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, label, shot.filled, landmarks)
         turn = rotation_from_axis_angle(shot.rotation)
         yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
-        return SyntheticPhoto(picture, label, hair, people, tracked, truth, person.vertices, shot, person.hair.name, yaw)
+        return SyntheticPhoto(
+            picture, label, hair, people, tracked, truth, person.vertices, shot, person.hair.name, yaw
+        )
 
 
 def photograph(

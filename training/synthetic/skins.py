@@ -1,7 +1,7 @@
 """Complete skins in the open head's texture layout, read through MakeHuman's own.
 
-The skins are photographs in the UV layout of MakeHuman's base mesh, from which the open head was cut. A texel's place on
-the head is looked up on that mesh, nearest in position and direction, so that the two sides of closed lids and lips
+The skins are photographs in the UV layout of MakeHuman's base mesh, from which the open head was cut. A texel's place
+on the head is looked up on that mesh, nearest in position and direction, so that the two sides of closed lids and lips
 do not mix. Frames: avatar frame and MakeHuman's (decimetres). Dims: S texels along a side, P points, N skins.
 """
 
@@ -21,8 +21,8 @@ from meshlam_core.head.builder.identity import template_source
 from meshlam_core.head.builder.source import Source
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.weights import topology_hash
-from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.build_uv_map import build_uv_map
+from meshlam_core.raster.normals import vertex_normals
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]

@@ -67,7 +67,7 @@ def shoulders(
     t = np.linspace(0, 1, 12)
     side = np.stack([0.42 * width + (wide - 0.42 * width) * t, slope * t**1.6], axis=1)
     side = np.concatenate([side, [[wide * 1.1, 4 * face + 10]]])
-    outline = np.concatenate([side * [-1, 1], side[::-1]]) + [middle[0], top]
+    outline = np.concatenate([side * [-1, 1], side[::-1]]) + np.array([middle[0], top])
     body = np.zeros(label.shape, np.uint8)
     cv2.fillPoly(body, [outline.round().astype(np.int32)], 1)
     inside = body > 0
@@ -80,7 +80,8 @@ def shoulders(
         rows = np.arange(label.shape[0]) * rng.uniform(0.1, 1.0)
         cloth = cloth * (0.75 + 0.25 * np.sign(np.sin(rows)))[:, None, None].astype(np.float32)
     colour[inside], label[inside] = cloth[inside], CLOTHES
-    opening = np.array([[-0.45 * width, 0], [0.45 * width, 0], [0, face * rng.uniform(0.05, 0.5)]]) + [middle[0], top]
+    opening = np.array([[-0.45 * width, 0], [0.45 * width, 0], [0, face * rng.uniform(0.05, 0.5)]])
+    opening = opening + np.array([middle[0], top])
     bare = np.zeros(label.shape, np.uint8)
     cv2.fillPoly(bare, [opening.round().astype(np.int32)], 1)
     bare = (bare > 0) & inside
@@ -100,7 +101,7 @@ def collar(
     rise, thick = face * rng.uniform(0.02, 0.16), face * rng.uniform(0.12, 0.3)
     t = np.linspace(-1, 1, 15)
     upper = np.stack([middle[0] + 0.56 * width * t, middle[1] - rise * np.abs(t) ** 1.5], axis=1)
-    ring = np.concatenate([upper, upper[::-1] + [0, thick]]).round().astype(np.int32)
+    ring = np.concatenate([upper, upper[::-1] + np.array([0, thick])]).round().astype(np.int32)
     mask = np.zeros(label.shape, np.uint8)
     cv2.fillPoly(mask, [ring], 1)
     tint = np.exp(rng.normal(-1.6, 1.0)) * np.exp(rng.normal(0, 0.2, 3))

@@ -4,7 +4,8 @@ The tracker's errors are one Gaussian over focal length, expression and identity
 tracker made of drawn heads (tracker_errors.py); how it turns and places the head then follows from the landmarks, as in
 the real fit. The hull fit is the real one, on masks that are wrong as real ones are.
 
-Frames and units: frames.py. Dims: V vertices, L landmarks, N identity modes, K blendshapes, R, H sides of masks and canvas.
+Frames and units: frames.py. Dims: V vertices, L landmarks, N identity modes, K blendshapes, R, H sides of masks,
+canvas.
 """
 
 from __future__ import annotations
@@ -178,7 +179,5 @@ def with_hull(
     count = len(tracked.expression)
     shaped = tracked.bald + (tracked.expression @ head.blendshapes.reshape(count, -1)).reshape(-1, 3)
     posed = (shaped @ turn.T + tracked.translation).astype(np.float32)
-    found = fit_hair(
-        regions, tracked.bald, posed, turn, tracked.camera, landmarks.astype(np.float32), head, model
-    )
+    found = fit_hair(regions, tracked.bald, posed, turn, tracked.camera, landmarks.astype(np.float32), head, model)
     return replace(tracked, start=tracked.bald + found.displacement)

@@ -1,7 +1,8 @@
 """Measure what the real tracker gets wrong: `python -m training.synthetic.tracker_errors`.
 
-Drawn photographs go through landmarks and fit; the differences from the truth, in focal length, expression and identity, become one Gaussian of few components, stored beside this file for tracked.py. Photographs in which no face
-is found are counted. Dims: N photographs, E errors, C components.
+Drawn photographs go through landmarks and fit; the differences from the truth, in focal length, expression and
+identity, become one Gaussian of few components, stored beside this file for tracked.py. Photographs in which no face is
+found are counted. Dims: N photographs, E errors, C components.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ FRONTAL, TURNED = np.radians(15), np.radians(35)
 PARTS = ("face", "ears", "neck", "scalp", "eyelids", "lips")
 
 
-def errors_of(engine: Engine, detector: LandmarkDetector, seed: int) -> tuple[F64, float, float]:  # [E], turn off the truth and yaw, rad
+def errors_of(
+    engine: Engine, detector: LandmarkDetector, seed: int
+) -> tuple[F64, float, float]:  # [E], turn off the truth and yaw, rad
     """One photograph: [log focal, expression (K), identity (N)]; turn; yaw."""
     world, rng = engine.world, np.random.default_rng((7, seed))
     person = draw_person(world, engine.hair, rng)

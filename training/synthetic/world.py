@@ -63,7 +63,7 @@ class World:
 
 
 def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...] | None = None) -> World:
-    """Read the shared data. `portraits` are those that may be trained on; all that are not held out where nothing is said."""
+    """Read the shared data. `portraits` may be trained on; where none are named, all that are not held out."""
     if not (data / "light").is_dir():
         raise UnreadableInput(f"The data folder {data}: expected light, skins and irises in it.", "See DATA in README.")
     head = load_head()
@@ -91,7 +91,9 @@ def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...
         template_at=template_at,
         lights=tuple(load_light(path) for path in names),
         panoramas=tuple(_read(path.with_suffix(".jpg"), (1024, 512)) for path in names),
-        portraits=tuple(path for path in sorted((data / "portraits").glob("*.jpg")) if not held_out(path.name)) if portraits is None else portraits,
+        portraits=tuple(path for path in sorted((data / "portraits").glob("*.jpg")) if not held_out(path.name))
+        if portraits is None
+        else portraits,
         openness=measure_openness(head),
         strands=_strands(data),
     )
@@ -178,7 +180,9 @@ def _strands(data: Path) -> F32:
             total += strength * middle / middle.std()
         pictures.append(total)
     for path in sorted((data / "hair_cards").glob("*.png")):
-        card = np.asarray(Image.open(path).convert("RGBA").resize((1024, 1024), Image.Resampling.BOX)).astype(np.float32)
+        card = np.asarray(Image.open(path).convert("RGBA").resize((1024, 1024), Image.Resampling.BOX)).astype(
+            np.float32
+        )
         solid = cv2.boxFilter(card[..., 3], -1, (160, 160))
         y, x = np.unravel_index(int(solid[80:-80, 80:-80].argmax()), (864, 864))
         patch = card[y : y + 160, x : x + 160, :3].mean(axis=2)
