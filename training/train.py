@@ -21,6 +21,7 @@ from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import save_weights
 from training.backbones import load_imagenet
 from training.data.pool import Pool
+from training.geometry.batch import GeometryBatch
 from training.geometry.curve import Curve, HeldOut
 from training.geometry.stage import GeometrySettings, GeometryStage, without_errors
 from training.rigs import training_rig
@@ -147,7 +148,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _measured(
-    trainer: Trainer[object] | Trainer[object],
+    trainer: Trainer[GeometryBatch],
     held_out: HeldOut | None,
     curve: Curve,
     report: Reporter,

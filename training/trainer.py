@@ -133,12 +133,13 @@ class Trainer(Generic[Batch]):
             fetched = time.monotonic()
             with autocast(settings.precision, next(iter(self.parameters.values())).device):
                 loss = self.stage.loss(self.network, batch) / settings.accumulate
-            loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
+            if math.isfinite(total):  # kernels that look things up must not be handed NaN
+                loss.backward()  # type: ignore[no-untyped-call]
             waited, worked = waited + fetched - started, worked + time.monotonic() - fetched
         started = time.monotonic()
-        norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), settings.clip_norm)
-        if math.isfinite(total) and bool(torch.isfinite(norm)):
+        parameters = list(self.parameters.values())
+        if math.isfinite(total) and bool(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm).isfinite()):
             self.optimiser.step()
             self._follow()
             self.failures = 0

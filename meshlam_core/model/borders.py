@@ -84,7 +84,7 @@ def look_at_borders(
     read = _sample(fields, pixels)
     metres = depth / focal * cameras[0].size[0]  # a canvas side at the vertex
     distance = read[..., :2] * metres
-    slope = read[..., 2:6].unflatten(-1, (2, 2))
+    slope = read[..., 2:6].reshape(*read.shape[:2], 2, 2)
     steep = slope.square().sum(-1, keepdim=True).sqrt().clamp_min(0.3)
     way = -distance[..., None] * slope / steep  # [B, V, 2, 2] m, right and down in the image
     flat = torch.cat([way[..., :1], -way[..., 1:], torch.zeros_like(way[..., :1])], -1)

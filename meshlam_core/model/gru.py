@@ -65,10 +65,11 @@ class GeometryGru(nn.Module):
         pieces = [embedded.flatten(0, 1), state.vertex_features.flatten(0, 1)]
         before = None if state.geometry_hidden is None else state.geometry_hidden.flatten(0, 1)
         hidden = run_cell(self.cell, pieces, before).view(*state.vertices.shape[:2], -1)
-        proposed = self.to_displacement(hidden).to(state.vertices.dtype)
+        with torch.autocast(hidden.device.type, enabled=False):  # bfloat16 would move a vertex by half a millimetre
+            proposed = self.to_displacement(hidden.to(self.to_displacement.weight.dtype)).to(state.vertices.dtype)
         displacement = self.step_scale * proposed[..., :3]
         if self.borders and observed.vertex_borders is not None:
-            ways = observed.vertex_borders[..., WAYS].unflatten(-1, (2, 3)) * REACH
+            ways = observed.vertex_borders[..., WAYS].reshape(*proposed.shape[:2], 2, 3) * REACH
             displacement = displacement + (proposed[..., 3:, None] * ways).sum(-2)
         return displacement, hidden.to(state.vertices.dtype)
 

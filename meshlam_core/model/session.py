@@ -29,6 +29,7 @@ from meshlam_core.model.files import find_backbone
 from meshlam_core.model.network import MeshLAM, Reconstruction, autocast
 from meshlam_core.model.state import Photo, Rig, hair_share, is_finite, make_rig
 from meshlam_core.model.weights import AGAIN, WeightsInfo, check_fit, load_weights, read_info
+from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
@@ -47,9 +48,7 @@ class RefineJob:
     person: F32  # [h, w] 0..1, what of it may colour the head: skin and hair, not clothes
     camera: Camera  # of the picture
     albedo: U8  # [D, D, 3] sRGB, the tracker stage's texture
-    start: F32 | None = None  # [V, 3] m, V_0 with the hull fit's hair; None: the tracker's bald head
-    hair: F32 | None = None  # [h, w] 0..1 mask of the hair; None: not known
-    body: F32 | None = None  # [h, w] 0..1 mask of the whole person, clothes and all
+    regions: Regions | None = None  # of the picture; None: where hair and person end is not known
 
 
 @dataclass(frozen=True)
@@ -124,11 +123,15 @@ class Refiner:
         return [_to_numpy(result) for result in found]
 
     def _own_rig(self, tracked: TrackedFace) -> Rig:
-        """The rig with this person's own blendshapes, where the tracker found some."""
-        if tracked.blendshapes is None:
+        """The rig with this person's own blendshapes and hair that follows the skull, where the tracker found some."""
+        if tracked.blendshapes is None and tracked.hair is None:
             return self.rig
-        own = torch.from_numpy(np.array(tracked.blendshapes, np.float32)).to(self.rig.blendshapes)
-        return replace(self.rig, blendshapes=own)
+        shapes, weights = tracked.blendshapes_on(self.head), tracked.weights_on(self.head)
+        return replace(
+            self.rig,
+            blendshapes=torch.from_numpy(np.array(shapes, np.float32)).to(self.rig.blendshapes),
+            weights=torch.from_numpy(np.array(weights, np.float32)).to(self.rig.weights),
+        )
 
     def _runaway(self, trouble: str) -> AssetError:
         name = self.info.file if self.info else "given"
@@ -170,7 +173,7 @@ def make_photo(job: RefineJob, head: HeadModel, device: str = "cpu") -> Photo:
         rotations=_row(tracked.rotations),
         translation=_row(tracked.translation),
         expression=_row(tracked.expression),
-        vertices=_row(tracked.vertices if job.start is None else job.start),
+        vertices=_row(tracked.surface),
         joints=_row(head.joints(tracked.vertices)),
         texture=_colours(job.albedo)[None],
         borders=_borders(job, side),
@@ -180,12 +183,15 @@ def make_photo(job: RefineJob, head: HeadModel, device: str = "cpu") -> Photo:
 
 def _borders(job: RefineJob, side: int) -> Tensor | None:  # [1, FIELDS, R, R]
     """The fields of the masks over the square canvas; beyond the picture they go on as at its edge."""
-    if job.hair is None or job.body is None:
+    if job.regions is None:
         return None
-    height, width = job.hair.shape
-    masks = torch.from_numpy(np.stack([job.hair, job.body, np.ones_like(job.hair)]).astype(np.float32))[None]
+    hair, person, known = job.regions.hair, job.regions.person, job.regions.known
+    height, width = hair.shape
+    all_known = np.ones_like(hair) if known is None else known
+    masks = torch.from_numpy(np.stack([hair, person, all_known]).astype(np.float32))[None]
     padded = functional.pad(masks, (0, side - width, 0, side - height), mode="replicate")
-    padded[:, 2, height:], padded[:, 2, :, width:] = 0, 0
+    padded[:, 2, height:] = 0
+    padded[:, 2, :, width:] = 0
     return border_fields(functional.interpolate(padded, size=(SIDE, SIDE), mode="area"))
 
 

@@ -168,8 +168,9 @@ class Photo:
 
     def one(self, index: int) -> Photo:
         """A batch of one."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return Photo(**{name: None if value is None else value[index : index + 1] for name, value in values.items()})
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        cut = {name: value[index : index + 1] for name, value in values.items() if value is not None}
+        return Photo(**cut)
 
     def resized(self, size: int) -> Photo:
         """The same view at another resolution. Shrinking averages."""
@@ -183,8 +184,9 @@ class Photo:
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Photo:
         """The same batch elsewhere."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "cameras"}
-        return replace(self, **{name: None if v is None else v.to(device, dtype) for name, v in values.items()})
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        moved: dict[str, Any] = {name: v.to(device, dtype) for name, v in values.items() if torch.is_tensor(v)}
+        return replace(self, **moved)
 
     def check(self, rig: Rig) -> None:
         """Refuse wrong shapes and values that are not finite, before any computation."""

@@ -110,7 +110,7 @@ def read_record(item: Item) -> Record:
         about: dict[str, Any] = json.loads(item.files["json"])
         with np.load(io.BytesIO(item.files["npz"]), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        masks = cv2.imdecode(np.frombuffer(item.files["masks.png"], np.uint8), cv2.IMREAD_GRAYSCALE)
+        masks = np.asarray(cv2.imdecode(np.frombuffer(item.files["masks.png"], np.uint8), cv2.IMREAD_GRAYSCALE))
         size, filled = int(about["size"]), about["filled"]
         return Record(
             features=arrays["features"],
@@ -135,7 +135,8 @@ def read_record(item: Item) -> Record:
 
 def picture_of(item: Item) -> U8:  # [H, H, 3] sRGB
     """The stored picture."""
-    return np.ascontiguousarray(cv2.imdecode(np.frombuffer(item.files["jpg"], np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+    picture = np.asarray(cv2.imdecode(np.frombuffer(item.files["jpg"], np.uint8), cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def _photo(sample: SyntheticPhoto, rig: Rig, joints: F32) -> Photo:

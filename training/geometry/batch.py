@@ -76,7 +76,7 @@ def make_batch(
 
 
 def _masks(record: Record) -> tuple[F32, F32]:  # [3, R, R], [2, R, R]
-    hair, person = (mask.astype(np.float32) / 255 for mask in (record.hair, record.person))
+    hair, person = (np.asarray(mask, np.float32) / np.float32(255) for mask in (record.hair, record.person))
     known = np.zeros((SIDE, SIDE), np.float32)
     known[: record.known[1], : record.known[0]] = 1
     return np.stack([hair, person, known]), np.stack([signed_distance(hair), signed_distance(person)])

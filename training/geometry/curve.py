@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.state import Rig
 from training.data.record import Record
-from training.geometry.batch import make_batch
+from training.geometry.batch import GeometryBatch, make_batch
 from training.geometry.stage import refine_start
 from training.geometry.subset import Surface
 
@@ -61,9 +61,8 @@ class HeldOut:
         return result
 
 
-def _yaw(batch: object, index: int) -> float:
-    rotations = batch.photo.rotations  # type: ignore[attr-defined]
-    return float(rotations[index, 0, 1])
+def _yaw(batch: GeometryBatch, index: int) -> float:
+    return float(batch.photo.rotations[index, 0, 1])
 
 
 def groups(rig: Rig) -> Mapping[str, NDArray[np.bool_]]:  # [n] each

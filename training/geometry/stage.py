@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from meshlam_core.errors import UsageError
 from meshlam_core.model.borders import about_start
@@ -93,7 +93,8 @@ def without_errors(network: MeshLAM) -> MeshLAM:
     Their weights begin at zero, and stay there as long as the errors are; later stages may learn to use them.
     """
     first = encoded_width(3, network.preset.frequencies)
-    layer = network.geometry_update.embed[0]
+    layer = network.geometry_update.embed[0]  # type: ignore[index]
+    assert isinstance(layer, nn.Linear)
     with torch.no_grad():
         layer.weight[:, first : first + network.preset.error_width + 1] = 0
     return network

@@ -70,7 +70,7 @@ def take(
     camera = Camera(
         float(focal * scale),
         tuple((np.array([aspect / 2, 0.5]) - corner) * scale),
-        (size, size),  # type: ignore[arg-type]
+        (size, size),
     )
     filled = np.minimum(np.round(side * scale), size).astype(int)
     span = float(np.linalg.norm(pixels[FOREHEAD] - pixels[CHIN]) * scale)

@@ -97,7 +97,7 @@ def _irradiance(normals: F32, shot: Shot, world: World, rng: np.random.Generator
     sunlit = world.openness.towards(avatar_from_view @ light.direction)
     found = light.irradiance(normals, world.openness.ambient, sunlit)
     if rng.random() < 0.3:  # a lamp or flash near the camera
-        found = found * 0.6 + 0.5 * normals[:, 2:].clip(0)
+        found = np.asarray(found * 0.6 + 0.5 * normals[:, 2:].clip(0), np.float32)
     facing = found[(normals[:, 2] > 0.6)].mean(axis=0)
     target = np.exp(rng.normal(np.log(0.85), 0.25))
     white = facing / facing.mean()

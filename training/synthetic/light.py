@@ -108,7 +108,7 @@ def turned(light: Light, angle: float) -> Light:
     about = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     probe = _sphere(64)
     turned_harmonics = np.linalg.lstsq(basis(probe @ about.T), basis(probe) @ light.harmonics, rcond=None)[0]
-    return Light(turned_harmonics, light.sun, about @ light.direction)
+    return Light(np.asarray(turned_harmonics, np.float64), light.sun, about @ light.direction)
 
 
 @dataclass(frozen=True)

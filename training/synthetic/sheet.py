@@ -22,6 +22,7 @@ U8 = NDArray[np.uint8]
 
 COLUMNS = 8
 TILE = 144  # px
+QUALITY = 80
 PALETTE = np.array(
     [
         [0, 0, 0],
@@ -69,7 +70,7 @@ def main() -> None:
     tiles = [tile(engine.sample((chosen.seed, i))) for i in range(chosen.count)]
     rows = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(chosen.out, **({"quality": 82} if chosen.out.suffix == ".jpg" else {}))
+    Image.fromarray(np.concatenate(rows)).save(chosen.out, quality=QUALITY)
 
 
 if __name__ == "__main__":

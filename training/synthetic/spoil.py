@@ -39,5 +39,6 @@ def spoiled(image: F32, rng: np.random.Generator) -> U8:  # [H, H, 3] 0..1 -> th
     pixels = ((image + np.float32(level) * noise) * 255 + 0.5).clip(0, 255).astype(np.uint8)
     if rng.random() < 0.6:
         quality = int(rng.integers(25, 92))
-        pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        pixels = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     return np.ascontiguousarray(pixels)

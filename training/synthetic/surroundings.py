@@ -48,7 +48,8 @@ def _wall(rng: np.random.Generator) -> U8:
     corners = rng.uniform(20, 235) + rng.normal(0, 22, 3) + rng.normal(0, 1, (3, 3, 3)) * rng.exponential(10)
     if rng.random() < 0.3:
         corners = corners * 0 + rng.choice([0, 12, 128, 235, 255]) + rng.normal(0, 3, (3, 3, 3))
-    return cv2.resize(corners.astype(np.float32), (64, 64), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    wall = cv2.resize(corners.astype(np.float32), (64, 64), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(wall.clip(0, 255), np.uint8)
 
 
 def shoulders(
@@ -82,9 +83,9 @@ def shoulders(
     colour[inside], label[inside] = cloth[inside], CLOTHES
     opening = np.array([[-0.45 * width, 0], [0.45 * width, 0], [0, face * rng.uniform(0.05, 0.5)]])
     opening = opening + np.array([middle[0], top])
-    bare = np.zeros(label.shape, np.uint8)
-    cv2.fillPoly(bare, [opening.round().astype(np.int32)], 1)
-    bare = (bare > 0) & inside
+    open_part = np.zeros(label.shape, np.uint8)
+    cv2.fillPoly(open_part, [opening.round().astype(np.int32)], 1)
+    bare = (open_part > 0) & inside
     colour[bare], label[bare] = skin * rng.uniform(0.6, 0.9), SKIN
 
 

@@ -53,9 +53,8 @@ class TrackerErrors:
 def load_errors(head: HeadModel, path: Path = STORED) -> TrackerErrors:
     """The measured errors."""
     with np.load(path, allow_pickle=False) as stored:
-        return TrackerErrors(
-            *(stored[name].astype(np.float32) for name in ("mean", "components", "spread")), float(stored["sideways"])
-        )
+        mean, components, spread = (stored[name].astype(np.float32) for name in ("mean", "components", "spread"))
+        return TrackerErrors(mean, components, spread, float(stored["sideways"]))
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,8 @@ def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...
 
 def looked_up(
     picture: F32,  # [H, W] or [H, W, C]
-    x: F32,  # [P] px, 0 at the first pixel's centre
-    y: F32,  # [P]
+    x: NDArray[np.floating],  # [P] px, 0 at the first pixel's centre
+    y: NDArray[np.floating],  # [P]
 ) -> F32:  # [P] or [P, C]
     """Bilinear, beyond the border as at it."""
     count, width = len(x), 1024  # OpenCV's pictures have less than 32 768 pixels a side
@@ -163,7 +163,7 @@ def _neck_border(head: HeadModel) -> NDArray[np.intp]:
 def _scalp(head: HeadModel, rig: Rig) -> F32:
     own = torch.from_numpy((head.part == head.parts.index("scalp")).astype(np.float32))[None, :, None]
     mask = rig.uv_map(TEXTURE).spread(own, rig.faces)[0].numpy()
-    return cv2.GaussianBlur(mask, (0, 0), 3)[..., None]
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), 3)[..., None], np.float32)
 
 
 def _strands(data: Path) -> F32:
