@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from .backend_setup import Backend
+from .backend.locate import Backend
 from .worker_client import PROTOCOL, Cancelled, Done, Event, Exited, Failed, Progress, Ready, WorkerClient
 
 START_SECONDS = 180.0  # a first start may compile kernels and read assets from a slow disk

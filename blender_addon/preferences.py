@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from .backend_setup import Backend, default_data_folder, find_backend
+from .backend.locate import Backend, default_data_folder, find_backend
 
 
 class MeshlamPreferences(bpy.types.AddonPreferences):  # type: ignore[misc]
