@@ -4,7 +4,7 @@
     wheels/*.whl      (in a folder also beside bundle.json; a plain folder of wheels will do)
     assets/*          the models, as they lie in DATA/assets
 
-Nothing in it is trusted: wheels must have the hashes that the add-on's own list demands, and the backend checks its models.
+Nothing in it is trusted: wheels must have the hashes that the add-on's list demands, and the backend checks its models.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def check_backend(
     version, python = _ask_version(backend, stop, on_tick)
     if not test:
         return f"meshlam {version} on Python {python}"
-    command = [backend.python, "-m", "meshlam_core", "doctor", "--self-test", "--json"]
+    command = ["-m", "meshlam_core", "doctor", "--self-test", "--json"]
     report = _as_json(_run(backend, command, stop, on_tick, _TEST_SECONDS))
     checks = {str(check["name"]): check for check in report.get("checks", [])}
     if not checks:
@@ -83,10 +83,8 @@ def _as_recorded(site: Path, row: list[str]) -> bool:
     return found == expected
 
 
-def _ask_version(
-    backend: Backend, stop: threading.Event, on_tick: Callable[[], None] | None
-) -> tuple[str, str]:
-    done = _run(backend, [backend.python, "-c", _ASK], stop, on_tick, _START_SECONDS)
+def _ask_version(backend: Backend, stop: threading.Event, on_tick: Callable[[], None] | None) -> tuple[str, str]:
+    done = _run(backend, ["-c", _ASK], stop, on_tick, _START_SECONDS)
     try:
         version, protocol, python = json.loads(done.output.splitlines()[-1])
     except (ValueError, IndexError, TypeError) as error:
@@ -110,18 +108,19 @@ def _not_a_backend(backend: Backend, done: Finished) -> str:
         )
     if not done.log.strip():
         return f"{backend.python} is no Python program: choose one as Backend Python, or clear the field."
-    return f"{backend.python} could not load meshlam ({done.log.splitlines()[-1][-160:]}): click Repair, or choose another."
+    why = done.log.splitlines()[-1][-160:]
+    return f"{backend.python} could not load meshlam ({why}): click Repair, or choose another."
 
 
 def _run(
     backend: Backend,
-    command: list[str | Path],
+    arguments: list[str],
     stop: threading.Event,
     on_tick: Callable[[], None] | None,
     seconds: float,
 ) -> Finished:
     try:
-        return run(command, backend.environment(), stop, on_tick=on_tick, seconds=seconds)
+        return run([backend.python, *arguments], backend.environment(), stop, on_tick=on_tick, seconds=seconds)
     except TimeoutError as error:
         raise BackendError(f"The backend did not answer within {seconds:.0f} s: try again, or click Repair.") from error
     except OSError as error:

@@ -1,8 +1,8 @@
 """The steps: install, update, repair and remove the backend.
 
-An environment is made under a name of its own, filled, given its models, tested, and only then put into use; what was in
-use before works until that moment. Downloaded packages stay until an installation is finished, so that a stopped one goes
-on where it was.
+An environment is made under a name of its own, filled, given its models, tested, and only then put into use; what was
+in use before works until that moment. Downloaded packages stay until an installation is finished, so that a stopped one
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class Installer:
 
     def _fetch_models(self, backend: Backend) -> None:
         """The backend gets its models itself: what is there and whole stays."""
-        command = [backend.python, "-m", "meshlam_core", "assets", "fetch", "--json"]
+        command: list[str | Path] = [backend.python, "-m", "meshlam_core", "assets", "fetch", "--json"]
         scratch = layout.scratch_folder(self._task.home)
         environment = backend.environment() | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
         if self._task.bundle is not None:
@@ -256,10 +256,16 @@ class Installer:
             thread.join()
 
 
+def moved(home: Path) -> bool:
+    """Whether the Blender that the environment was made with is gone."""
+    current = layout.read_installation(home)
+    return current is not None and not Path(current.base).exists()
+
+
 def relink(home: Path, stop: threading.Event) -> bool:
     """Tie the environment to this Blender's Python where the one it was made with is gone; True when that was done."""
     current = layout.read_installation(home)
-    if current is None or Path(current.base).exists():
+    if current is None or not moved(home):
         return False
     base = base_python()
     if not current.packages:

@@ -1,6 +1,6 @@
 """The folders of the installed backend, shared by all Blender versions of a user.
 
-    DATA/backend/KEY.json     the environment in use for one version of Python on one kind of computer (KEY: cp311-linux-x86_64)
+    DATA/backend/KEY.json     the environment in use for a Python on a kind of computer (KEY: cp311-linux-x86_64)
     DATA/backend/KEY-NUMBER/  environments; one that no KEY.json names is unfinished or left over
     DATA/backend/wheels/      downloaded packages, kept until an installation is finished
     DATA/backend/scratch/     temporary files of the installation
@@ -78,9 +78,9 @@ def environment_folder(home: Path, installation: Installation) -> Path:
 
 
 def new_environment_folder(home: Path) -> Path:
-    """A name that no environment has."""
-    number = 1
-    while (folder := backend_folder(home) / f"{key()}-{number}").exists():
+    """A name that no environment has, not even one that is in use and was deleted by hand."""
+    used, number = read_installation(home), 1
+    while (folder := backend_folder(home) / f"{key()}-{number}").exists() or (used and used.folder == folder.name):
         number += 1
     return folder
 
@@ -120,7 +120,7 @@ def other_environments(home: Path) -> bool:
 
 @contextmanager
 def only_one(home: Path) -> Iterator[None]:
-    """Let one Blender work on the backend at a time. The system releases the lock when a Blender ends, however it ends."""
+    """Let one Blender work on the backend at a time. The system releases the lock when that ends, however it ends."""
     backend_folder(home).mkdir(parents=True, exist_ok=True)
     with (backend_folder(home) / "lock").open("a+b") as file:
         if not _lock(file):

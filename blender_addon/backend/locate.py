@@ -45,7 +45,8 @@ class Backend:
 def clean_environment() -> dict[str, str]:
     """This process' environment variables without those that steer Python's imports."""
     environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    return environment | {"PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1"}
+    # nor may what happens to lie in the present folder be imported
+    return environment | {"PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}
 
 
 def default_data_folder() -> Path:

@@ -94,7 +94,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
     if WINDOWS:
-        kill = [str(Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "taskkill.exe"), "/T", "/F", "/PID"]
+        kill = [
+            str(Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "taskkill.exe"),
+            "/T",
+            "/F",
+            "/PID",
+        ]
         with suppress(OSError):
             subprocess.run([*kill, str(process.pid)], check=False, capture_output=True, timeout=10)
     else:

@@ -1,8 +1,8 @@
 """The exact files that a backend is made of, by the kind of computer: pinned, and known by their hashes.
 
 requirements.json is written by `make lock` (blender_addon/building/lock.py). `files` holds each wheel's name, version,
-sha256 and size; `targets` the wheels for a system, a Python and a device. Wheels that are not in the package index of pip
-have their official address as `url`.
+sha256 and size; `targets` the wheels for a system, a Python and a device. Wheels that are not in pip's index have their
+official address as `url`.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ class Requirements:
         for wheel in self.own:
             if wheel.name.startswith(f"{name}-"):
                 return wheel
-        raise BackendError(
-            f"This copy of the add-on holds no {name}; install the zip that `make extension` builds."
-        )
+        raise BackendError(f"This copy of the add-on holds no {name}; install the zip that `make extension` builds.")
 
 
 def sha256_of(path: Path) -> str:
@@ -89,9 +87,7 @@ def target_of(machine: Machine, device: str) -> str:
     return f"{machine.system}-{machine.python}-{device}"
 
 
-def requirements_for(
-    machine: Machine, device: str, table: Path = TABLE, own_wheels: Path = OWN_WHEELS
-) -> Requirements:
+def requirements_for(machine: Machine, device: str, table: Path = TABLE, own_wheels: Path = OWN_WHEELS) -> Requirements:
     """The files for a computer; BackendError with the reason when there are none."""
     content = json.loads(table.read_text(encoding="utf-8"))
     target = target_of(machine, device)

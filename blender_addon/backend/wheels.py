@@ -22,9 +22,7 @@ OnBytes = Callable[[int, int], None]  # done, total
 class Pip:
     """The environment's pip."""
 
-    def __init__(
-        self, python: Path, environment: dict[str, str], scratch: Path, stop: threading.Event
-    ) -> None:
+    def __init__(self, python: Path, environment: dict[str, str], scratch: Path, stop: threading.Event) -> None:
         self._command = [str(python), "-m", "pip"]
         # pip's temporary files on the data folder's disk: that is where room was looked for, and what is cleaned up
         self._environment = environment | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
@@ -44,9 +42,7 @@ class Pip:
         if done.code:
             raise BackendError(explain(done.everything))
 
-    def _run(
-        self, command: list[str], lines: Sequence[str], on_line: Callable[[str], None] | None
-    ) -> Finished:
+    def _run(self, command: list[str], lines: Sequence[str], on_line: Callable[[str], None] | None) -> Finished:
         listing = self._scratch / "requirements.txt"
         listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return run([*self._command, *command, "-r", listing], self._environment, self._stop, on_line)
@@ -61,6 +57,7 @@ def get_wheels(
         (wheel for wheel in requirements.wheels if not _is_whole(wheel, folder)), key=lambda wheel: wheel.size
     )
     done = requirements.size - sum(wheel.size for wheel in missing)
+    on_bytes(done, requirements.size)
     for group in _groups(missing, 0 if bundle is not None else _TOGETHER):
         counter = _Counter(done, requirements.size, sum(wheel.size for wheel in group), on_bytes)
         if bundle is not None:
@@ -143,8 +140,8 @@ _REASONS = (  # what pip's output holds, and what it means
     (
         r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Connection (?:broken|aborted|refused|reset)"
         r"|ConnectionError|RemoteDisconnected|IncompleteRead|network is unreachable|timed out",
-        "The network did not answer: check the connection and click Install Backend again (what was downloaded is kept), "
-        "or use an offline bundle.",
+        "The network did not answer: check the connection and click Install Backend again (what was downloaded is "
+        "kept), or use an offline bundle.",
     ),
 )
 

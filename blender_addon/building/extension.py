@@ -3,8 +3,8 @@
     python -m blender_addon.building.extension --out dist
 
 The zip is all that an artist needs: it carries the wheels of meshlam and pip, from which Install Backend goes on.
-Blender's tool is part of every Blender and of the bpy package. It is looked for in --blender-ext, in this Python's bpy, and
-in the .venv-bpy-* environments beside this project.
+Blender's tool is part of every Blender and of the bpy package. It is looked for in --blender-ext, in this Python's bpy,
+and in the .venv-bpy-* environments beside this project.
 Exit codes: 0 done, 4 the tool was not found, 1 it refused the package.
 """
 
@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m blender_addon.building.extension", description="Build the add-on.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="FOLDER", help="where the zip goes")
     parser.add_argument("--blender-ext", type=Path, metavar="FILE", help="Blender's blender_ext.py")
-    parser.add_argument("--python", default=sys.executable, metavar="FILE", help="a Python with pip (default: this one)")
+    parser.add_argument(
+        "--python", default=sys.executable, metavar="FILE", help="a Python with pip (default: this one)"
+    )
+    parser.add_argument("--website", default="", metavar="URL", help="the page that Blender's list of add-ons links to")
     parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="wheels of meshlam and pip made before")
     options = parser.parse_args(arguments)
     tool = options.blender_ext or next(tools(), None)
@@ -41,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 4
     staging = stage(ROOT / "build" / "extension")
+    if options.website:
+        _name_website(staging / "blender_manifest.toml", options.website)
     wheels = staging / "backend" / "wheels"
     if options.wheels is not None:
         shutil.copytree(options.wheels, wheels)
@@ -79,6 +84,13 @@ def stage(folder: Path) -> Path:
         if (ROOT / name).exists():
             shutil.copy2(ROOT / name, folder / name)
     return folder
+
+
+def _name_website(manifest: Path, website: str) -> None:
+    """This project has no page of its own: who publishes the add-on names theirs."""
+    text = manifest.read_text(encoding="utf-8")
+    before, marker, after = text.partition("maintainer = ")
+    manifest.write_text(f'{before}website = "{website}"\n{marker}{after}', encoding="utf-8")
 
 
 def tools() -> Iterator[Path]:

@@ -2,8 +2,8 @@
 
     python -m blender_addon.building.lock        (or `make lock`, which brings the resolver uv)
 
-What is wanted is read from pyproject.toml, the versions from constraints.txt, the rest from pip's index. Wheels that the
-index does not have are listed in official_wheels.toml.
+What is wanted is read from pyproject.toml, the versions from constraints.txt, the rest from the package index. Wheels
+that it does not have are listed in official_wheels.toml.
 """
 
 from __future__ import annotations
@@ -72,7 +72,16 @@ def _resolve(system: System, python: str) -> dict[str, dict[str, Any]]:
     """The wheels for one system and Python, by file name."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "pylock.found.toml"
-        command = [sys.executable, "-m", "uv", "pip", "compile", str(ROOT / "pyproject.toml"), "--format", "pylock.toml"]
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            str(ROOT / "pyproject.toml"),
+            "--format",
+            "pylock.toml",
+        ]
         command += ["--constraints", str(_versions(Path(folder))), "--only-binary", ":all:", "--no-config", "--quiet"]
         command += ["--python-platform", system.platform, "--python-version", python, "--output-file", str(out)]
         environment = os.environ | {"MACOSX_DEPLOYMENT_TARGET": _MACOS_VERSION}
@@ -103,7 +112,9 @@ def _fitness(url: str) -> tuple[bool, int]:
 
 def _without_torch(found: dict[str, dict[str, Any]]) -> list[str]:
     """Everything but the index' torch and what only that one needs."""
-    return [name for name, wheel in found.items() if wheel["name"] != "torch" and not wheel["name"].startswith(_CUDA_ONLY)]
+    return [
+        name for name, wheel in found.items() if wheel["name"] != "torch" and not wheel["name"].startswith(_CUDA_ONLY)
+    ]
 
 
 if __name__ == "__main__":

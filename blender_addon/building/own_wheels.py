@@ -1,6 +1,6 @@
 """The wheels that travel in the add-on's zip: meshlam itself, built from this folder, and the pinned pip.
 
-pip comes along because a Blender's Python may lack one, and so that its progress and errors are those that are known here.
+pip comes along because a Blender's Python may lack one, and so that its progress and errors are the known ones.
 """
 
 from __future__ import annotations
@@ -33,10 +33,17 @@ def gather(folder: Path, python: str = sys.executable) -> None:
         for name in packages():
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "wheels"))
         _pip(python, "wheel", "--no-deps", "--wheel-dir", str(folder), str(copy))
-    _pip(python, "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder), PIP)
-    wheel = next(folder.glob("pip-*.whl"))
+    bring_pip(folder, python)
+
+
+def bring_pip(folder: Path, python: str = sys.executable) -> Path:
+    """Have the pinned pip in `folder`."""
+    wheel = folder / f"{PIP.replace('==', '-')}-py3-none-any.whl"
+    if not wheel.is_file():
+        _pip(python, "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder), PIP)
     if sha256_of(wheel) != PIP_SHA256:
         raise RuntimeError(f"Expected {PIP} with the sha256 {PIP_SHA256}, got another file.")
+    return wheel
 
 
 def packages() -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
     python -m blender_addon.building.repository --out dist/repository ZIP...
 
-Blender's own tool writes the index with sizes and hashes, and a page for people. In Blender: Preferences > Get Extensions >
-Repositories > Add Remote Repository, with the address of index.json.
+Blender's own tool writes the index with sizes and hashes, and a page for people. In Blender: Preferences > Get
+Extensions > Repositories > Add Remote Repository, with the address of index.json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from blender_addon.building.extension import ROOT, tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m blender_addon.building.repository", description="Build a repository.")
+    parser = argparse.ArgumentParser(
+        prog="python -m blender_addon.building.repository", description="Build a repository."
+    )
     parser.add_argument("zips", type=Path, nargs="+", metavar="ZIP", help="versions of the add-on")
     parser.add_argument("--out", type=Path, default=ROOT / "dist" / "repository", metavar="FOLDER")
     parser.add_argument("--blender-ext", type=Path, metavar="FILE", help="Blender's blender_ext.py")
