@@ -73,7 +73,7 @@ class Setup:
     def forget(self) -> None:
         """Back to idle, so that an old message is no longer shown."""
         if not self.active:
-            self.state, self.message, self.trace = SetupState.IDLE, "", ""
+            self.state, self.message, self.trace, self._stop = SetupState.IDLE, "", "", threading.Event()
 
     def _run(self, job: Job, stop: threading.Event) -> None:
         def report(now: Report) -> None:

@@ -76,7 +76,7 @@ def stage(folder: Path) -> Path:
         shutil.rmtree(folder)
     addon = ROOT / "blender_addon"
     for source in sorted([*addon.rglob("*.py"), *addon.rglob("*.json")]):
-        if Path(__file__).parent not in source.parents:
+        if addon / "building" not in source.parents:
             target = folder / source.relative_to(addon)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)

@@ -20,7 +20,8 @@ from blender_addon.backend.layout import BackendError
 from blender_addon.backend.locate import find_backend, installed_backend
 from blender_addon.backend.meter import Report
 from blender_addon.backend.process import Stopped
-from tests.addon.backend.conftest import Site, make_meshlam, make_wheel
+from tests.addon.backend.conftest import Site
+from tests.addon.backend.fake_wheels import make_meshlam, make_wheel
 
 
 @pytest.fixture(autouse=True)
