@@ -22,6 +22,7 @@ from .backend.setup import Setup
 from .preferences import Settings, settings
 
 _REMEMBER_SECONDS = 2.0
+_REMEMBER_PREFLIGHT_SECONDS = 15.0  # it writes a file to see whether it may
 
 setup = Setup()
 
@@ -84,7 +85,7 @@ def before_install() -> Preflight | None:
     """What installing would take and what stands in its way; None until the computer has been looked at."""
     found = machine()
     now = time.monotonic()
-    if found is not None and now - _memory.preflight_at > _REMEMBER_SECONDS:
+    if found is not None and now - _memory.preflight_at > _REMEMBER_PREFLIGHT_SECONDS:
         chosen = settings()
         device = chosen.device_for(found)
         online = bool(getattr(bpy.app, "online_access", True))
