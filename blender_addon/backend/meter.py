@@ -76,7 +76,7 @@ class Meter:
 
     def _left(self, elapsed: float, expected: float, done: int, total: int, after: float) -> float | None:
         if not total:
-            return max(expected - elapsed, 1.0) + after
+            return expected - elapsed + after if elapsed < expected else None
         got = done - max(self._first, 0)
         if elapsed < _SETTLE_SECONDS or got <= 0:
             return None
