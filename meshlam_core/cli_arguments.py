@@ -106,7 +106,9 @@ def _info(command: argparse.ArgumentParser) -> None:
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--self-test", action="store_true", help="also open all that a reconstruction opens, and time drawing a head")
+    command.add_argument(
+        "--self-test", action="store_true", help="also open all that a reconstruction opens, and time drawing a head"
+    )
 
 
 def _assets(command: argparse.ArgumentParser) -> None:

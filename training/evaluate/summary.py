@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,8 @@ def summarise_clips(results: Sequence[ClipResult]) -> ClipSummary:
     clips = [summarise_clip(result) for result in results]
     counts = {name: sum(getattr(clip, name) for clip in clips) for name in ("frames", "failed", "faceless", "lost")}
     names = [name for name in CLIP_TITLES if name not in counts]
-    return ClipSummary(**counts, **{name: mean(getattr(clip, name) for clip in clips) for name in names})
+    means: dict[str, Any] = {name: mean(getattr(clip, name) for clip in clips) for name in names}
+    return ClipSummary(**counts, **means)
 
 
 def mean(values: Iterable[float]) -> float:
