@@ -14,7 +14,7 @@ from .export import ExportError, ExportOptions, export_avatar, verify
 from .licence import licence_notice
 from .scene.action import hide_photo_pose, photo_pose_shown, rest_pose, show_photo_pose
 from .scene.armature import EYE_AIM
-from .scene.build import PROVENANCE, BuiltAvatar, active_avatar
+from .scene.found import PROVENANCE, BuiltAvatar, active_avatar
 
 
 class _OnAvatar:

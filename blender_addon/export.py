@@ -21,7 +21,7 @@ import bpy
 from .licence import copyright_line
 from .reimport import MARK
 from .scene.action import rest_pose
-from .scene.build import PROVENANCE, BuiltAvatar
+from .scene.found import PROVENANCE, BuiltAvatar
 from .scene.guard import scene_as_found, select_only
 from .scene.shape_keys import CORRECTIVE_PREFIX
 

@@ -11,8 +11,9 @@ from mathutils import Vector
 from .avatar_reader import AvatarFile
 from .export import ExportError, ExportOptions, export_avatar, verify
 from .scene.action import show_photo_pose
-from .scene.build import BuiltAvatar, build_avatar
+from .scene.build import build_avatar
 from .scene.camera import fit_render_to_photo
+from .scene.found import BuiltAvatar
 from .scene.guard import select_only
 from .viewport import aim_view
 

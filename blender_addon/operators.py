@@ -15,7 +15,8 @@ from .avatar_reader import AvatarFileError, read_avatar
 from .backend_setup import BackendError, check_backend, free_avatar_path
 from .job import Request, State
 from .preferences import settings
-from .scene.build import RESULT, BuiltAvatar, build_avatar
+from .scene.build import build_avatar
+from .scene.found import RESULT, BuiltAvatar
 from .scene.guard import select_only
 from .viewport import look_at
 

@@ -13,7 +13,7 @@ from .avatar_operators import draw_text, eye_aim_on
 from .job import State
 from .preferences import settings
 from .scene.action import photo_pose_shown
-from .scene.build import PROVENANCE, RESULT, BuiltAvatar, active_avatar
+from .scene.found import PROVENANCE, RESULT, BuiltAvatar, active_avatar
 
 _CATEGORY = "MeshLAM"
 # What the stages are called by the backend, and here

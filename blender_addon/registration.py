@@ -9,6 +9,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import avatar_operators, operators, panel, preferences, state
+from .scene import together
 
 _CLASSES = (*preferences.CLASSES, *state.CLASSES, *operators.CLASSES, *avatar_operators.CLASSES, *panel.CLASSES)
 _IDLE_CHECK_SECONDS = 20.0
@@ -18,6 +19,7 @@ def register() -> None:
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     state.register()
+    together.register()
     bpy.app.handlers.load_pre.append(_before_load)
     bpy.types.TOPBAR_MT_file_import.append(_import_entry)
     bpy.app.timers.register(_idle_check, first_interval=_IDLE_CHECK_SECONDS, persistent=True)
@@ -30,6 +32,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_idle_check)
     bpy.types.TOPBAR_MT_file_import.remove(_import_entry)
     bpy.app.handlers.load_pre.remove(_before_load)
+    together.unregister()
     state.unregister()
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)

@@ -10,8 +10,8 @@ from typing import Any
 
 from mathutils import Euler, Vector
 
-from .scene.build import BuiltAvatar
 from .scene.camera import RenderFrame, fit_render_to_photo, render_frame, restore_render_frame
+from .scene.found import BuiltAvatar
 
 _FRAME_BEFORE = "meshlam_frame_before"  # on the scene while the photo camera is in use: what it replaced, JSON
 

@@ -50,7 +50,7 @@ def photo_lens(avatar: AvatarFile) -> Lens:
     )
 
 
-def build_camera(avatar: AvatarFile, rig: Any, name: str) -> Any:
+def build_camera(avatar: AvatarFile, rig: Any, name: str, unit: float = 1.0) -> Any:
     """The camera object with the photo as its background, parented to the rig so that both move together."""
     lens = photo_lens(avatar)
     data = bpy.data.cameras.new(name)
@@ -58,7 +58,7 @@ def build_camera(avatar: AvatarFile, rig: Any, name: str) -> Any:
     data.sensor_width = SENSOR_WIDTH
     data.lens = lens.focal_length
     data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
-    data.clip_start, data.clip_end = 0.01, 100.0
+    data.clip_start, data.clip_end = 0.01 * unit, 100.0 * unit  # a scaled parent does not scale them
     data.passepartout_alpha = 0.9
     data.show_background_images = True
     background = data.background_images.new()

@@ -16,7 +16,8 @@ from sample import ARKIT_NAMES, make_sample, write_sample
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
 from blender_addon.scene.action import photo_pose_shown, show_photo_pose
-from blender_addon.scene.build import PROVENANCE, build_avatar
+from blender_addon.scene.build import build_avatar
+from blender_addon.scene.found import PROVENANCE
 
 ROOT = Path(__file__).parents[2]
 

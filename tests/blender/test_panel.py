@@ -18,7 +18,8 @@ import blender_addon
 from blender_addon import panel, preferences, state
 from blender_addon.exif import orientation
 from blender_addon.job import JobError, State
-from blender_addon.scene.build import RESULT, active_avatar, build_avatar
+from blender_addon.scene.build import build_avatar
+from blender_addon.scene.found import RESULT, active_avatar
 
 FUNCTIONS = bpy.types.UILayout.bl_rna.functions
 ICONS = set(FUNCTIONS["prop"].parameters["icon"].enum_items.keys())
