@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import bpy
 
 from . import viewport
-from .export import ExportError, ExportOptions, export_avatar, verify
-from .licence import licence_notice
 from .scene.action import hide_photo_pose, photo_pose_shown, rest_pose, show_photo_pose
 from .scene.armature import EYE_AIM
-from .scene.found import PROVENANCE, BuiltAvatar, active_avatar
+from .scene.found import BuiltAvatar, active_avatar, editable, limits
 
 
-class _OnAvatar:
-    """Base of operators that need a head in the scene."""
+class OnAvatar:
+    """Base of operators that need a head in the scene; those that change it are off for a linked one."""
 
     bl_options = {"UNDO"}
+    changes_head = True
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        return active_avatar(context) is not None
+        built = active_avatar(context)
+        if built is None:
+            return False
+        if cls.changes_head and not editable(built):
+            cls.poll_message_set(limits(built)[0] if limits(built) else "This head cannot be edited")  # type: ignore[attr-defined]
+            return False
+        return True
 
     def avatar(self, context: Any) -> BuiltAvatar:
         found = active_avatar(context)
@@ -32,7 +35,7 @@ class _OnAvatar:
         return found
 
 
-class TogglePhotoPose(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class TogglePhotoPose(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Show the pose and expression of the photo; a second click brings your own pose back"""
 
     bl_idname = "meshlam.toggle_photo_pose"
@@ -45,7 +48,7 @@ class TogglePhotoPose(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class TogglePhotoCamera(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class TogglePhotoCamera(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Look through the photo's camera, with the photo behind the head; a second click brings your view back"""
 
     bl_idname = "meshlam.toggle_photo_camera"
@@ -63,7 +66,7 @@ class TogglePhotoCamera(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class ToggleEyeAim(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class ToggleEyeAim(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Let the eyes follow the Eye Target empty"""
 
     bl_idname = "meshlam.toggle_eye_aim"
@@ -80,7 +83,7 @@ class ToggleEyeAim(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class ToggleBones(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class ToggleBones(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Draw the bones in front of the face, to pose them, or inside the head"""
 
     bl_idname = "meshlam.toggle_bones"
@@ -92,7 +95,7 @@ class ToggleBones(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class RestPose(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class RestPose(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Neutral face, all bones at rest"""
 
     bl_idname = "meshlam.rest_pose"
@@ -103,100 +106,6 @@ class RestPose(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         hide_photo_pose(built.rig, built.head)
         rest_pose(built.rig, built.head)
         return {"FINISHED"}
-
-
-class ExportAvatar(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
-    """Write the head for a game engine or another program: GLB, FBX or USD"""
-
-    bl_idname = "meshlam.export"
-    bl_label = "Export Head"
-    bl_options = {"PRESET"}
-
-    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-    filter_glob: bpy.props.StringProperty(  # type: ignore[valid-type]
-        default="*.glb;*.fbx;*.usdc;*.usda;*.usdz", options={"HIDDEN"}
-    )
-    file_format: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="Format",
-        items=[
-            (".glb", "glTF Binary (.glb)", "Web, Godot, three.js, and most other programs"),
-            (".fbx", "FBX (.fbx)", "Unreal, Unity, Maya"),
-            (".usdc", "USD (.usdc)", "Houdini, Omniverse; the texture goes into a folder beside it"),
-            (".usdz", "USD Package (.usdz)", "One file with the texture inside, for Apple's programs"),
-        ],
-        update=lambda self, context: self.follow_format(context),
-    )
-    content: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="Content",
-        items=[
-            (
-                "BONES",
-                "Bones and Morphs",
-                "Skeleton, skinning and morphs; open the mouth by jawOpen or the jaw bone, not both",
-            ),
-            ("MORPHS", "Morphs Only", "No skeleton; everything, the mouth included, is a morph"),
-        ],
-    )
-    names: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="Names",
-        items=[
-            ("ARKIT", "jawOpen", "Apple's spelling"),
-            ("PASCAL", "JawOpen", "As Unreal's and Unity's Live Link write it"),
-        ],
-    )
-    reimport: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Check the File",
-        description="Open the written file in a second Blender and compare names, counts and weights",
-        default=False,
-    )
-
-    def invoke(self, context: Any, _event: Any) -> set[str]:
-        name = bpy.path.clean_name(self.avatar(context).head.name)
-        folder = Path(self.filepath).parent if self.filepath else Path(bpy.data.filepath).parent
-        self.filepath = str(folder / f"{name}{self.file_format}")
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def check(self, _context: Any) -> bool:
-        return False  # the format's ending is put right on export
-
-    def follow_format(self, context: Any) -> None:
-        """The name in the file browser gets the chosen format's ending."""
-        params = getattr(getattr(context, "space_data", None), "params", None)
-        if params is not None and params.filename:
-            params.filename = str(Path(params.filename).with_suffix(self.file_format))
-
-    def draw(self, context: Any) -> None:
-        column = self.layout.column()
-        column.use_property_split = True
-        column.prop(self, "file_format")
-        column.prop(self, "content")
-        column.prop(self, "names")
-        column.prop(self, "reimport")
-        notice = self._notice(context)
-        if notice:
-            draw_text(self.layout.box(), context, notice, "ERROR")
-
-    def execute(self, context: Any) -> set[str]:
-        path = Path(bpy.path.abspath(self.filepath)).with_suffix(self.file_format)
-        options = ExportOptions(bones=self.content == "BONES", pascal_case=self.names == "PASCAL")
-        try:
-            expected = export_avatar(self.avatar(context), path, options)
-        except ExportError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        problems = verify(path, expected) if self.reimport else []
-        for problem in problems:
-            self.report({"WARNING"}, problem)
-        notice = self._notice(context)
-        if notice:
-            self.report({"WARNING"}, notice)
-        elif not problems:
-            self.report({"INFO"}, f"Wrote {path.name}{', checked' if self.reimport else ''}")
-        return {"FINISHED"}
-
-    def _notice(self, context: Any) -> str:
-        return licence_notice(json.loads(self.avatar(context).rig.get(PROVENANCE, "{}")))
 
 
 def eye_aim_on(rig: Any) -> bool:
@@ -214,4 +123,4 @@ def draw_text(layout: Any, context: Any, text: str, icon: str = "NONE") -> None:
         column.label(text=line, icon=icon if index == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
 
-CLASSES = (TogglePhotoPose, TogglePhotoCamera, ToggleEyeAim, ToggleBones, RestPose, ExportAvatar)
+CLASSES = (TogglePhotoPose, TogglePhotoCamera, ToggleEyeAim, ToggleBones, RestPose)

@@ -8,10 +8,11 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import avatar_operators, operators, panel, preferences, state
-from .scene import together
+from . import avatar_operators, export_operator, operators, panel, preferences, state
+from .scene import paint, together
 
-_CLASSES = (*preferences.CLASSES, *state.CLASSES, *operators.CLASSES, *avatar_operators.CLASSES, *panel.CLASSES)
+_MODULES = (preferences, state, operators, avatar_operators, export_operator, panel)
+_CLASSES = tuple(cls for module in _MODULES for cls in module.CLASSES)
 _IDLE_CHECK_SECONDS = 20.0
 
 
@@ -20,6 +21,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     state.register()
     together.register()
+    paint.register()
     bpy.app.handlers.load_pre.append(_before_load)
     bpy.types.TOPBAR_MT_file_import.append(_import_entry)
     bpy.app.timers.register(_idle_check, first_interval=_IDLE_CHECK_SECONDS, persistent=True)
@@ -32,6 +34,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_idle_check)
     bpy.types.TOPBAR_MT_file_import.remove(_import_entry)
     bpy.app.handlers.load_pre.remove(_before_load)
+    paint.unregister()
     together.unregister()
     state.unregister()
     for cls in reversed(_CLASSES):

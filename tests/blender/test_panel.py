@@ -133,14 +133,13 @@ def test_the_head_says_whether_the_network_refined_it(drawn, avatar, weights, wo
 def test_the_export_dialog_announces_a_non_commercial_head(registered, avatar):
     built = build_avatar(avatar, "Ada")
     built.rig["meshlam_provenance"] = json.dumps({"head": "FLAME 2020", "head_licence": "CC BY-NC-SA 4.0"})
-    from blender_addon.avatar_operators import ExportAvatar
+    from blender_addon.export_operator import ExportAvatar
 
     seen: list[str] = []
     assert active_avatar(bpy.context).head == built.head
     stand_in = SimpleNamespace(
-        layout=StandInLayout(seen), known=set(ExportAvatar.__annotations__), avatar=lambda _: built
+        layout=StandInLayout(seen), known=set(ExportAvatar.__annotations__), avatar=lambda _: built, file_format=".glb"
     )
-    stand_in._notice = lambda context: ExportAvatar._notice(stand_in, context)
     ExportAvatar.draw(stand_in, SimpleNamespace(preferences=bpy.context.preferences, region=None))
     assert "FLAME 2020" in "\n".join(seen)
 

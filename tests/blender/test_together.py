@@ -72,9 +72,9 @@ def test_dragging_the_head_step_by_step_takes_the_rig_along(built, monkeypatch):
         built.head.location = (0.1 * step, 0, 0)
         bpy.context.view_layer.update()
         assert built.head.matrix_world.translation.x == pytest.approx(0.1 * step, abs=1e-6)
-    np.testing.assert_allclose(world(built.head), still + [0.4, 0, 0], atol=1e-5)
+    np.testing.assert_allclose(world(built.head), moved_by(still, Matrix.Translation((0.4, 0, 0))), atol=1e-5)
     rest(built.head)
-    np.testing.assert_allclose(world(built.head), still + [0.4, 0, 0], atol=1e-5)
+    np.testing.assert_allclose(world(built.head), moved_by(still, Matrix.Translation((0.4, 0, 0))), atol=1e-5)
     assert tuple(built.head.location) == (0, 0, 0)
 
 
