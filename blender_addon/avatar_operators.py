@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from typing import Any
 
 import bpy
 
-from . import viewport
+from . import state, viewport
 from .scene.action import hide_photo_pose, photo_pose_shown, rest_pose, show_photo_pose
 from .scene.armature import EYE_AIM
-from .scene.found import BuiltAvatar, active_avatar, editable, limits
+from .scene.before import can_go_back, go_back
+from .scene.copies import complete, delete, make_own, remove_leftovers
+from .scene.found import PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
+from .scene.guard import select_only
+from .scene.shape_keys import bald_key
 
 
 class OnAvatar:
@@ -32,6 +37,9 @@ class OnAvatar:
     def avatar(self, context: Any) -> BuiltAvatar:
         found = active_avatar(context)
         assert found is not None
+        if self.changes_head and (found.camera is None or found.eye_target is None):
+            complete(found.rig)  # a rig that was duplicated by itself
+            found = active_avatar(context) or found
         return found
 
 
@@ -84,14 +92,121 @@ class ToggleEyeAim(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
 
 
 class ToggleBones(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
-    """Draw the bones in front of the face, to pose them, or inside the head"""
+    """Pose the head by its bones; a second click goes back to the head as a whole"""
 
     bl_idname = "meshlam.toggle_bones"
     bl_label = "Show Bones"
 
     def execute(self, context: Any) -> set[str]:
-        rig = self.avatar(context).rig
-        rig.show_in_front = not rig.show_in_front
+        built = self.avatar(context)
+        posing = built.rig.mode == "POSE"
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        show = not (posing or built.rig.show_in_front)
+        built.rig.show_in_front = show
+        if show:
+            built.rig.hide_set(False)
+            built.rig.hide_viewport = False
+            select_only([built.rig.name], built.rig.name)
+            bpy.ops.object.mode_set(mode="POSE")
+        else:
+            select_only([built.head.name], built.head.name)
+        return {"FINISHED"}
+
+
+class ToggleHair(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Take the hair off, for a groom of your own; a second click puts it back"""
+
+    bl_idname = "meshlam.toggle_hair"
+    bl_label = "Hair"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        built = active_avatar(context)
+        return built is not None and bald_key(built.head) is not None and super().poll(context)
+
+    def execute(self, context: Any) -> set[str]:
+        built = self.avatar(context)
+        value = 0.0 if bald_key(built.head).value > 0 else 1.0
+        for key in map(bald_key, (built.head, *built.pieces)):
+            if key is not None:
+                key.value = value
+        return {"FINISHED"}
+
+
+class MakeOwn(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Give this head bones, a photo camera and a mesh that it shares with no other"""
+
+    bl_idname = "meshlam.make_own"
+    bl_label = "Make It a Head of Its Own"
+
+    def execute(self, context: Any) -> set[str]:
+        make_own(self.avatar(context))
+        return {"FINISHED"}
+
+
+class DeleteHead(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Remove this head with its bones, camera, textures and actions; what it wears stays"""
+
+    bl_idname = "meshlam.delete_head"
+    bl_label = "Delete Head"
+
+    def execute(self, context: Any) -> set[str]:
+        built = self.avatar(context)
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        if viewport.photo_view_shown(context.scene) and context.scene.camera == built.camera:
+            viewport.hide_photo_view(context)
+        delete(built)
+        return {"FINISHED"}
+
+
+class RemoveLeftovers(bpy.types.Operator):  # type: ignore[misc]
+    """Remove bones, cameras and files of heads that were deleted or undone"""
+
+    bl_idname = "meshlam.remove_leftovers"
+    bl_label = "Remove Leftovers"
+    bl_options = {"UNDO"}
+
+    def execute(self, context: Any) -> set[str]:
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        objects, files = remove_leftovers(), state.remove_unused_files()
+        self.report({"INFO"}, f"Removed {objects} objects and {files} files")
+        return {"FINISHED"}
+
+
+class GoBack(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """The head as it was before the last reconstruction onto it"""
+
+    bl_idname = "meshlam.go_back"
+    bl_label = "Go Back"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        built = active_avatar(context)
+        return built is not None and can_go_back(built) and super().poll(context)
+
+    def execute(self, context: Any) -> set[str]:
+        go_back(self.avatar(context))
+        return {"FINISHED"}
+
+
+class AboutLikeness(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """How well the head fits its photo"""
+
+    bl_idname = "meshlam.about_likeness"
+    bl_label = "Likeness"
+    bl_options = {"INTERNAL"}
+    changes_head = False
+
+    @classmethod
+    def description(cls, context: Any, _properties: Any) -> str:
+        built = active_avatar(context)
+        return likeness_in_numbers(built) if built is not None else ""
+
+    def execute(self, context: Any) -> set[str]:
+        self.report({"INFO"}, likeness_in_numbers(self.avatar(context)))
         return {"FINISHED"}
 
 
@@ -106,6 +221,27 @@ class RestPose(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         hide_photo_pose(built.rig, built.head)
         rest_pose(built.rig, built.head)
         return {"FINISHED"}
+
+
+_LIKENESS = ((0.007, "Very close to the photo"), (0.012, "Close to the photo"), (0.02, "Roughly like the photo"))
+
+
+def landmark_error(built: BuiltAvatar) -> float | None:
+    """Distance of the face's features from the photo's, over the face height; None where it was not measured."""
+    result = json.loads(built.rig.get(RESULT, "{}"))
+    error = result.get("landmark_error", json.loads(built.rig.get(PROVENANCE, "{}")).get("landmark_error"))
+    return float(error) if isinstance(error, int | float) else None
+
+
+def likeness(error: float) -> str:
+    """The same in words."""
+    return next((words for limit, words in _LIKENESS if error < limit), "Hardly like the photo: try a sharper one")
+
+
+def likeness_in_numbers(built: BuiltAvatar) -> str:
+    error = landmark_error(built)
+    measured = f"Features lie {100 * error:.1f} % of the face's height from the photo's. " if error is not None else ""
+    return f"{measured}{len(built.head.data.vertices):,} vertices"
 
 
 def eye_aim_on(rig: Any) -> bool:
@@ -123,4 +259,16 @@ def draw_text(layout: Any, context: Any, text: str, icon: str = "NONE") -> None:
         column.label(text=line, icon=icon if index == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
 
-CLASSES = (TogglePhotoPose, TogglePhotoCamera, ToggleEyeAim, ToggleBones, RestPose)
+CLASSES = (
+    TogglePhotoPose,
+    TogglePhotoCamera,
+    ToggleEyeAim,
+    ToggleBones,
+    ToggleHair,
+    RestPose,
+    MakeOwn,
+    DeleteHead,
+    RemoveLeftovers,
+    GoBack,
+    AboutLikeness,
+)

@@ -47,6 +47,7 @@ def _before_load(*_: Any) -> None:
     if state.session.active:
         state.session.close()
     state.session.forget()
+    state.remove_unused_files()
 
 
 def _idle_check() -> float:

@@ -26,6 +26,15 @@ def look_at(context: Any, built: BuiltAvatar) -> None:
         space.shading.type = "MATERIAL"
 
 
+def show_in_local_views(context: Any, built: BuiltAvatar) -> None:
+    """A view that shows some objects alone shows the new head, too."""
+    for space in _spaces(context):
+        if space.local_view is not None:
+            for item in (built.rig, built.head, built.camera):
+                if item is not None:
+                    item.local_view_set(space, True)
+
+
 def aim_view(space: Any, head: Any) -> None:
     """A view of the head from its front left, filling the view."""
     region = space.region_3d

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
-from ..scene.layers import flattened
+from ..scene.layers import PAINT, flattened, pixels_of
 from .options import ExportOptions
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ def export_material(workshop: Workshop, original: Any, options: ExportOptions) -
     material = workshop.copy(original)
     material.use_backface_culling = options.single_sided or original.use_backface_culling
     tree = material.node_tree
-    for node in list(tree.nodes) if tree is not None else []:
-        if node.type != "TEX_IMAGE" or node.image is None:
+    for name in [node.name for node in tree.nodes] if tree is not None else []:
+        node = tree.nodes.get(name)  # gone where a paint layer was flattened
+        if node is None or node.type != "TEX_IMAGE" or node.image is None or node.label == PAINT:
             continue
         if not any(output.is_linked for output in node.outputs):
             tree.nodes.remove(node)  # notes to the artist
@@ -70,14 +71,6 @@ def _free(path: Path) -> Path:
     while path.exists():
         path, number = wanted.with_name(f"{wanted.stem}_{number}{wanted.suffix}"), number + 1
     return path
-
-
-def pixels_of(image: Any) -> Any:
-    """[H, W, 4] float32 as the image stores them, rows from the bottom."""
-    width, height = image.size
-    pixels = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(pixels)
-    return pixels.reshape(height, width, 4)
 
 
 def _write_pixels(pixels: Any, limit: int, path: Path) -> None:

@@ -47,17 +47,19 @@ def build_actions(rig: Any, head: Any, name: str) -> list[Any]:
     """
     photo: Pose = json.loads(rig[PHOTO_POSE])
     before = _pose_now(rig, head)
+    artists = _detach_animation(rig, head)
     _apply(rig, head, photo)
     for bone in rig.pose.bones:
         bone.keyframe_insert("rotation_quaternion", frame=1, group=bone.name)
-    actions = [_take_action(rig, f"{name} Photo Pose")]
+    actions = [_take_action(rig, f"{name} Photo Pose", keep="rig" in artists)]
     rig["meshlam_pose_action"] = actions[0]
     keys = expression_keys(head)
     for key in keys:
         key.keyframe_insert("value", frame=1)
     if keys:
-        actions.append(_take_action(head.data.shape_keys, f"{name} Photo Expression"))
+        actions.append(_take_action(head.data.shape_keys, f"{name} Photo Expression", keep="keys" in artists))
         rig["meshlam_expression_action"] = actions[1]
+    _attach_animation(rig, head, artists)
     _apply(rig, head, before)
     return actions
 
@@ -133,12 +135,12 @@ def _same(a: list[float], b: list[float]) -> bool:
     return all(abs(x - y) < _SAME for x, y in zip(a, b, strict=True))
 
 
-def _take_action(animated: Any, name: str) -> Any:
-    """The action keyframe_insert made, named and no longer assigned."""
+def _take_action(animated: Any, name: str, keep: bool) -> Any:
+    """The action keyframe_insert made, named and no longer assigned; `keep` what else is animated."""
     action = animated.animation_data.action
     action.name = name
     action.use_fake_user = False
-    if len(animated.animation_data.drivers):  # clearing would take the correctives' drivers along
+    if keep or len(animated.animation_data.drivers):  # clearing would take the correctives' drivers along
         compat.assign_action(animated, None)
     else:
         animated.animation_data_clear()

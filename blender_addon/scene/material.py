@@ -9,10 +9,10 @@ import bpy
 
 from .. import compat
 from ..avatar_reader import AvatarFile, PngImage
+from .layers import ALBEDO
 from .mesh import UV_LAYER
 from .parts import EYES, HAIR, LASHES, MOUTH, SKIN, SURFACES, TEETH
 
-ALBEDO = "Albedo"  # label of the texture node that carries the skin's colour
 _FLESH = (1.0, 0.35, 0.2)  # relative scattering distances of red, green, blue in skin
 
 

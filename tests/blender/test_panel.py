@@ -16,6 +16,7 @@ import pytest
 
 import blender_addon
 from blender_addon import panel, preferences, state
+from blender_addon.avatar_operators import AboutLikeness
 from blender_addon.exif import orientation
 from blender_addon.job import JobError, State
 from blender_addon.scene.build import build_avatar
@@ -91,6 +92,14 @@ def test_a_photo_that_is_gone_is_said(drawn, tmp_path):
     assert "The photo is gone" in drawn(panel.MainPanel)
 
 
+def test_a_small_photo_is_announced_before_it_is_used(drawn, tmp_path, sample, monkeypatch):
+    monkeypatch.setattr(state, "photo_icon", lambda _: 1)  # no previews without a window
+    path = tmp_path / "small.png"
+    path.write_bytes(sample.images["photo"])  # 320 x 240
+    bpy.context.scene.meshlam.photo = str(path)
+    assert "Only 320 x 240 pixels" in drawn(panel.MainPanel).replace("\nlabel  ", " ")
+
+
 def test_a_running_job_shows_stage_and_cancel_instead_of_the_button(drawn, monkeypatch):
     monkeypatch.setattr(state.session, "state", State.RUNNING)
     monkeypatch.setattr(state.session, "stage", "texture")
@@ -114,15 +123,17 @@ def test_the_head_shows_its_numbers_and_warnings(drawn, avatar):
     built = build_avatar(avatar, "Ada")
     built.rig[RESULT] = json.dumps({"landmark_error": 0.0123, "warnings": ["This hardly looks like a human face."]})
     text = drawn(panel.AvatarPanel)
-    assert "Landmark error 1.2 % of the face height" in text
+    assert "Roughly like the photo" in text
+    assert "1.2 %" in AboutLikeness.description(bpy.context, None)
     assert "This hardly looks like a human" in text
+    assert panel.own_photo(built).name == "Ada Photo Image"
     for operator in ("toggle_photo_pose", "toggle_photo_camera", "toggle_eye_aim", "toggle_bones", "export"):
         assert f"meshlam.{operator}" in text
 
 
 @pytest.mark.parametrize(
     ("weights", "words"),
-    [(None, "Not refined: the tracker's head"), ("small.safetensors", "Refined by the network (small.safetensors)")],
+    [(None, "Fitted to the photo"), ("small.safetensors", "Refined by the network")],
 )
 def test_the_head_says_whether_the_network_refined_it(drawn, avatar, weights, words):
     built = build_avatar(avatar, "Ada")

@@ -11,6 +11,7 @@ from mathutils import Euler, Matrix, Vector
 
 from blender_addon.scene import together
 from blender_addon.scene.build import build_avatar
+from blender_addon.scene.copies import delete, make_own, remove_leftovers
 from blender_addon.scene.found import active_avatar, find_avatar, limits
 
 
@@ -198,3 +199,69 @@ def test_the_head_stands_in_front_of_the_default_cube(avatar):
     bpy.context.view_layer.update()
     assert max((head.matrix_world @ Vector(corner)).y for corner in head.bound_box) < -1
     assert abs(head.matrix_world.translation.x) < 0.01
+
+
+def test_a_shared_head_is_made_one_of_its_own(built):
+    copy = make_own(find_avatar(duplicate(built.head, linked=True)))
+    assert limits(copy) == ()
+    assert limits(find_avatar(built.head)) == ()
+    assert {copy.rig, copy.camera, copy.eye_target}.isdisjoint({built.rig, built.camera, built.eye_target})
+    assert copy.rig.pose.bones["left_eye"].constraints["Eye Aim"].target == copy.eye_target
+    still = world(built.head)
+    copy.head.data.shape_keys.key_blocks["jawOpen"].value = 1.0
+    open_jaw(copy.rig)
+    copy.rig.location.x += 1
+    np.testing.assert_allclose(world(built.head), still, atol=1e-6)
+    assert np.abs(world(copy.head) - still - [1, 0, 0]).max() > 0.01
+
+
+def test_a_head_that_is_deleted_takes_everything_of_it_along(avatar, built):
+    other = build_avatar(avatar, "Bob")
+    bpy.ops.mesh.primitive_cube_add(size=0.02)
+    hat = bpy.context.object
+    hat.parent = built.rig
+    delete(built)
+    delete(other)
+    assert [item.name for item in bpy.data.objects] == [hat.name]
+    for kind in ("armatures", "cameras", "materials", "images", "actions", "shape_keys"):
+        assert list(getattr(bpy.data, kind)) == [], kind
+
+
+def test_what_is_left_of_a_mesh_deleted_by_hand_is_removed(avatar, built):
+    other = build_avatar(avatar, "Bob")
+    bpy.data.objects.remove(built.head)
+    assert remove_leftovers() == 3
+    assert {item.name for item in bpy.data.objects} == {"Bob", "Bob Rig", "Bob Photo", "Bob Eye Target"}
+    assert find_avatar(other.head) is not None
+    assert {action.name for action in bpy.data.actions} == {"Bob Photo Pose", "Bob Photo Expression"}
+
+
+def test_an_appended_head_is_a_head_of_its_own(built, tmp_path):
+    library = tmp_path / "library.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(library), check_existing=False, copy=True)
+    with bpy.data.libraries.load(str(library), link=False) as (source, target):
+        target.collections = source.collections
+    (copy_collection,) = target.collections
+    bpy.context.scene.collection.children.link(copy_collection)
+    copy = find_avatar(next(item for item in copy_collection.objects if item.type == "MESH"))
+    assert limits(copy) == ()
+    assert {copy.rig, copy.camera, copy.eye_target} <= set(copy_collection.objects)
+    assert {action.name for action in bpy.data.actions} >= {"Ada Photo Pose", "Ada Photo Pose.001"}
+
+
+def test_an_instance_or_a_library_override_says_what_it_is(built, tmp_path):
+    library = tmp_path / "library.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(library), check_existing=False)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(library), link=True) as (source, target):
+        target.collections = source.collections
+    bpy.ops.object.collection_instance_add(collection="Ada")
+    instance = active_avatar(bpy.context)
+    assert "linked from another file" in limits(instance)[0]
+    (collection,) = target.collections
+    override = collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer, do_fully_editable=True)
+    assert override is not None
+    head = next(item for item in override.all_objects if item.type == "MESH")
+    found = find_avatar(head)
+    assert found.rig in set(override.all_objects)
+    limits(found)
