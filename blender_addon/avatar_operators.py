@@ -14,7 +14,7 @@ from .scene.armature import EYE_AIM
 from .scene.before import can_go_back, go_back
 from .scene.copies import complete, delete, make_own, remove_leftovers
 from .scene.found import PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
-from .scene.guard import select_only
+from .scene.guard import here, select_only, set_hidden
 from .scene.shape_keys import bald_key
 
 
@@ -87,7 +87,7 @@ class ToggleEyeAim(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             if EYE_AIM in bone.constraints:
                 bone.constraints[EYE_AIM].influence = influence
         if built.eye_target is not None:
-            built.eye_target.hide_set(not influence)
+            set_hidden(built.eye_target, not influence)
         return {"FINISHED"}
 
 
@@ -99,13 +99,16 @@ class ToggleBones(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
 
     def execute(self, context: Any) -> set[str]:
         built = self.avatar(context)
+        if not (here(built.rig) and here(built.head)):
+            self.report({"ERROR"}, f"{built.rig.name} is not in this view layer; show its collection first.")
+            return {"CANCELLED"}
         posing = built.rig.mode == "POSE"
         if context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
         show = not (posing or built.rig.show_in_front)
         built.rig.show_in_front = show
         if show:
-            built.rig.hide_set(False)
+            set_hidden(built.rig, False)
             built.rig.hide_viewport = False
             select_only([built.rig.name], built.rig.name)
             bpy.ops.object.mode_set(mode="POSE")

@@ -10,7 +10,7 @@ import bpy
 from . import layers
 from .action import PHOTO_POSE, build_actions, hide_photo_pose
 from .found import PROVENANCE, RESULT, SOURCE, BuiltAvatar
-from .guard import scene_as_found
+from .guard import editing, here, scene_as_found
 
 _MESH, _IMAGE, _CAMERA = "meshlam_before_mesh", "meshlam_before_albedo", "meshlam_before_camera"
 _REST = "meshlam_before"  # JSON: bones, custom properties
@@ -18,7 +18,7 @@ _PROPERTIES = (PHOTO_POSE, PROVENANCE, SOURCE, RESULT, "meshlam_kept")
 
 
 def can_go_back(built: BuiltAvatar) -> bool:
-    return built.rig.get(_MESH) is not None and _REST in built.rig
+    return built.rig.get(_MESH) is not None and _REST in built.rig and here(built.rig)
 
 
 def kept_source(item: Any) -> str:
@@ -102,11 +102,8 @@ def _swap_image(head: Any, image: Any) -> None:
 
 
 def _place_bones(rig: Any, bones: dict[str, Any]) -> None:
-    bpy.context.view_layer.objects.active = rig
-    rig.hide_set(False)
-    bpy.ops.object.mode_set(mode="EDIT")
-    for name, (head, tail) in bones.items():
-        bone = rig.data.edit_bones.get(name)
-        if bone is not None:
-            bone.head, bone.tail = head, tail
-    bpy.ops.object.mode_set(mode="OBJECT")
+    with editing(rig):
+        for name, (head, tail) in bones.items():
+            bone = rig.data.edit_bones.get(name)
+            if bone is not None:
+                bone.head, bone.tail = head, tail

@@ -98,7 +98,7 @@ def _rig_of(item: Any) -> Any:
         return item
     if item.type == "MESH":
         modifier = armature_modifier(item)
-        if modifier is not None and HEAD in modifier.object:
+        if modifier is not None and HEAD in modifier.object and _in_use(modifier.object):
             return modifier.object
     named = item.get(RIG)
     if named is not None and _in_use(named):

@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import bpy
 import numpy as np
 
 from ..avatar_reader import AvatarFile
@@ -21,7 +20,7 @@ from .action import build_actions, hide_photo_pose, store_photo_pose
 from .before import keep_before
 from .camera import aim_camera
 from .found import PROVENANCE, SOURCE, BuiltAvatar
-from .guard import scene_as_found
+from .guard import editing, here, scene_as_found
 from .material import pack_image
 from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from .shape_keys import BALD, CORRECTIVE_PREFIX
@@ -71,6 +70,8 @@ def renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> 
 
     Returns what was kept, a sentence each.
     """
+    if not here(built.rig):
+        raise RenewError(f"{built.rig.name} is not in this view layer; show its collection first.")
     if not fits(built, avatar):
         raise RenewError(
             f"{built.head.name} no longer has the mesh that it was made with, so the new head cannot be put onto it; "
@@ -151,18 +152,13 @@ def _renew_albedo(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | N
 
 def _move_bones(rig: Any, avatar: AvatarFile) -> None:
     """The avatar's joints go to their new places with the bones' own directions and lengths; other bones stay."""
-    bpy.context.view_layer.objects.active = rig
-    hidden = rig.hide_get()
-    rig.hide_set(False)
-    bpy.ops.object.mode_set(mode="EDIT")
     heads = blender_from_avatar(avatar.joints.astype(np.float64))
-    for joint, name in enumerate(avatar.joint_names):
-        bone = rig.data.edit_bones[name]
-        reach = bone.tail - bone.head
-        bone.head = heads[joint]
-        bone.tail = bone.head + reach
-    bpy.ops.object.mode_set(mode="OBJECT")
-    rig.hide_set(hidden)
+    with editing(rig):
+        for joint, name in enumerate(avatar.joint_names):
+            bone = rig.data.edit_bones[name]
+            reach = bone.tail - bone.head
+            bone.head = heads[joint]
+            bone.tail = bone.head + reach
 
 
 def _kept_as_they_are(built: BuiltAvatar) -> list[str]:
