@@ -28,7 +28,7 @@ from meshlam_core.tracker.hair_network import HAIR_NETWORK, LAYERS, SIDE, STRIDE
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.parsing import head_window, polygon_mask, segment_person
 from meshlam_core.tracker.sampling import sample_region
-from training.bench.texture import Teacher
+from training.evaluate.teachers import HairTeacher
 
 STORED = 160  # px: room to zoom without blur
 WINDOW = 384  # px, at which the masks are made
@@ -90,7 +90,7 @@ def main() -> None:
 
 def prepare(data: Path, limit: int | None = None) -> Tensor:  # [S, 6, M, M] uint8
     """Cut every portrait's window, and ask the segmenter and the teacher about it."""
-    teacher = Teacher.open(data / "teachers" / "hair_segmentation.tflite")
+    teacher = HairTeacher.open(data / "teachers" / "hair_segmentation.tflite")
     if teacher is None:
         sys.exit(f"The teacher hair_segmentation.tflite is not in {data / 'teachers'}.")
     detector = MediaPipeDetector(asset_path("face_landmarker"))
@@ -105,7 +105,7 @@ def prepare(data: Path, limit: int | None = None) -> Tensor:  # [S, 6, M, M] uin
         image = sample_region(picture, window, WINDOW)
         matrix = window.picture_from_unit()
         local = (points[OVAL] - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T * WINDOW
-        masks = np.stack([segment_person(image), polygon_mask(local, (WINDOW, WINDOW)), teacher.hair(image, WINDOW)])
+        masks = np.stack([segment_person(image), polygon_mask(local, (WINDOW, WINDOW)), teacher(image)])
         whole = torch.from_numpy(np.concatenate([image.transpose(2, 0, 1) / np.float32(255), masks]))[None].float()
         samples.append((functional.interpolate(whole, size=(STORED, STORED), mode="area")[0] * 255 + 0.5).byte())
     return torch.stack(samples)

@@ -41,3 +41,21 @@ def face_height(
 ) -> float:  # px
     """Distance from the top of the forehead (landmark 10) to the chin (152)."""
     return float(np.linalg.norm(landmarks[10, :2] - landmarks[152, :2]))
+
+
+def overlap(
+    first: NDArray[np.bool_],  # [H, W]
+    second: NDArray[np.bool_],  # [H, W]
+) -> float:
+    """Intersection over union; 1 where both are empty."""
+    union = int((first | second).sum())
+    return float((first & second).sum()) / union if union else 1.0
+
+
+def share_covered(
+    wanted: NDArray[np.bool_],  # [H, W]
+    covered: NDArray[np.bool_],  # [H, W]
+) -> float:
+    """Share of the wanted pixels that are covered; nan where none is wanted."""
+    count = int(wanted.sum())
+    return float((wanted & covered).sum()) / count if count else float("nan")

@@ -64,6 +64,7 @@ def see(
     camera: Camera,  # of the crop
     valid: tuple[float, float, float, float],  # px, (x0, y0, x1, y1) of the crop that the photo covers
     tones: Tensor,  # [V, 3] lid tones
+    cover: Tensor,  # [V] how far each vertex is hair and no skin
     model: HeadModel,
     atlas: Atlas,
 ) -> Sight:
@@ -79,7 +80,7 @@ def see(
     view = view_texels(posed[None], torch.from_numpy(np.array(model.faces)), atlas.uv_map, camera, fragments)
     within = (valid[0] * scale, valid[1] * scale, valid[2] * scale, valid[3] * scale)
     maps = trust_maps(regions, landmarks * scale, within, fragments, atlas.skin_vertex.numpy()[faces[:, 0]])
-    photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, atlas)
+    photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
@@ -104,6 +105,7 @@ def _read(
     size: tuple[int, int],  # px, width and height of the crop
     maps: Tensor,  # [h, w, 6]
     view: TexelView,
+    cover: Tensor,  # [V]
     atlas: Atlas,
 ) -> tuple[Tensor, Tensor]:  # [P, 5] colour, share of hair, trust; [P] trust as a dark line
     """Photo and maps at every texel.
@@ -113,7 +115,9 @@ def _read(
     """
     out, rim = torch.empty(len(atlas.corners), 5), torch.empty(len(atlas.corners))
     seen = [atlas.places, view.pixel.view(-1, 2), view.weight.view(-1)]
-    shares = [atlas.scalp, atlas.ears, atlas.neck, atlas.cavity, atlas.lash_line, atlas.skin, atlas.mouth]
+    hull = atlas.at_texels(cover[:, None])[:, 0]
+    scalp, ears, neck = torch.maximum(atlas.scalp, hull), atlas.ears * (1 - hull), atlas.neck * (1 - hull)
+    shares = [scalp, ears, neck, atlas.cavity, atlas.lash_line, atlas.skin, atlas.mouth]
     pixels = image[0].permute(1, 2, 0).contiguous()
     over_list("read_photo", len(out), [*seen, *shares, pixels, maps, *size], [out, rim], image.device)
     return out, rim

@@ -113,14 +113,15 @@ def test_the_window_turns_with_the_head() -> None:
 
 def test_hair_agrees_with_the_teacher_on_portraits(shared_data: Path, assets: dict[str, Path]) -> None:
     """Intersection over union with Google's hair segmenter, which is not shipped, on four portraits."""
-    from training.bench.texture import Teacher
+    from training.bench.texture import hair_overlap
+    from training.evaluate.teachers import HairTeacher
 
-    teacher = Teacher.open(shared_data / "teachers" / "hair_segmentation.tflite")
+    teacher = HairTeacher.open(shared_data / "teachers" / "hair_segmentation.tflite")
     assert teacher is not None
     detector = MediaPipeDetector(assets["face_landmarker"])
     overlaps = []
     for path in sorted((shared_data / "portraits").glob("*.jpg"))[3::210]:
         picture = load_photo(path).pixels
         regions = parse_person(picture, detector.detect(picture)[0].landmarks)
-        overlaps.append(teacher.overlap(picture, regions))
+        overlaps.append(hair_overlap(teacher, picture, regions))
     assert np.median(overlaps) > 0.8
