@@ -135,6 +135,11 @@ def _stl(_: Path, size: int, head: bytes, __: bytes) -> bool:
     return bool(struct.unpack("<I", head[80:84])[0] * 50 + 84 == size)
 
 
+def _blend(_: Path, __: int, head: bytes, tail: bytes) -> bool:
+    """Compressed ones end with the mark of zstd's seek table, others with their last block."""
+    return tail.endswith(b"\xb1\xea\x92\x8f") if head.startswith(b"\x28\xb5\x2f\xfd") else b"ENDB" in tail
+
+
 def _text(_: Path, __: int, ___: bytes, tail: bytes) -> bool:
     return tail.endswith((b"\n", b"}"))
 
@@ -146,4 +151,5 @@ _CHECKS: dict[str, Callable[[Path, int, bytes, bytes], bool]] = {
     ".png": _png,
     ".usdc": _usdc,
     ".stl": _stl,
+    ".blend": _blend,
 }

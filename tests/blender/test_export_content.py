@@ -6,6 +6,8 @@ import json
 import os
 import resource
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -340,6 +342,20 @@ def test_a_read_only_folder_is_said_in_one_sentence(built, tmp_path, suffix):
             os.seteuid(0)
     assert "\n" not in str(caught.value)
     assert list(folder.iterdir()) == []
+
+
+def test_a_blend_that_the_disk_cuts_off_leaves_nothing(avatar_path, tmp_path):
+    script = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000));"
+        f"sys.argv = ['x', {str(avatar_path)!r}, '-o', {str(tmp_path / 'a.blend')!r}];"
+        "runpy.run_module('blender_addon', run_name='__main__')"
+    )
+    root = Path(__file__).parents[2]
+    run = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "cannot be written" in run.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in run.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_option_of_another_format_does_no_harm(built, tmp_path):
