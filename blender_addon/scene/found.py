@@ -39,7 +39,7 @@ def find_avatar(item: Any) -> BuiltAvatar | None:
     head = _head_of(rig, item) if rig is not None else None
     if head is None:
         return None
-    collection = head.users_collection[0] if head.users_collection else None
+    collection = next(iter(collections_of(head)), None)
     return BuiltAvatar(collection, rig, head, _own(rig, CAMERA), _own(rig, EYE_TARGET), tuple(_pieces(rig, head)))
 
 
@@ -135,8 +135,10 @@ def _is_copy(mesh: Any, rig: Any) -> bool:
 
 
 def _meshes_of(rig: Any) -> list[Any]:
-    """The meshes that hang on a rig and are bent by it."""
-    return [item for item in rig.children_recursive if item.type == "MESH" and RIG in item and _belongs(item, rig)]
+    """The meshes beside a rig that it bends; only its own collections are looked through, as panels draw often."""
+    beside = {item for collection in collections_of(rig) for item in collection.objects if item.type == "MESH"}
+    meshes = [item for item in beside if RIG in item and _belongs(item, rig)]
+    return sorted(meshes, key=lambda item: str(item.name))
 
 
 def _pieces(rig: Any, head: Any) -> list[Any]:
@@ -153,4 +155,10 @@ def _own(rig: Any, key: str) -> Any:
 
 def _in_use(item: Any) -> bool:
     """Not a deleted object that only a pointer keeps alive."""
-    return bool(item.users_collection) or item.library is not None
+    return item.library is not None or bool(collections_of(item))
+
+
+def collections_of(item: Any) -> list[Any]:
+    """The collections that hold an object. Blender's own `users_collection` is slow where a scene holds thousands."""
+    found = [held for held in bpy.data.collections if held.objects.get(item.name) == item]
+    return found or [scene.collection for scene in bpy.data.scenes if scene.collection.objects.get(item.name) == item]

@@ -21,6 +21,7 @@ from blender_addon.exif import orientation
 from blender_addon.job import JobError, State
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import RESULT, active_avatar
+from blender_addon.scene.renew import renew
 
 FUNCTIONS = bpy.types.UILayout.bl_rna.functions
 ICONS = set(FUNCTIONS["prop"].parameters["icon"].enum_items.keys())
@@ -191,3 +192,52 @@ def test_the_preview_of_a_photo_stands_as_its_camera_was_held(tmp_path, how):
         wanted = upright[row * 40 // height, column * 60 // width, :3]
         assert np.abs(shown[row, column, :3] - wanted).max() < 0.2
     bpy.utils.previews.remove(previews)
+
+
+def test_a_shared_head_says_so_and_offers_to_part_it(drawn, avatar):
+    built = build_avatar(avatar, "Ada")
+    copy = built.head.copy()
+    built.collection.objects.link(copy)
+    bpy.context.view_layer.objects.active = copy
+    text = drawn(panel.AvatarPanel)
+    assert "shares its bones" in text
+    assert "meshlam.make_own" in text
+
+
+def test_what_was_kept_is_listed_with_the_way_back(drawn, avatar):
+    built = build_avatar(avatar, "Ada")
+    assert "meshlam.go_back" not in drawn(panel.AvatarPanel)
+    built.head.modifiers.new("Subdivision", "SUBSURF")
+    renew(built, avatar, avatar)
+    text = drawn(panel.AvatarPanel)
+    assert "Modifiers: Subdivision" in text
+    assert "meshlam.go_back" in text
+
+
+def test_saving_keeps_what_was_painted(registered, avatar, tmp_path):
+    image = bpy.data.images[f"{build_avatar(avatar, 'Ada').head.name} Albedo"]
+    image.pixels.foreach_set(np.tile(np.float32([0, 1, 0, 1]), 64 * 64))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"), check_existing=False)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    np.testing.assert_allclose(np.array(bpy.data.images["Ada Albedo"].pixels[:4]), [0, 1, 0, 1], atol=1e-3)
+
+
+def test_files_of_heads_that_were_undone_are_removed_and_others_stay(avatar, avatar_path, tmp_path, monkeypatch):
+    build_avatar(avatar, "Ada")
+    undone = tmp_path / "undone.meshlam"
+    undone.write_bytes(b"x")
+    monkeypatch.setattr(state, "made_files", [undone, avatar_path])
+    assert state.remove_unused_files() == 1
+    assert not undone.exists()
+    assert avatar_path.exists()
+
+
+def test_show_bones_enters_pose_mode_with_the_rig_selected_and_comes_back(registered, avatar):
+    built = build_avatar(avatar, "Ada")
+    bpy.ops.meshlam.toggle_bones()
+    assert bpy.context.mode == "POSE"
+    assert bpy.context.view_layer.objects.active == built.rig
+    bpy.ops.meshlam.toggle_bones()
+    assert bpy.context.mode == "OBJECT"
+    assert bpy.context.view_layer.objects.active == built.head
+    assert not built.rig.show_in_front
