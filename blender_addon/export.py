@@ -17,7 +17,7 @@ import bpy
 
 from .exporting.check import Expected, expected, verify
 from .exporting.files import ExportError, reason, whole_or_nothing
-from .exporting.levels import thin_out
+from .exporting.levels import Thinner
 from .exporting.options import LEVELS, PRINT_SUFFIXES, SUFFIXES, ExportOptions, level_path
 from .exporting.record import origin, write_into_glb
 from .exporting.solid import make_solid
@@ -51,9 +51,11 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
     ):
         if suffix in PRINT_SUFFIXES:
             make_solid(copy.meshes, copy.own)
-        for level in range(max(1, min(options.levels, len(LEVELS)))):
-            if level:
-                losses.append(thin_out(copy.meshes, LEVELS[level] / LEVELS[level - 1], copy.own).worst)
+        levels = max(1, min(options.levels, len(LEVELS)))
+        thinner = Thinner(copy.meshes, copy.own) if levels > 1 else None
+        for level in range(levels):
+            if thinner is not None and level:
+                losses.append(thinner.thin_out(LEVELS[level]).worst)
             _prepare(copy, suffix, told)
             found = expected(copy.meshes, copy.rig, MILLIMETRES if suffix in PRINT_SUFFIXES else 1.0)
             wanted = wanted or found

@@ -15,6 +15,8 @@ from mathutils.geometry import barycentric_transform
 from .stage import baked
 from .weights import give_weights, weights_of
 
+_FULL = " (full)"
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -24,37 +26,39 @@ class Loss:
     rms: float
 
 
-def thin_out(meshes: tuple[Any, ...], ratio: float, own: Callable[[Any], None]) -> Loss:
-    """Keep about this share of each mesh's triangles, in place."""
-    distances = np.concatenate([_thin_out(mesh, ratio, own) for mesh in meshes])
-    return Loss(float(distances.max() * 1000), float(np.sqrt((distances**2).mean()) * 1000))
+class Thinner:
+    """Makes levels of the same meshes, each from the full ones."""
 
+    def __init__(self, meshes: tuple[Any, ...], own: Callable[[Any], None]) -> None:
+        self._own = own
+        self._full = [(mesh, mesh.data, _Surface(mesh), weights_of(mesh)) for mesh in meshes]
 
-def _thin_out(mesh: Any, ratio: float, own: Callable[[Any], None]) -> Any:
-    """Blender's Decimate on the neutral mesh; what it cannot carry is read off the nearest point of the old surface."""
-    before = _Surface(mesh)
-    weights = weights_of(mesh)
-    thinned = _decimated(mesh, ratio)
-    points = _positions(thinned.vertices)
-    nearest, corners, shares = before.nearest(points)
-    own(thinned)
-    _swap(mesh, thinned)
-    for name in before.keys:
-        if name == before.keys[0]:
-            mesh.shape_key_add(name=name, from_mix=False)
-            continue
-        key = mesh.shape_key_add(name=name, from_mix=False)
-        moved = np.einsum("vc,vcx->vx", shares, before.moved[name][corners])
-        key.data.foreach_set("co", (points + moved).astype(np.float32).ravel())
-        key.slider_min, key.slider_max = before.ranges[name]
-        key.value = 0.0
-    if weights is not None:
-        give_weights(mesh, np.einsum("vc,vcg->vg", shares, weights[corners]))
-    back = BVHTree.FromPolygons(
-        [Vector(point) for point in points], [tuple(face.vertices) for face in mesh.data.polygons]
-    )
-    there = np.array([back.find_nearest(Vector(point))[3] or 0.0 for point in before.points])
-    return np.concatenate([nearest, there])
+    def thin_out(self, share: float) -> Loss:
+        """Keep about this share of each full mesh's triangles, in place."""
+        distances = np.concatenate([self._thin_out(*full, share) for full in self._full])
+        return Loss(float(distances.max() * 1000), float(np.sqrt((distances**2).mean()) * 1000))
+
+    def _thin_out(self, mesh: Any, data: Any, before: _Surface, weights: Any, share: float) -> Any:
+        """Blender's Decimate on the neutral mesh; what it cannot carry is read off the full one."""
+        mesh.data = data
+        thinned = _decimated(mesh, share)
+        self._own(thinned)
+        points = _positions(thinned.vertices)
+        nearest, corners, shares = before.nearest(points)
+        name, data.name = data.name.removesuffix(_FULL), f"{data.name.removesuffix(_FULL)[:30]}{_FULL}"
+        mesh.data, thinned.name = thinned, name
+        for name in before.keys:
+            key = mesh.shape_key_add(name=name, from_mix=False)
+            moved = np.einsum("vc,vcx->vx", shares, before.moved[name][corners])
+            key.data.foreach_set("co", (points + moved).astype(np.float32).ravel())
+            key.slider_min, key.slider_max = before.ranges[name]
+            key.value = 0.0
+        if weights is not None:
+            give_weights(mesh, np.einsum("vc,vcg->vg", shares, weights[corners]))
+        faces = [tuple(face.vertices) for face in mesh.data.polygons]
+        back = BVHTree.FromPolygons([Vector(point) for point in points], faces)
+        there = np.array([back.find_nearest(Vector(point))[3] or 0.0 for point in before.points])
+        return np.concatenate([nearest, there])
 
 
 class _Surface:
@@ -102,12 +106,6 @@ def _decimated(mesh: Any, ratio: float) -> Any:
     finally:
         bpy.data.objects.remove(copy)
         bpy.data.meshes.remove(data)
-
-
-def _swap(mesh: Any, data: Any) -> None:
-    before = mesh.data
-    name, before.name = before.name, f"{before.name[:30]} (full)"
-    mesh.data, data.name = data, name
 
 
 def _positions(points: Any) -> Any:

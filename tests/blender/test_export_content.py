@@ -17,7 +17,7 @@ import bpy
 import numpy as np
 import pytest
 from mathutils import Matrix
-from sample import ARKIT_NAMES, make_sample, write_sample
+from sample import ARKIT_NAMES, encode_png, make_sample, write_sample
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
@@ -269,6 +269,18 @@ def test_textures_are_shrunk_and_materials_single_sided_when_asked(built, tmp_pa
     assert {picture["size"][0] for picture in wanted.materials.values()} == {32}
     assert not any(material.get("doubleSided") for material in gltf_json(tmp_path / "a.glb")["materials"])
     assert tuple(albedo(built).size) == (64, 64)
+    assert verify(tmp_path / "a.glb", wanted) == []
+
+
+def test_normal_and_orm_maps_go_into_material_and_file(tmp_path):
+    sample = make_sample()
+    flat = np.full((64, 64, 3), (128, 128, 255), np.uint8)
+    sample.images |= {"normal": encode_png(flat), "orm": encode_png(np.full((64, 64, 3), (255, 120, 0), np.uint8))}
+    built = build_avatar(read_avatar(write_sample(tmp_path / "maps.meshlam", sample)), "Ada")
+    wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions())
+    for material in gltf_json(tmp_path / "a.glb")["materials"]:
+        assert "normalTexture" in material
+        assert "metallicRoughnessTexture" in material["pbrMetallicRoughness"]
     assert verify(tmp_path / "a.glb", wanted) == []
 
 
