@@ -186,7 +186,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         regions = parse_person(picture.pixels, landmarks, picture.alpha)
     if options.hair == "hull":
         with clock.stage("hair"):
-            tracked = with_hair(tracked, regions, picture.camera, head, picture.known)
+            tracked = with_hair(tracked, regions, picture.camera, head)
     with clock.stage("texture"):
         texture = bake_albedo(picture.pixels, regions, tracked, picture.camera, head, options.texture_size)
         job = _network_job(tracked, picture, regions, texture, head) if session.refiner else None

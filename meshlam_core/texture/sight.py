@@ -16,7 +16,7 @@ from torch import Tensor
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import TexelView, view_texels
@@ -25,7 +25,7 @@ from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lash_line_trust, lid_trust, relative_brightness
 from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.texture.trust import TRUST_SIDE, trust_maps
-from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.parsing import Regions, head_window
 
 F32 = NDArray[np.float32]
 
@@ -70,7 +70,7 @@ def see(
 ) -> Sight:
     """Read the photo at every texel that is visible, not too grazing, and on the person; eyes are left to eyes.py."""
     height, width = image.shape[2:]
-    scale = min(1.0, TRUST_SIDE / max(height, width))
+    scale = min(1.0, TRUST_SIDE / head_window(landmarks).side)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     # lashes are too fine to be found again in the photo: what lies behind them is what it shows there
     shown = (model.part[model.faces] != atlas.parts.get("lashes", -1)).all(axis=1)

@@ -109,6 +109,14 @@ def face_span(
     return float(np.linalg.norm(landmarks[FOREHEAD, :2] - landmarks[CHIN, :2]))
 
 
+def face_centre(
+    detection: Detection,
+) -> NDArray[np.float64]:  # [2] px
+    """The middle of the face in the picture."""
+    x0, y0, x1, y1 = detection.box
+    return np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+
+
 @dataclass(frozen=True)
 class _Look:
     """One answer of the landmark network."""
