@@ -80,6 +80,7 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             ("ARKIT", "jawOpen", "Apple's spelling"),
             ("PASCAL", "JawOpen", "As Unreal's and Unity's Live Link write it"),
             ("META", "eyeBlink_L", "Sides as _L and _R"),
+            ("METAHUMAN", "CTRL_expressions_eyeBlinkL", "MetaHuman's controls"),
         ],
     )
     hair: bpy.props.EnumProperty(  # type: ignore[valid-type]

@@ -267,7 +267,11 @@ def _add_to_scene(operator: Any, path: Path, name: str, onto: str = "") -> Built
             return build_avatar(avatar, name)
         if not editable(found) or limits(found):
             raise RenewError(limits(found)[0] if limits(found) else f"{found.head.name} cannot be edited.")
-        kept = renew(found, avatar, _made_of(found))
+        try:
+            kept = renew(found, avatar, _made_of(found))
+        except RenewError as error:  # a minute's work is not thrown away
+            operator.report({"WARNING"}, str(error))
+            return build_avatar(avatar, name)
         operator.report({"INFO"}, f"Kept: {'; '.join(kept)}" if kept else "Nothing of yours was on the head")
         return find_avatar(found.head)
     except (AvatarFileError, ValueError) as error:

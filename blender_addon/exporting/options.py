@@ -10,6 +10,22 @@ SUFFIXES = (".glb", ".fbx", ".usdc", ".usda", ".usdz", ".obj", ".stl")
 PRINT_SUFFIXES = (".obj", ".stl")  # closed solids without rig, keys and textures
 LEVELS = (1.0, 0.5, 0.25)  # of the triangles, level of detail 0, 1, 2
 RIG_NAME = "Armature"  # Unreal takes a node of this name for no bone of its own, so every head has the same root
+_NOT_SIDES = frozenset({"jawLeft", "jawRight", "mouthLeft", "mouthRight"})  # directions, not halves of a pair
+# MetaHuman's controls where they mean the same under another name; others keep theirs behind the prefix
+_METAHUMAN = {
+    "browInnerUp": "browRaiseIn",
+    "browOuterUp": "browRaiseOuter",
+    "cheekPuff": "mouthCheekBlow",
+    "cheekSquint": "eyeCheekRaise",
+    "eyeSquint": "eyeSquintInner",
+    "eyeWide": "eyeWiden",
+    "jawForward": "jawFwd",
+    "mouthFrown": "mouthCornerDepress",
+    "mouthLowerDown": "mouthLowerLipDepress",
+    "mouthSmile": "mouthCornerPull",
+    "mouthUpperUp": "mouthUpperLipRaise",
+    "noseSneer": "noseWrinkle",
+}
 _ILLEGAL = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
 _ENDINGS = (*SUFFIXES, ".gltf", ".usd", ".ply", ".blend")
 
@@ -20,7 +36,7 @@ class ExportOptions:
 
     bones: bool = True  # False: morphs only
     pascal_case: bool = False  # JawOpen instead of jawOpen; the same as names="pascal"
-    names: str = "arkit"  # arkit, pascal, meta: how the keys are spelt
+    names: str = "arkit"  # arkit, pascal, meta, metahuman: how the keys are spelt
     hair: str = "hull"  # hull; bald; switch: a morph "bald" takes it away
     expressions: str = ""  # "vrm": VRM's expressions beside the 52
     accessories: bool = True  # what is parented to the rig goes with it
@@ -49,7 +65,8 @@ PRESETS: dict[str, Preset] = {
     "WEB": Preset("glTF, three.js", "Skeleton and the 52 morphs by Apple's names", ".glb", ExportOptions()),
     "GODOT": Preset("Godot", "glTF, single-sided", ".glb", _GAME),
     "UNITY": Preset("Unity", "FBX, Live Link's spelling", ".fbx", replace(_GAME, names="pascal")),
-    "UNREAL": Preset("Unreal, MetaHuman", "FBX, one skeleton for all heads", ".fbx", replace(_GAME, names="pascal")),
+    "UNREAL": Preset("Unreal", "FBX, one skeleton for all heads", ".fbx", replace(_GAME, names="pascal")),
+    "METAHUMAN": Preset("MetaHuman", "FBX, MetaHuman's control names", ".fbx", replace(_GAME, names="metahuman")),
     "META": Preset("Meta", "Morphs only, names with _L and _R", ".glb", replace(_GAME, bones=False, names="meta")),
     "VRM": Preset("VRM 1.0", "glTF with VRM's expressions beside the 52", ".glb", ExportOptions(expressions="vrm")),
     "USD": Preset("Houdini, Omniverse", "USD with the texture in a folder beside it", ".usdc", ExportOptions()),
@@ -59,14 +76,18 @@ PRESETS: dict[str, Preset] = {
 
 
 def spelt(name: str, spelling: str) -> str:
-    """A key's name as another program writes it: jawOpen, JawOpen, eyeBlink_L."""
+    """A key's name as another program writes it: jawOpen, JawOpen, eyeBlink_L, CTRL_expressions_eyeBlinkL."""
     if spelling == "pascal":
         return name[:1].upper() + name[1:]
-    if spelling == "meta":
-        for side, letter in (("Left", "_L"), ("Right", "_R")):
-            if name.endswith(side) and len(name) > len(side):
-                return name.removesuffix(side) + letter
-    return name
+    if spelling not in ("meta", "metahuman"):
+        return name
+    stem, letter = name, ""
+    for side in ("Left", "Right"):
+        if name.endswith(side) and name not in _NOT_SIDES:
+            stem, letter = name.removesuffix(side), side[0]
+    if spelling == "metahuman":
+        return f"CTRL_expressions_{_METAHUMAN.get(stem, stem)}{letter}"
+    return f"{stem}_{letter}" if letter else stem
 
 
 def target_path(typed: str | Path, suffix: str) -> Path:

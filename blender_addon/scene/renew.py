@@ -17,7 +17,7 @@ from ..avatar_reader import AvatarFile
 from ..axes import blender_from_avatar
 from . import layers
 from .action import build_actions, hide_photo_pose, store_photo_pose
-from .before import keep_before
+from .before import go_back, keep_before
 from .camera import aim_camera
 from .found import PROVENANCE, SOURCE, BuiltAvatar
 from .guard import editing, here, scene_as_found
@@ -74,23 +74,31 @@ def renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> 
         raise RenewError(f"{built.rig.name} is not in this view layer; show its collection first.")
     if not fits(built, avatar):
         raise RenewError(
-            f"{built.head.name} no longer has the mesh that it was made with, so the new head cannot be put onto it; "
-            "add it beside it instead."
+            f"{built.head.name} no longer has the mesh that it was made with, so the new head stands beside it."
         )
     with scene_as_found():
         hide_photo_pose(built.rig, built.head)
         keep_before(built)
-        kept = _renew_mesh(built.head, _Shape.of(avatar), _Shape.of(before) if before is not None else None)
-        kept += _renew_albedo(built, avatar, before)
-        _move_bones(built.rig, avatar)
-        if built.camera is not None:
-            aim_camera(built.camera, avatar)
-        store_photo_pose(avatar, built.rig)
-        built.rig[PROVENANCE] = json.dumps(avatar.provenance, ensure_ascii=False)
-        built.rig[SOURCE] = str(avatar.path)
-        kept += _kept_as_they_are(built)
-        build_actions(built.rig, built.head, built.head.name)
+        try:
+            kept = _renew(built, avatar, before)
+        except BaseException:
+            go_back(built)
+            raise
     built.rig[KEPT] = json.dumps(kept)
+    return kept
+
+
+def _renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> list[str]:
+    kept = _renew_mesh(built.head, _Shape.of(avatar), _Shape.of(before) if before is not None else None)
+    kept += _renew_albedo(built, avatar, before)
+    _move_bones(built.rig, avatar)
+    if built.camera is not None:
+        aim_camera(built.camera, avatar)
+    store_photo_pose(avatar, built.rig)
+    built.rig[PROVENANCE] = json.dumps(avatar.provenance, ensure_ascii=False)
+    built.rig[SOURCE] = str(avatar.path)
+    kept += _kept_as_they_are(built)
+    build_actions(built.rig, built.head, built.head.name)
     return kept
 
 

@@ -126,13 +126,26 @@ def test_a_heads_name_becomes_a_file_name():
     [
         ("jawOpen", "JawOpen", "jawOpen"),
         ("eyeBlinkLeft", "EyeBlinkLeft", "eyeBlink_L"),
-        ("mouthRight", "MouthRight", "mouth_R"),
+        ("mouthRight", "MouthRight", "mouthRight"),
     ],
 )
 def test_keys_are_spelt_as_the_program_wants(name, pascal, meta):
     assert spelt(name, "arkit") == name
     assert spelt(name, "pascal") == pascal
     assert spelt(name, "meta") == meta
+
+
+@pytest.mark.parametrize(
+    ("name", "control"),
+    [
+        ("jawOpen", "jawOpen"),
+        ("eyeBlinkLeft", "eyeBlinkL"),
+        ("mouthSmileRight", "mouthCornerPullR"),
+        ("jawLeft", "jawLeft"),
+    ],
+)
+def test_metahumans_controls_have_their_own_names(name, control):
+    assert spelt(name, "metahuman") == f"CTRL_expressions_{control}"
 
 
 def test_every_preset_writes_a_format_there_is():

@@ -135,6 +135,17 @@ def test_one_click_goes_back_to_the_head_as_it_was(worked_on, avatar, second):
     assert not [item.name for item in bpy.data.meshes if "undone" in item.name]
 
 
+def test_a_failure_half_way_leaves_the_head_as_it_was(worked_on, avatar, second):
+    before = points(worked_on.head.data.vertices)
+    damaged = replace(second, photo=replace(second.photo, data=second.photo.data[:60]))
+    with pytest.raises(ValueError, match="could not decode"):
+        renew(worked_on, damaged, avatar)
+    np.testing.assert_array_equal(points(worked_on.head.data.vertices), before)
+    assert albedo_nodes(worked_on.head)[0][1].image.name == "Ada Albedo"
+    assert worked_on.camera.data.background_images[0].image is not None
+    assert not can_go_back(worked_on)
+
+
 def test_an_untouched_head_becomes_exactly_the_new_one(avatar, second):
     built = build_avatar(avatar, "Ada")
     show_photo_pose(built.rig, built.head)
