@@ -1,4 +1,4 @@
-"""The buttons that make a head: choose a photo, reconstruct, cancel, import, and the backend check."""
+"""The buttons that make a head: choose a photo, reconstruct, cancel, import."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import bpy
 from bpy_extras.io_utils import ImportHelper
 
-from . import state
+from . import backend_state, state
 from .avatar_reader import AvatarFile, AvatarFileError, read_avatar
-from .backend_setup import BackendError, check_backend, free_avatar_path
+from .backend.locate import BackendError, free_avatar_path
 from .job import Request, State
 from .preferences import settings
 from .scene.build import build_avatar
@@ -62,6 +62,9 @@ class Reconstruct(bpy.types.Operator):  # type: ignore[misc]
     def poll(cls, context: Any) -> bool:
         if state.session.active:
             cls.poll_message_set("A reconstruction is running")
+            return False
+        if backend_state.setup.active:
+            cls.poll_message_set("The backend is being worked on")
             return False
         if not context.scene.meshlam.photo:
             cls.poll_message_set("Choose a photo first")
@@ -241,23 +244,6 @@ class Dismiss(bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class CheckBackend(bpy.types.Operator):  # type: ignore[misc]
-    """Start the chosen Python and see whether MeshLAM is there"""
-
-    bl_idname = "meshlam.check_backend"
-    bl_label = "Check Backend"
-    bl_options = {"INTERNAL"}
-
-    def execute(self, _context: Any) -> set[str]:
-        try:
-            found = check_backend(settings().backend())
-        except BackendError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"The backend works: {found}")
-        return {"FINISHED"}
-
-
 def _add_to_scene(operator: Any, path: Path, name: str, onto: str = "") -> BuiltAvatar | None:
     """Read and build, or renew the head of the rig `onto`; what goes wrong is reported, and the scene is as it was."""
     try:
@@ -303,5 +289,4 @@ CLASSES = (
     DropAvatar,
     CopyReport,
     Dismiss,
-    CheckBackend,
 )

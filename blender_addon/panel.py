@@ -8,10 +8,9 @@ from typing import Any
 
 import bpy
 
-from . import state, viewport
+from . import backend_panel, state, viewport
 from .avatar_operators import draw_text, eye_aim_on, landmark_error, likeness
 from .job import State
-from .preferences import settings
 from .scene.action import photo_pose_shown
 from .scene.before import can_go_back
 from .scene.found import EYE_TARGET, PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
@@ -22,7 +21,6 @@ _CATEGORY = "MeshLAM"
 _SMALL = 300  # px: a photo with fewer on its shorter side gives a soft texture
 # What the stages are called by the backend, and here
 _STAGES = {
-    "starting": "Starting",
     "retry": "Trying with less memory",
     "reading": "Reading the photo",
     "tracking": "Fitting the head",
@@ -52,7 +50,7 @@ class MainPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
         session = state.session
         if session.active:
             _draw_progress(layout)
-        else:
+        elif not backend_panel.draw_backend(layout, context):
             row = layout.row()
             row.scale_y = 1.8
             row.operator("meshlam.reconstruct", icon="USER")
@@ -83,8 +81,7 @@ class OptionsPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
         worker = state.session.worker
         if worker is not None:
             column.label(text=f"Backend {worker.version}, {worker.device}", icon="CHECKMARK")
-        elif not settings().backend_python:
-            column.operator("preferences.addon_show", text="Set Up Backend", icon="PREFERENCES").module = __package__
+        column.operator("preferences.addon_show", text="Backend and Folders", icon="PREFERENCES").module = __package__
 
 
 class AvatarPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
@@ -170,10 +167,12 @@ def _draw_photo(layout: Any, context: Any, fields: Any) -> None:
 
 def _draw_progress(layout: Any) -> None:
     session = state.session
-    stage = "Stopping" if session.state is State.CANCELLING else _STAGES.get(session.stage, session.stage.capitalize())
+    factor, stage = session.fraction, _STAGES.get(session.stage, session.stage.capitalize())
+    if session.stage in ("starting", "kernels"):
+        factor, stage = backend_panel.first_start(session.stage, session.stage_seconds)
     row = layout.row(align=True)
     row.scale_y = 1.8
-    row.progress(factor=session.fraction, text=stage)
+    row.progress(factor=factor, text="Stopping" if session.state is State.CANCELLING else stage)
     row.operator("meshlam.cancel", text="", icon="CANCEL")
 
 
@@ -188,7 +187,7 @@ def _draw_error(layout: Any, context: Any) -> None:
     row.operator("meshlam.copy_report", icon="COPYDOWN")
     row.operator("meshlam.dismiss", text="", icon="X")
     if error.kind == "backend":
-        box.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = __package__
+        box.operator("meshlam.check_backend", icon="CHECKMARK")
 
 
 def _draw_result(column: Any, layout: Any, context: Any, built: BuiltAvatar) -> None:

@@ -136,11 +136,17 @@ def remove_unused_files() -> int:
 
 
 def redraw() -> None:
-    """Redraw every sidebar, so that progress is seen."""
+    """Redraw every sidebar and the preferences, so that progress is seen."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
+            if area.type in ("VIEW_3D", "PREFERENCES"):
                 area.tag_redraw()
+
+
+def redraw_soon() -> None:
+    """Redraw in a moment, when a thread will have found out what is asked for now."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(redraw):
+        bpy.app.timers.register(redraw, first_interval=0.3)
 
 
 def register() -> None:

@@ -106,7 +106,7 @@ def _info(command: argparse.ArgumentParser) -> None:
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--self-test", action="store_true", help="also render a small head and time it")
+    command.add_argument("--self-test", action="store_true", help="also open all that a reconstruction opens, and time drawing a head")
 
 
 def _assets(command: argparse.ArgumentParser) -> None:

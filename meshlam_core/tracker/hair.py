@@ -49,7 +49,6 @@ SHORT = 0.25  # share of those angles with hair under which none hangs down
 SPARSE = 60  # vertices at most that say the same
 TURNED = 0.35  # rad of yaw from which the far side of the neck cannot be judged
 HIDDEN = 0.5  # share of an ear's pixels that are hair from which the ear counts as hidden
-UNCLEAR = "What is hair and what is not could not be told, so the head has no hair."
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
 
 
@@ -98,7 +97,7 @@ def fit_hair(
 ) -> HairHull:
     """Fit growths and hidden ears to the masks of one photo."""
     face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
-    doubt = "" if regions.trust >= DOUBTFUL else UNCLEAR
+    doubt = "" if regions.trust >= DOUBTFUL else regions.trouble
     if doubt or regions.hair_share < BALD_SHARE:
         return HairHull(np.zeros_like(bald), np.zeros(len(hair.indices), np.float32), (0.0, 0.0), doubt)
     ears = hidden_ears(regions, posed, rotation, camera, head)

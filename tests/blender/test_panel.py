@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from types import SimpleNamespace
 
 import bpy
@@ -56,7 +57,8 @@ class StandInLayout:
 
 
 @pytest.fixture
-def registered(empty_scene):
+def registered(empty_scene, monkeypatch):
+    monkeypatch.setenv("MESHLAM_BACKEND", sys.executable)  # there is a backend
     blender_addon.register()
     yield
     blender_addon.unregister()
@@ -85,7 +87,7 @@ def test_the_empty_panel_asks_for_a_photo(drawn):
     assert "meshlam.choose_photo Choose Photo..." in text
     assert "meshlam.reconstruct" in text
     assert drawn(panel.AvatarPanel) == "hidden"
-    assert "Set Up Backend" in drawn(panel.OptionsPanel)
+    assert "Backend and Folders" in drawn(panel.OptionsPanel)
 
 
 def test_a_photo_that_is_gone_is_said(drawn, tmp_path):
@@ -115,7 +117,7 @@ def test_an_error_shows_sentence_hint_and_report(drawn, monkeypatch):
     monkeypatch.setattr(state.session, "state", State.FAILED)
     monkeypatch.setattr(state.session, "error", JobError("backend", "No face was found.", "Try another photo.", "x"))
     text = drawn(panel.MainPanel)
-    for part in ("No face was found.", "Try another photo.", "meshlam.copy_report", "Preferences"):
+    for part in ("No face was found.", "Try another photo.", "meshlam.copy_report", "meshlam.check_backend"):
         assert part in text
     monkeypatch.setattr(state.session, "state", State.IDLE)
 
