@@ -8,6 +8,7 @@ import bpy
 
 from .armature import EYE_AIM
 from .found import CAMERA, EYE_TARGET, HEAD, RIG, BuiltAvatar, armature_modifier, find_avatar
+from .guard import here, set_hidden
 from .paint import images_of
 
 
@@ -44,6 +45,7 @@ def complete(rig: Any) -> None:
             made.data = item.data.copy()
         made.parent, made[RIG] = rig, rig
         rig[key] = made
+        set_hidden(made, here(item) and item.hide_get())
         target = made if key == EYE_TARGET else target
     for bone in rig.pose.bones if target is not None else ():
         if EYE_AIM in bone.constraints:

@@ -11,7 +11,7 @@ from mathutils import Euler, Matrix, Vector
 
 from blender_addon.scene import together
 from blender_addon.scene.build import build_avatar
-from blender_addon.scene.copies import delete, make_own, remove_leftovers
+from blender_addon.scene.copies import complete, delete, make_own, remove_leftovers
 from blender_addon.scene.found import active_avatar, find_avatar, limits
 
 
@@ -213,6 +213,18 @@ def test_a_shared_head_is_made_one_of_its_own(built):
     copy.rig.location.x += 1
     np.testing.assert_allclose(world(built.head), still, atol=1e-6)
     assert np.abs(world(copy.head) - still - [1, 0, 0]).max() > 0.01
+
+
+def test_a_copy_without_its_camera_and_eye_target_gets_its_own(built):
+    copy = find_avatar(duplicate(built.head, built.rig))
+    assert (copy.camera, copy.eye_target) == (None, None)
+    complete(copy.rig)
+    copy = find_avatar(copy.head)
+    assert copy.camera.parent == copy.eye_target.parent == copy.rig
+    assert copy.camera.data != built.camera.data
+    assert copy.rig.pose.bones["left_eye"].constraints["Eye Aim"].target == copy.eye_target
+    assert built.rig.pose.bones["left_eye"].constraints["Eye Aim"].target == built.eye_target
+    assert copy.eye_target.hide_get() == built.eye_target.hide_get()
 
 
 def test_a_head_that_is_deleted_takes_everything_of_it_along(avatar, built):
