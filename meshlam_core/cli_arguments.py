@@ -11,6 +11,8 @@ VIEWS = ("photo", "front", "left", "right", "back", "three-quarter", "turntable"
 POSES = ("neutral", "photo")
 PRESETS = ("small", "paper")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+LANDMARKS = ("mediapipe", "face-alignment")
+RASTERISERS = ("auto", "warp", "nvdiffrast")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
@@ -50,6 +52,8 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
         "--backbone", default="auto", metavar="auto|DIR", help="the folder of DINOv2, for the preset paper"
     )
     command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
+    _landmarks(command)
+    _rasteriser(command)
     _device(command)
 
 
@@ -72,12 +76,14 @@ def _render(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pose", choices=POSES, help="default: photo for the view photo, neutral for the others")
     _head_of_avatar(command)
     _neural(command)
+    _rasteriser(command)
     _device(command)
 
 
 def _sheet(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="PNG")
+    _rasteriser(command)
     _device(command)
 
 
@@ -85,6 +91,7 @@ def _track(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", type=Path, metavar="VIDEO|PHOTO")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json")
     command.add_argument("--face", type=_face, default="largest", metavar="N|largest")
+    _landmarks(command)
     _device(command)
 
 
@@ -94,6 +101,7 @@ def _reenact(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     _head_of_avatar(command)
     _neural(command)
+    _rasteriser(command)
     _device(command)
 
 
@@ -125,6 +133,19 @@ def _head_of_avatar(command: argparse.ArgumentParser) -> None:
 def _neural(command: argparse.ArgumentParser) -> None:
     command.add_argument("--neural", action="store_true", help="repaint the pictures with the image-space network")
     command.add_argument("--weights", default="auto", metavar="auto|PATH", help="of that network")
+
+
+def _landmarks(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--landmarks", choices=LANDMARKS, default="mediapipe", help="which detector finds the face")
+
+
+def _rasteriser(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rasteriser",
+        choices=RASTERISERS,
+        default="auto",
+        help="auto: nvdiffrast (research only) on CUDA where it is installed, else warp",
+    )
 
 
 def _device(command: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     neural = neural_options(arguments)
     progress("reading", 0.0, arguments.avatar.name)
     avatar = read_avatar(arguments.avatar)
-    from meshlam_core.pipeline import choose_device
+    from meshlam_core.pipeline import choose_device, prefer_rasteriser
     from meshlam_core.tracker.retarget import avatar_rig, retarget
     from meshlam_core.tracker.track_io import read_track
     from meshlam_core.viewing.viewer import AvatarRenderer
@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     track = read_track(arguments.track)
     head = head_of(avatar, arguments.head)
     device = choose_device(arguments.device)
+    prefer_rasteriser(arguments.rasteriser, device)
     repaint = open_repaint(avatar, neural, device)
     renderer = AvatarRenderer(avatar, device, repaint=repaint)
     poses = retarget(track, avatar_rig(avatar, head), len(avatar.joints))
