@@ -89,7 +89,8 @@ def _sheet(command: argparse.ArgumentParser) -> None:
 
 def _track(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", type=Path, metavar="VIDEO|PHOTO")
-    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json|.csv")
+    command.add_argument("--csv", action="store_true", help="in the layout of Live Link Face, as for a name in .csv")
     command.add_argument("--face", type=_face, default="largest", metavar="N|largest")
     _landmarks(command)
     _device(command)
@@ -97,7 +98,8 @@ def _track(command: argparse.ArgumentParser) -> None:
 
 def _reenact(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
-    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json")
+    live_link = "of meshlam track, or a CSV in the layout of Live Link Face"
+    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json|.csv", help=live_link)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     _head_of_avatar(command)
     _neural(command)

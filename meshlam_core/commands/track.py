@@ -28,9 +28,9 @@ _TYPICAL_CLIP = 300  # frames; how many there will be is known only at the end
 
 def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Track and report."""
-    return track_file(
-        arguments.source, arguments.out, arguments.face, arguments.device, Sessions(), progress, arguments.landmarks
-    )
+    given = arguments
+    kind = (given.landmarks, given.csv)
+    return track_file(given.source, given.out, given.face, given.device, Sessions(), progress, *kind)
 
 
 def track_file(
@@ -41,10 +41,12 @@ def track_file(
     sessions: Sessions,
     progress: Progress,
     landmarks: str = "mediapipe",
+    as_csv: bool = False,  # as is a path that ends in .csv
 ) -> dict[str, Any]:
-    """Clip or photo -> track file."""
+    """Clip or photo -> track file, JSON or CSV."""
     check_output_file(out)
     progress("starting", 0.0, "loading the models")
+    from meshlam_core.tracker.live_link import write_live_link
     from meshlam_core.tracker.rig import landmark_rig
     from meshlam_core.tracker.track_io import write_track
 
@@ -52,7 +54,8 @@ def track_file(
     start = time.perf_counter()
     track = track_source(source, session, face, progress)
     seconds = time.perf_counter() - start
-    write_track(out, track, landmark_rig(session.head))
+    write = write_live_link if as_csv or out.suffix.lower() == ".csv" else write_track
+    write(out, track, landmark_rig(session.head))
     errors = [frame.landmark_error for frame in track.frames if math.isfinite(frame.landmark_error)]
     return {
         "out": str(out),
