@@ -15,16 +15,20 @@ SHELL := /bin/bash
 demo: $(VENV)/.assets $(BPY)/.done
 	$(PY) -m training.demo $(if $(PHOTO),"$(PHOTO)") --blender-python $(BPY)/bin/python --out out
 
-test: test-core test-blender test-web
+# All three run whichever fails, and then it fails.
+test:
+	failed=; for part in core blender web; do $(MAKE) test-$$part || failed+=" test-$$part"; done; \
+	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
 
 test-core: $(VENV)/.build-assets
 	$(PY) -m pytest
 
 # The add-on's tests run in every supported Blender.
 test-blender: $(VENV)/.assets extension out/demo.meshlam $(BPY_VERSIONS:%=$(VENV)-bpy-%/.done)
-	for version in $(BPY_VERSIONS); do \
+	failed=; for version in $(BPY_VERSIONS); do \
 	  MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(CURDIR)/$(PY) PYTHONPATH=. \
-	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider || exit 1; done
+	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider || failed+=" $$version"; done; \
+	if test -n "$$failed"; then echo "failed in Blender:$$failed" >&2; exit 1; fi
 
 test-web: $(VENV)/.assets out/demo.glb tests/web/node_modules/.done
 	$(PY) -m pytest tests/web

@@ -23,6 +23,7 @@ _STAGES = {
     "reading": "Reading the photo",
     "tracking": "Fitting the head",
     "masks": "Finding hair and skin",
+    "hair": "Shaping the hair",
     "texture": "Painting the texture",
     "refine": "Refining with the network",
     "preview": "Finishing",

@@ -10,6 +10,7 @@ from pathlib import Path
 VIEWS = ("photo", "front", "left", "right", "back", "three-quarter", "turntable")
 POSES = ("neutral", "photo")
 PRESETS = ("small", "paper")
+HAIR = ("hull", "bald")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -42,6 +43,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
+    command.add_argument("--hair", choices=HAIR, default="hull", help="bald leaves the skull as the tracker finds it")
     command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
     command.add_argument(
         "--weights", default="auto", metavar="auto|none|PATH", help="of the network; none keeps the tracker's result"

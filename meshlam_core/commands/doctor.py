@@ -93,7 +93,7 @@ def _rasteriser() -> list[Check]:
     """Draw one triangle: this loads warp and, the first time, compiles its kernels."""
     import torch
 
-    from meshlam_core.raster.interface import get_rasteriser
+    from meshlam_core.raster.backends import get_rasteriser
 
     start = time.perf_counter()
     corners = torch.tensor([[[0.0, 0, 1], [8, 0, 1], [0, 8, 1]]])
@@ -147,7 +147,7 @@ def _self_test() -> list[Check]:
 
     from meshlam_core.frames import Camera
     from meshlam_core.head.io import load_head
-    from meshlam_core.raster.interface import get_rasteriser
+    from meshlam_core.raster.backends import get_rasteriser
     from meshlam_core.raster.project import project
 
     start = time.perf_counter()

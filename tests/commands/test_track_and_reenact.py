@@ -19,9 +19,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int
     return code, json.loads(capsys.readouterr().out)
 
 
-@pytest.fixture(scope="module")
-def photo(shared_data: Path) -> Path:
-    return sorted((shared_data / "portraits").iterdir())[3]
+@pytest.fixture
+def photo(portrait_file: Path) -> Path:
+    return portrait_file
 
 
 def test_an_avatar_driven_by_its_own_photo_lies_where_the_photo_view_puts_it(

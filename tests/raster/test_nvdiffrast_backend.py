@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from meshlam_core.errors import DeviceError
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.nvdiffrast_backend import NvdiffrastRasteriser, clip_from_image, drawn_faces
 from meshlam_core.raster.project import project
 from meshlam_core.raster.torch_twin import TorchRasteriser
