@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -94,16 +95,16 @@ def summarise_clip(result: ClipResult) -> ClipSummary:
         frames=len(frames),
         failed=int(bool(result.failure)),
         faceless=result.faceless,
-        lost=result.lost,
+        lost=sum(not frame.likeness.found for frame in frames),
         head=mean(frame.view.head for frame in frames),
         hair=mean(frame.view.hair for frame in frames),
         silhouette=mean(frame.view.silhouette for frame in frames),
         outline=mean(frame.view.outline for frame in frames),
-        ssim=mean(frame.ssim for frame in frames),
-        ssim_window=mean(frame.ssim_window for frame in frames),
-        lpips=mean(frame.lpips for frame in frames),
-        akd=mean(frame.akd for frame in frames),
-        csim=mean(frame.csim for frame in frames),
+        ssim=mean(frame.likeness.ssim for frame in frames),
+        ssim_window=mean(frame.likeness.ssim_window for frame in frames),
+        lpips=mean(frame.likeness.lpips for frame in frames),
+        akd=mean(frame.likeness.akd for frame in frames),
+        csim=mean(frame.likeness.csim for frame in frames),
     )
 
 
@@ -112,7 +113,8 @@ def summarise_clips(results: Sequence[ClipResult]) -> ClipSummary:
     clips = [summarise_clip(result) for result in results]
     counts = {name: sum(getattr(clip, name) for clip in clips) for name in ("frames", "failed", "faceless", "lost")}
     names = [name for name in CLIP_TITLES if name not in counts]
-    return ClipSummary(**counts, **{name: mean(getattr(clip, name) for clip in clips) for name in names})
+    means: dict[str, Any] = {name: mean(getattr(clip, name) for clip in clips) for name in names}
+    return ClipSummary(**counts, **means)
 
 
 def mean(values: Iterable[float]) -> float:
