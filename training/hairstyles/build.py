@@ -29,7 +29,7 @@ from training.hairstyles.wrap import wrap
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-STYLES = 4000
+STYLES = 3000
 MESH_SHARE = 0.25  # of the styles that come from meshes: scaled, mirrored, blended
 MODES = 60
 SEED = 20261125
