@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +101,7 @@ def test_hair_through_the_face_is_found(head: HeadModel, hair: HairModel) -> Non
     face = part_mask(head, "face")
     nose = head.template[face][head.template[face][:, 2].argmax()]
     hull = np.array(head.template)
-    hull[head.template[:, 1].argmax()] = nose + [0, 0, 0.05]  # from the crown through the forehead
+    hull[head.template[:, 1].argmax()] = nose + np.array([0, 0, 0.05])  # from the crown through the forehead
     assert len(pierced(hull, head.template, head, hair)) > 2
 
 
