@@ -314,17 +314,8 @@ def test_several_photos_on_the_command_line_fill_a_folder_and_one_that_fails_is_
     kinds = [one["error"]["kind"] if "error" in one else one["refined"] for one in result["results"]]
     assert kinds == [True, "unreadable", True]
     made = sorted(path.name for path in out.iterdir())
-    assert made == sorted(f"{photo.stem}.meshlam" for photo in photos[:2])
+    assert made == [*sorted(f"{photo.stem}.meshlam" for photo in photos[:2]), "report.html"]
     assert read_avatar(out / made[0]).provenance["weights"] == "random.safetensors"
-
-
-def test_namesakes_among_several_photos_are_refused_before_the_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["reconstruct", "a/face.jpg", "b/face.png", "-o", str(tmp_path / "heads"), "--json"]
-    assert cli.main(command) == 2
-    assert "face.meshlam" in json.loads(capsys.readouterr().out)["error"]["message"]
-    assert not (tmp_path / "heads").exists()
 
 
 # ---- driving and drawing it
