@@ -10,6 +10,7 @@ from pathlib import Path
 VIEWS = ("photo", "front", "left", "right", "back", "three-quarter", "turntable")
 POSES = ("neutral", "photo")
 PRESETS = ("small", "paper")
+HAIR = ("hull", "bald")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LANDMARKS = ("mediapipe", "face-alignment")
 RASTERISERS = ("auto", "warp", "nvdiffrast")
@@ -47,6 +48,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
+    command.add_argument("--hair", choices=HAIR, default="hull", help="bald leaves the skull as the tracker finds it")
     command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
     command.add_argument(
         "--weights", default="auto", metavar="auto|none|PATH", help="of the network; none keeps the tracker's result"
@@ -117,7 +119,9 @@ def _info(command: argparse.ArgumentParser) -> None:
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--self-test", action="store_true", help="also render a small head and time it")
+    command.add_argument(
+        "--self-test", action="store_true", help="also open all that a reconstruction opens, and time drawing a head"
+    )
 
 
 def _assets(command: argparse.ArgumentParser) -> None:

@@ -297,7 +297,15 @@ def test_progress_of_a_batch_rises_from_nothing_to_nearly_all(
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
     assert 0.9 < fractions[-1] < 1
-    assert {stage for stage, _, _ in reports} == {"reading", "tracking", "masks", "texture", "refine", "preview"}
+    assert {stage for stage, _, _ in reports} == {
+        "reading",
+        "tracking",
+        "masks",
+        "hair",
+        "texture",
+        "refine",
+        "preview",
+    }
     assert reports[-1][2] == "photo 3 of 3"
 
 

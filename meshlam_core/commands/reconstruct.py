@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     options = ReconstructOptions(
         preset=arguments.preset,
         head=arguments.head,
+        hair=arguments.hair,
         face=arguments.face,
         texture_size=arguments.texture_size,
         device=arguments.device,

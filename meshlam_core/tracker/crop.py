@@ -19,9 +19,9 @@ from meshlam_core.tracker.types import Detection, TrackedFace
 
 U8 = NDArray[np.uint8]
 
-SIDE = 2.3  # crop side / face height: long hair and the neck down to the collar
+SIDE = 3.0  # crop side / face height: hair down to the shoulders, and hair two heads wide
 RISE = 0.06  # how far the crop's centre lies above the face's, in face heights: hair needs more room than the neck
-MAX_SIDE = 1536  # px; a head that fills it gives the face about one photo pixel a texel of a 1024 texture
+MAX_SIDE = 2000  # px; a head that fills it gives the face about one photo pixel a texel of a 1024 texture
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class ReconstructFields:
 
     preset: str = "small"
     head: str = "open"
+    hair: str = "hull"
     face: int | str = "largest"
     texture_size: int = 1024
     device: str = "auto"

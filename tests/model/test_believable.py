@@ -11,10 +11,10 @@ from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.believable import believable
 from meshlam_core.points import CHIN, LEFT_EYE, LIPS_INNER
-from meshlam_core.texture.albedo import landmarks_on_crop
 from meshlam_core.tracker.crop import HeadPicture, cut_head
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.pose import landmarks_on_crop
 from meshlam_core.tracker.track import track_photo
 from meshlam_core.tracker.types import TrackedFace
 

@@ -25,16 +25,17 @@ from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.render import MeshRenderer
-from meshlam_core.texture.albedo import bake_albedo, landmarks_on_crop, posed_vertices
+from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.tracker.crop import cut_head
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.parsing import Regions, parse_person
+from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.track import track_photo
 from training.bench.machine import describe_machine
-from training.metrics import face_outline_mask
+from training.evaluate.teachers import HairTeacher
+from training.metrics import face_outline_mask, overlap
 
 VIEW = 512  # px
-TEACHER_SIDE = 512  # px
 U8 = NDArray[np.uint8]
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     chosen = options.parse_args()
     detector = MediaPipeDetector(asset_path("face_landmarker"))
     head = load_head()
-    teacher = Teacher.open(chosen.data / "teachers" / "hair_segmentation.tflite")
+    teacher = HairTeacher.open(chosen.data / "teachers" / "hair_segmentation.tflite")
     print(f"{describe_machine()}, {torch.get_num_threads()} threads; at most {chosen.limit} photos per folder\n")
     print("| photos | n | outline dB, median | covered dB, median | covered dB, 10 % worst | coverage |", end="")
     print(" parsing ms | baking ms | hair IoU, median | mean |\n|" + " --- |" * 10)
@@ -81,7 +82,7 @@ def main() -> None:
             print(f"  {row.name}: {row.outline:.1f} dB, covered {row.covered:.1f} dB, hair IoU {row.hair_overlap:.2f}")
 
 
-def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: Teacher | None) -> Row | None:
+def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: HairTeacher | None) -> Row | None:
     """Reconstruct one photo and compare; None when it shows no face."""
     photo = load_photo(path)
     try:
@@ -114,41 +115,13 @@ def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: Te
         coverage=float(covered.sum() / outline.sum()),
         parsing=parsed - start,
         baking=baked - parsed,
-        hair_overlap=float("nan") if teacher is None else teacher.overlap(picture, regions),
+        hair_overlap=float("nan") if teacher is None else hair_overlap(teacher, picture, regions),
     )
 
 
-class Teacher:
-    """Google's hair segmenter, a yardstick that is not shipped."""
-
-    def __init__(self, model: Path) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._net = Interpreter(model_path=str(model), num_threads=2)
-        self._net.allocate_tensors()
-
-    @classmethod
-    def open(cls, model: Path) -> Teacher | None:
-        """The teacher, if its file is there."""
-        return cls(model) if model.is_file() else None
-
-    def overlap(self, picture: U8, regions: Regions) -> float:
-        """Intersection over union of the hair masks."""
-        theirs = self.hair(picture, TEACHER_SIDE) > 0.5
-        ours = np.asarray(Image.fromarray(regions.hair).resize(theirs.shape, Image.Resampling.BILINEAR)) > 0.5
-        return float((ours & theirs).sum() / max(1, (ours | theirs).sum()))
-
-    def hair(self, picture: U8, side: int) -> NDArray[np.float32]:  # [side, side] probability
-        """The teacher's hair mask. It is asked twice: its fourth input channel is the previous answer."""
-        small = Image.fromarray(picture).resize((TEACHER_SIDE, TEACHER_SIDE), Image.Resampling.BILINEAR)
-        inputs = np.zeros((1, TEACHER_SIDE, TEACHER_SIDE, 4), np.float32)
-        inputs[0, ..., :3] = np.asarray(small, np.float32) / 255
-        for _ in range(2):
-            self._net.set_tensor(self._net.get_input_details()[0]["index"], inputs)
-            self._net.invoke()
-            logits = self._net.get_tensor(self._net.get_output_details()[0]["index"])[0]
-            inputs[0, ..., 3] = 1 / (1 + np.exp((logits[..., 0] - logits[..., 1]).clip(-30, 30)))
-        return np.asarray(Image.fromarray(inputs[0, ..., 3]).resize((side, side), Image.Resampling.BILINEAR))
+def hair_overlap(teacher: HairTeacher, picture: U8, regions: Regions) -> float:
+    """Intersection over union of the product's hair mask with the teacher's."""
+    return overlap(teacher(picture) > 0.5, regions.hair > 0.5)
 
 
 def _decibel(squared: NDArray[np.floating]) -> float:

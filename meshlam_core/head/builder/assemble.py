@@ -13,10 +13,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from meshlam_core.head.builder.crop import Crop, crop_head
+from meshlam_core.head.builder.density import refined, thinned
 from meshlam_core.head.builder.eyes import Ball, EyeMesh, eye_mesh, fit_ball, moved_with_shape, turned_by_gaze
 from meshlam_core.head.builder.mend import closed_bite, closed_lips
 from meshlam_core.head.builder.parts import PARTS, crop_parts
 from meshlam_core.head.builder.source import F64, I64, Source, SourceMesh
+
+NAPE = 0.3  # dm: the back of the neck lies behind this z
+FOREHEAD = 7.9  # dm: above it the face's triangles are as large as the scalp's
+HIDDEN = {"eye_sockets": 140, "mouth_interior": 150}  # vertices kept off the borders of what is hardly ever seen
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,33 @@ class Assembly:
         return sp.vstack([self.crop.mix, empty], format="csr")
 
 
+def redistributed(source: Source, mesh: SourceMesh, crop: Crop, vertices: F64) -> Crop:
+    """More vertices on scalp and nape, fewer in the eye sockets and the mouth."""
+    part = crop_parts(source, mesh, crop, crop.mix @ vertices)
+
+    def is_part(*names: str) -> NDArray[np.bool_]:
+        return np.asarray(np.isin(part, [PARTS.index(name) for name in names]))
+
+    height, depth = (crop.mix @ vertices)[:, 1], (crop.mix @ vertices)[:, 2]
+    hairy = is_part("scalp") | (is_part("neck") & (depth < NAPE)) | (is_part("face") & (height > FOREHEAD))
+    chosen = hairy[crop.faces].any(axis=1) & ~is_part("ears", "eyelids")[crop.faces].any(axis=1)
+    crop = refined(crop, chosen)
+    for name, keep in HIDDEN.items():
+        cropped = crop.mix @ vertices
+        own = crop_parts(source, mesh, crop, cropped) == PARTS.index(name)
+        beside = np.zeros(len(own), bool)
+        beside[crop.faces[~own[crop.faces].all(axis=1)]] = True
+        crop = thinned(crop, cropped, own & ~beside, keep)
+    return crop
+
+
 def assemble(
     source: Source,
     mesh: SourceMesh,
     vertices: F64,  # [S, 3] dm, the template in the source topology
 ) -> Assembly:
     """Crop, add the eyeballs, name the parts."""
-    crop = crop_head(mesh, vertices)
+    crop = redistributed(source, mesh, crop_head(mesh, vertices), vertices)
     cropped = crop.mix @ vertices
     eye = eye_mesh()
     group = np.array(mesh.group)

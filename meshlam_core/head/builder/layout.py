@@ -22,7 +22,7 @@ from meshlam_core.head.builder.source import F64, I64
 from meshlam_core.head.builder.unwrap import Flattener, border_circle, fill_holes, reference_inverse, tutte
 
 MARGIN = 6 / 1024  # between islands and to the border, in units of the texture
-SKIN_SCALE = {"face": 1.0, "lips": 1.15, "eyelids": 1.15, "ears": 0.5, "scalp": 0.37, "neck": 0.32}
+SKIN_SCALE = {"face": 1.0, "lips": 1.15, "eyelids": 1.15, "ears": 0.5, "scalp": 0.43, "neck": 0.26}
 SMOOTHING = 8  # rounds of averaging the logarithm of the scale over neighbours
 FILL_WEIGHT = 0.05  # of the fans that close the mouth and eye openings while flattening
 EYE_LINEAR = 62.0  # degrees: up to here the eyeball's island shows it undistorted
