@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from meshlam_core.tracker.parsing import Regions
 
 PRESETS = ("small", "paper")
+HAIR = ("hull", "bald")
+LANDMARKS = ("mediapipe", "face-alignment")
+RASTERISERS = ("auto", "warp", "nvdiffrast")
 MAX_TEXTURE = 4096  # px
 BATCH = 8  # photos that go through the network together; bounds the memory of long lists
 
@@ -50,16 +53,25 @@ class ReconstructOptions:
 
     preset: str = "small"
     head: str = "open"  # or the path of a FLAME file
+    hair: str = "hull"  # or "bald": the skull as the tracker finds it
     face: int | str = "largest"  # or 1 for the leftmost face, 2 for the next ...
     texture_size: int = 1024
     device: str = "auto"
     seed: int = 0
     weights: str = AUTO  # of the network; "none" keeps the tracker's result, a path names a file
     backbone: str = AUTO  # or the folder of DINOv2, which the preset paper needs
+    landmarks: str = "mediapipe"
+    rasteriser: str = "auto"
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"preset: expected one of {', '.join(PRESETS)}, got {self.preset!r}.")
+        if self.hair not in HAIR:
+            raise UsageError(f"hair: expected one of {', '.join(HAIR)}, got {self.hair!r}.")
+        if self.landmarks not in LANDMARKS:
+            raise UsageError(f"landmarks: expected one of {', '.join(LANDMARKS)}, got {self.landmarks!r}.")
+        if self.rasteriser not in RASTERISERS:
+            raise UsageError(f"rasteriser: expected one of {', '.join(RASTERISERS)}, got {self.rasteriser!r}.")
         size = self.texture_size
         if not (isinstance(size, int) and 64 <= size <= MAX_TEXTURE and size & (size - 1) == 0):
             raise UsageError(f"texture_size: expected a power of two from 64 to {MAX_TEXTURE}, got {size!r}.")
@@ -78,16 +90,31 @@ class Session:
     def open(cls, options: ReconstructOptions) -> Session:
         """Load the networks and the head model. AssetError when a file is missing, DeviceError for a wrong device."""
         device = choose_device(options.device)
-        detector = MediaPipeDetector(asset_path("face_landmarker.task"))
+        prefer_rasteriser(options.rasteriser, device)
         asset_path("selfie_segmentation.tflite")  # missing assets are reported before any work
         head = load_head(None if options.head == "open" else Path(options.head))
-        return cls(detector, head, device, _open_refiner(options, head, device))
+        return cls(_open_detector(options, head, device), head, device, _open_refiner(options, head, device))
 
     def warm_up(self, options: ReconstructOptions) -> None:
         """Make what the first texture waits for: compiled kernels and the texture's layout."""
         from meshlam_core.texture.atlas import build_atlas
 
         build_atlas(self.head, options.texture_size)
+
+
+def prefer_rasteriser(name: str, device: str) -> None:
+    """Which rasteriser "auto" means from now on."""
+    from meshlam_core.raster import backends
+
+    backends.prefer(cast(backends.Backend, name), device)
+
+
+def _open_detector(options: ReconstructOptions, head: HeadModel, device: str) -> LandmarkDetector:
+    if options.landmarks == "face-alignment":
+        from meshlam_core.tracker.face_alignment_backend import FaceAlignmentDetector
+
+        return FaceAlignmentDetector.open(head.landmarks(head.template).astype(np.float32), device)
+    return MediaPipeDetector(asset_path("face_landmarker.task"))
 
 
 def _open_refiner(options: ReconstructOptions, head: HeadModel, device: str) -> Refiner | None:
@@ -165,8 +192,10 @@ class _Draft:
 
 def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clock) -> _Draft:
     """Photo -> the tracker's head and its texture."""
-    from meshlam_core.texture.albedo import bake_albedo, landmarks_on_crop
+    from meshlam_core.texture.albedo import bake_albedo
+    from meshlam_core.tracker.hair import with_hair
     from meshlam_core.tracker.parsing import parse_person
+    from meshlam_core.tracker.pose import landmarks_on_crop
     from meshlam_core.tracker.track import track_photo
 
     head = session.head
@@ -178,6 +207,9 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         picture = cut_head(photo, tracked)
         landmarks = landmarks_on_crop(tracked, picture.camera)
         regions = parse_person(picture.pixels, landmarks, picture.alpha)
+    if options.hair == "hull":
+        with clock.stage("hair"):
+            tracked = with_hair(tracked, regions, picture.camera, head)
     with clock.stage("texture"):
         texture = bake_albedo(picture.pixels, regions, tracked, picture.camera, head, options.texture_size)
         job = _network_job(tracked, picture, regions, texture, head) if session.refiner else None
@@ -251,17 +283,18 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         crop=np.array(picture.crop.box, np.float32),
     )
     mesh = refined or head
+    part, parts = tracked.parts_on(head)
     return Avatar(
-        vertices=refined.vertices if refined else tracked.vertices,
+        vertices=refined.vertices if refined else tracked.surface,
         faces=mesh.faces,
         uvs=mesh.uvs,
         uv_faces=mesh.uv_faces,
-        part=mesh.part,
-        parts=head.parts,
+        part=refined.part if refined else part,
+        parts=head.parts if refined else parts,
         joints=head.joints(tracked.vertices),  # deforming the surface leaves the joints where they were
         joint_names=head.joint_names,
         joint_parents=head.joint_parents,
-        weights=mesh.weights,
+        weights=refined.weights if refined else tracked.weights_on(head),
         blendshapes=refined.blendshapes if refined else tracked.blendshapes_on(head),
         blendshape_names=head.blendshape_names,
         blendshape_ranges=head.blendshape_ranges,
@@ -273,6 +306,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         photo_image=picture.pixels,
         thumbnail=np.zeros((256, 256, 4), np.uint8),
         pose_correctives=mesh.pose_correctives,
+        hair=tracked.hair.displacement if tracked.hair and not refined else None,
     )
 
 

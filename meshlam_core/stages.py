@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from meshlam_core.progress import Progress
 
 # where each stage ends, as a fraction of one photo's job
-STAGES = {"reading": 0.05, "tracking": 0.25, "masks": 0.35, "texture": 0.65, "refine": 0.9, "preview": 0.95}
+STAGES = {
+    "reading": 0.05,
+    "tracking": 0.25,
+    "masks": 0.33,
+    "hair": 0.37,
+    "texture": 0.65,
+    "refine": 0.9,
+    "preview": 0.95,
+}
 _BEFORE, _TOGETHER = STAGES["texture"], STAGES["refine"]  # photo by photo, then all of a batch, then photo by photo
 
 

@@ -53,4 +53,5 @@ class Avatar:
     photo_image: U8  # [h, w, 3] sRGB, the crop used
     thumbnail: U8  # [256, 256, 4] sRGB and alpha
     pose_correctives: F32 | None = None  # [36, V, 3]
+    hair: F32 | None = None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
     provenance: dict[str, Any] = field(default_factory=dict)

@@ -67,6 +67,7 @@ ARRAYS: tuple[ArraySpec, ...] = (
     ArraySpec(
         "pose_correctives", (36, "V", 3), "<f4", "m", "displacement per element of (R - I) of joints 1-4", optional=True
     ),
+    ArraySpec("hair", ("V", 3), "<f4", "m", "the hair's share: vertices - hair is the bald head", optional=True),
 )
 IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("albedo", "RGB", "the texture"),

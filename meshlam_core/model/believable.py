@@ -19,11 +19,11 @@ from PIL import Image
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.project import project
-from meshlam_core.texture.albedo import landmarks_on_crop, posed_vertices
 from meshlam_core.texture.trust import box_blur, eroded
 from meshlam_core.tracker.parsing import Regions, head_window, polygon_mask
+from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
-from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
@@ -28,6 +27,7 @@ from meshlam_core.texture.mouth import paint_mouth
 from meshlam_core.texture.sight import see
 from meshlam_core.texture.skin import CPU, complete_skin
 from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.types import TrackedFace
 
 U8 = NDArray[np.uint8]
@@ -67,8 +67,9 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
 
     image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float().div_(255)
     tones = lid_tones(crop, landmarks, regions.skin_colour, model)
-    sight = see(image, regions, landmarks, posed, camera, valid, tones, model, atlas)
-    colour, smooth = complete_skin(sight.skin, regions, tones, model, atlas)
+    cover = torch.zeros(len(posed)) if tracked.hair is None else torch.from_numpy(tracked.hair.cover)
+    sight = see(image, regions, landmarks, posed, camera, valid, tones, cover, model, atlas)
+    colour, smooth = complete_skin(sight.skin, regions, tones, cover, model, atlas)
     paint_mouth(colour, crop, sight, regions.skin_colour, landmarks, model, atlas)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
     eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, atlas)
@@ -97,26 +98,3 @@ def _pack(
     seen = torch.zeros(size * size, dtype=torch.uint8)
     over_list("pack", len(colour), [atlas.places, colour, trust], [albedo, seen], CPU)
     return Texture(albedo.view(size, size, 3).numpy(), seen.view(size, size).numpy())
-
-
-def posed_vertices(tracked: TrackedFace, model: HeadModel) -> Tensor:  # [V, 3] view frame, m
-    """The tracked head as it stands before the camera."""
-    correctives = None if model.pose_correctives is None else torch.from_numpy(np.array(model.pose_correctives))
-    posed = pose_vertices(
-        torch.from_numpy(np.array(tracked.vertices)),
-        torch.from_numpy(np.array(tracked.blendshapes_on(model))),
-        torch.from_numpy(np.array(tracked.expression))[None],
-        torch.from_numpy(np.array(tracked.rotations))[None],
-        torch.from_numpy(model.joints(tracked.vertices)),
-        torch.from_numpy(np.array(model.weights)),
-        model.joint_parents,
-        correctives,
-    )
-    return (posed[0] + torch.from_numpy(np.array(tracked.translation))).float()
-
-
-def landmarks_on_crop(tracked: TrackedFace, camera: Camera) -> F32:  # [L, 2] px of the crop
-    """The detected landmarks, moved from the photo into the crop."""
-    scale = camera.focal / tracked.camera.focal
-    offset = np.array(camera.centre) - np.array(tracked.camera.centre) * scale
-    return (tracked.detection.landmarks[:, :2] * scale + offset).astype(np.float32)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import TexelView, view_texels
@@ -31,9 +31,11 @@ F32 = NDArray[np.float32]
 
 HARDLY = 0.02  # weight below which a texel counts as not seen
 STRANGE = (0.3, 0.6)  # shares of a pixel between which what is neither hair nor skin, and hair on ears, is given up
+HAIR_SLANT = (0.35, 0.95)  # weights by slant between which hair is used: drawn out along the hull it is no hair
 MOUTH_SLANT = 6.0  # how many times less than skin teeth mind a slanted view
 INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's texel may take the dark between the lips
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
+OTHER_HUE = 0.12  # distance of its colour from the face's, brightness aside, from which most of the neck is clothes
 NECK_BARE = (0.04, 0.1)  # shares of the neck facing the camera between which what shows of it is used
 FEW = 200  # texels
 SAMPLED = 101  # every so many texels tell how fine the photo is
@@ -64,6 +66,7 @@ def see(
     camera: Camera,  # of the crop
     valid: tuple[float, float, float, float],  # px, (x0, y0, x1, y1) of the crop that the photo covers
     tones: Tensor,  # [V, 3] lid tones
+    cover: Tensor,  # [V] how far each vertex is hair and no skin
     model: HeadModel,
     atlas: Atlas,
 ) -> Sight:
@@ -79,7 +82,7 @@ def see(
     view = view_texels(posed[None], torch.from_numpy(np.array(model.faces)), atlas.uv_map, camera, fragments)
     within = (valid[0] * scale, valid[1] * scale, valid[2] * scale, valid[3] * scale)
     maps = trust_maps(regions, landmarks * scale, within, fragments, atlas.skin_vertex.numpy()[faces[:, 0]])
-    photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, atlas)
+    photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
@@ -104,6 +107,7 @@ def _read(
     size: tuple[int, int],  # px, width and height of the crop
     maps: Tensor,  # [h, w, 6]
     view: TexelView,
+    cover: Tensor,  # [V]
     atlas: Atlas,
 ) -> tuple[Tensor, Tensor]:  # [P, 5] colour, share of hair, trust; [P] trust as a dark line
     """Photo and maps at every texel.
@@ -113,7 +117,9 @@ def _read(
     """
     out, rim = torch.empty(len(atlas.corners), 5), torch.empty(len(atlas.corners))
     seen = [atlas.places, view.pixel.view(-1, 2), view.weight.view(-1)]
-    shares = [atlas.scalp, atlas.ears, atlas.neck, atlas.cavity, atlas.lash_line, atlas.skin, atlas.mouth]
+    hull = atlas.at_texels(cover[:, None])[:, 0]
+    scalp, ears, neck = torch.maximum(atlas.scalp, hull), atlas.ears * (1 - hull), atlas.neck * (1 - hull)
+    shares = [scalp, ears, neck, atlas.cavity, atlas.lash_line, atlas.skin, atlas.mouth]
     pixels = image[0].permute(1, 2, 0).contiguous()
     over_list("read_photo", len(out), [*seen, *shares, pixels, maps, *size], [out, rim], image.device)
     return out, rim
@@ -137,7 +143,11 @@ def _doubt_neck(photo: Tensor, view: TexelView, regions: Regions, atlas: Atlas) 
     unlike = torch.ones(len(rows))
     if len(sample) >= FEW:
         # a neck is hardly brighter than the face: where most of it is, that is a shirt
-        centre = torch.minimum(sample.median(0).values, torch.from_numpy(regions.skin_colour) + 0.06)
+        skin = torch.from_numpy(regions.skin_colour)
+        centre = torch.minimum(sample.median(0).values, skin + 0.06)
+        hue = (centre - skin) - (centre - skin).mean()
+        if float(hue.norm()) > OTHER_HUE:
+            centre = skin
         # brightness may vary more than hue
         off = colour - centre
         grey = off.mean(1, keepdim=True)

@@ -36,6 +36,7 @@ def complete_skin(
     photo: Tensor,  # [P, 5] colour, hair, trust; 0 where not seen
     regions: Regions,
     tones: Tensor,  # [V, 3] lid tones
+    cover: Tensor,  # [V] how far each vertex is hair and no skin
     model: HeadModel,
     atlas: Atlas,
 ) -> tuple[Tensor, Tensor]:  # [P, 3] every texel, [V, 3] the skin's smooth colours
@@ -46,13 +47,14 @@ def complete_skin(
     # low frequencies everywhere, following the mirrored side's differences where only that one is seen
     firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
     base = smooth_fill(atlas.graph, mean[:, :3], firmness, mean[mirror, :3], sure[mirror] > 0.3)
-    layers = _fill_layers(regions, tones, atlas, base, mean, sure, mirror)
+    layers = _fill_layers(regions, tones, cover, atlas, base, mean, sure, mirror)
     return compose(photo, base, layers, _detail_strength(photo, base, atlas), atlas), layers[:, :3]
 
 
 def _fill_layers(
     regions: Regions,
     tones: Tensor,  # [V, 3] lid tones
+    cover: Tensor,  # [V]
     atlas: Atlas,
     base: Tensor,  # [V, 3]
     mean: Tensor,  # [V, 4] seen colour and hair share
@@ -73,8 +75,8 @@ def _fill_layers(
         (
             hairy[:, None],
             FIRM * known**2,
-            (growth * scalp)[:, None],
-            torch.where(scalp > 0, *LINE_PRIOR) + atlas.share("ears"),
+            torch.maximum(growth * scalp, cover)[:, None],
+            torch.where(scalp > 0, *LINE_PRIOR) + atlas.share("ears") + cover,
         ),
     )
     targets, weights = [], []

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from meshlam_core.head.model import HeadModel
 
 F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+COVER = (0.002, 0.008)  # m of growth between which skin turns into hair
+SWAY = (0.02, 0.20)  # m below the neck joint between which hair lets go of the head
+LOOSE = 0.5  # how far its lowest ends follow the shoulders
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,23 @@ class Detection:
     coefficients: F32  # [52] ARKit coefficients in the order of the 52 names (BLENDSHAPE_NAMES)
     box: tuple[float, float, float, float]  # px, (x0, y0, x1, y1) around the landmarks
     score: float  # plausibility of the fitted detection in 0..1
+
+
+@dataclass(frozen=True)
+class HairHull:
+    """The hair of a tracked head, as what it adds to the bald one."""
+
+    displacement: F32  # [V, 3] m, hull minus bald head
+    growth: F32  # [Q] m, see head/hair.py
+    hidden_ears: tuple[float, float]  # left, right; 1 where hair hides them
+    doubt: str = ""  # why the masks could not be used and the head stays bald; empty if they could
+
+    @property
+    def cover(self) -> F32:  # [V] 0..1
+        """How far each vertex is hair and no skin: what has grown no longer moves with the face."""
+        low, high = COVER
+        share = ((np.linalg.norm(self.displacement, axis=1) - low) / (high - low)).clip(0, 1)
+        return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
 @dataclass(frozen=True)
@@ -41,7 +63,35 @@ class TrackedFace:
     landmark_error: float  # rms over the visible landmarks / face height
     plausibility: float  # 0..1; low for what hardly looks like a human face
     blendshapes: F32 | None = None  # [K, V, 3] m, this person's own; None where they are the head model's
+    hair: HairHull | None = None  # None: bald
+
+    @property
+    def surface(self) -> F32:  # [V, 3] m
+        """The neutral head with its hair."""
+        return self.vertices if self.hair is None else self.vertices + self.hair.displacement
 
     def blendshapes_on(self, model: HeadModel) -> F32:  # [K, V, 3] m
-        """The person's own blendshapes, or the head model's where the tracker found none."""
-        return model.blendshapes if self.blendshapes is None else self.blendshapes
+        """The person's own blendshapes, or the head model's where the tracker found none; hair does not take part."""
+        shapes = model.blendshapes if self.blendshapes is None else self.blendshapes
+        if self.hair is None:
+            return shapes
+        return np.asarray(shapes * (1 - self.hair.cover)[None, :, None], np.float32)
+
+    def weights_on(self, model: HeadModel) -> F32:  # [V, J]
+        """Skinning weights: hair goes with the skull, its lower ends softly with the shoulders."""
+        if self.hair is None or "neck" not in model.joint_names:
+            return model.weights
+        skull = model.joint_names.index("neck")
+        below = float(model.joints(self.vertices)[skull, 1]) - self.surface[:, 1]
+        loose = LOOSE * ((below - SWAY[0]) / (SWAY[1] - SWAY[0])).clip(0, 1)
+        hair = np.zeros_like(model.weights)
+        hair[:, skull], hair[:, 0] = 1 - loose, loose
+        cover = self.hair.cover[:, None]
+        return np.asarray((1 - cover) * model.weights + cover * hair, np.float32)
+
+    def parts_on(self, model: HeadModel) -> tuple[U8, tuple[str, ...]]:  # [V], names
+        """The parts, with a part `hair` for what has grown."""
+        if self.hair is None or "hair" in model.parts:
+            return model.part, model.parts
+        part = np.where(self.hair.cover > 0.5, len(model.parts), model.part).astype(np.uint8)
+        return part, (*model.parts, "hair")

@@ -14,9 +14,10 @@ from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.project import project
 from meshlam_core.raster.render import MeshRenderer
-from meshlam_core.texture.albedo import Texture, bake_albedo, posed_vertices
+from meshlam_core.texture.albedo import Texture, bake_albedo
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.pose import posed_vertices
 from meshlam_core.tracker.types import Detection, TrackedFace
 
 SIZE = 512  # texels

@@ -25,10 +25,11 @@ from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.render import MeshRenderer
-from meshlam_core.texture.albedo import bake_albedo, landmarks_on_crop, posed_vertices
+from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.tracker.crop import cut_head
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.parsing import Regions, parse_person
+from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.track import track_photo
 from training.bench.machine import describe_machine
 from training.evaluate.teachers import HairTeacher

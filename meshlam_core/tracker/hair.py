@@ -1,0 +1,298 @@
+"""The hair's hull from the outline of the hair and person masks: Gaussian-process regression on the growths.
+
+    growth ~ N(mean, C),  C = modes' modes + short-range kernel       (head/hair.py; the kernel adds what modes lack)
+    seen:  the outline's radius at some angles, scalp that shows skin
+    fit:   growth = mean + C H' (H C H' + R)^-1 (seen - H mean), relinearised a few times
+
+The outline says how far the hair reaches across the view; how far it reaches along the view, and at the back, follows
+from the covariance of real hairstyles. Outliers lose their weight round by round. Where an outline is cut off by the
+picture's border, it only pulls outwards. (Rasmussen and Williams, "Gaussian processes for machine learning", 2.2.)
+
+Frames: image frame of the crop, view frame (see frames.py). Dims: V head vertices, Q vertices that hair moves,
+A angles around the head, O observations, H, W rows and columns of the masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.frames import Camera, project, rotation_from_axis_angle
+from meshlam_core.head.hair import HairModel, load_hair_model
+from meshlam_core.head.model import HeadModel
+from meshlam_core.points import CHIN, FOREHEAD
+from meshlam_core.tracker.parsing import DOUBTFUL, Regions
+from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
+from meshlam_core.tracker.rig import ById, vertex_normals
+from meshlam_core.tracker.types import HairHull, TrackedFace
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+ANGLES = 120  # directions in which the outline is looked at
+STEPS = 160  # samples along each
+REACH = 2.2  # face heights, how far out the outline is looked for
+GAP = 0.12  # face heights of background that hair may leave before its last strand
+ROUNDS = 4
+OUTLINE_SIGMA = 0.0025  # m, of a clear outline
+BARE_SIGMA = 0.003  # m, of scalp that shows skin
+KERNEL_SIGMA = 0.015  # m, of what the modes cannot say
+KERNEL_LENGTH = 0.028  # m
+ROBUST = 3.0  # sigmas from which an observation loses weight
+BEND_DOWN = 25.0  # degrees around straight down where chin, neck and collar hide the hair's outline
+LOW = (100.0, 155.0)  # degrees from straight up between which hair beside the neck would be seen
+SHORT = 0.25  # share of those angles with hair under which none hangs down
+SPARSE = 60  # vertices at most that say the same
+TURNED = 0.35  # rad of yaw from which the far side of the neck cannot be judged
+HIDDEN = 0.5  # share of an ear's pixels that are hair from which the ear counts as hidden
+BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
+
+
+@dataclass(frozen=True)
+class Outline:
+    """How far hair and person reach around the head, in the picture."""
+
+    centre: F64  # [2] px
+    angle: F64  # [A] rad, 0 along +x, rising towards +y (down)
+    radius: F64  # [A] px to the last pixel of the head
+    hairy: Bools  # [A] whether that pixel is hair (or a hat), so that growth may explain it
+    cut: Bools  # [A] whether the picture ends before the hair does
+
+
+def with_hair(
+    tracked: TrackedFace,
+    regions: Regions,  # of the crop
+    camera: Camera,  # of the crop
+    head: HeadModel,
+) -> TrackedFace:
+    """The tracked head with the hull of its hair; as it was where the head model has no hair."""
+    hair = load_hair(ById(head))
+    if hair is None:
+        return tracked
+    posed = posed_vertices(replace(tracked, hair=None), head).numpy()
+    rotation = rotation_from_axis_angle(tracked.rotations[0])
+    landmarks = landmarks_on_crop(tracked, camera)
+    return replace(tracked, hair=fit_hair(regions, tracked.vertices, posed, rotation, camera, landmarks, head, hair))
+
+
+@lru_cache(maxsize=4)
+def load_hair(head: ById) -> HairModel | None:
+    """The hair of a head model, read once."""
+    return load_hair_model(head.model)
+
+
+def fit_hair(
+    regions: Regions,  # of the crop
+    bald: F32,  # [V, 3] m, neutral head of the person
+    posed: F32,  # [V, 3] m, view frame, the same head in the photo
+    rotation: F64,  # [3, 3] view from avatar, of the skull
+    camera: Camera,  # of the crop
+    landmarks: F32,  # [L, 2] px of the crop
+    head: HeadModel,
+    hair: HairModel,
+) -> HairHull:
+    """Fit growths and hidden ears to the masks of one photo."""
+    face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
+    doubt = "" if regions.trust >= DOUBTFUL else regions.trouble
+    if doubt or regions.hair_share < BALD_SHARE:
+        return HairHull(np.zeros_like(bald), np.zeros(len(hair.indices), np.float32), (0.0, 0.0), doubt)
+    ears = hidden_ears(regions, posed, rotation, camera, head)
+    frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
+    outline = find_outline(regions, landmarks, face_height)
+    bare = np.concatenate(
+        [bare_scalp(regions, frame, posed, camera, head, hair), bare_nape(outline, landmarks, rotation, head, hair)]
+    )
+    growth = _regress(frame, outline, bare, hair)
+    hull = hair.hull(bald, growth, ears)
+    return HairHull(hull - bald, growth, ears)
+
+
+def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairModel) -> F32:  # [Q] m
+    """Condition the prior on what is seen, round by round."""
+    places = frame.template.astype(np.float32)
+    square = (places**2).sum(axis=1)
+    growth = np.zeros(len(hair.indices))
+    for _ in range(ROUNDS):
+        rows, wanted, sigma = frame.contour(growth, outline)
+        rows = np.concatenate([rows, bare])
+        wanted = np.concatenate([wanted, np.zeros(len(bare))])
+        sigma = np.concatenate([sigma, np.full(len(bare), BARE_SIGMA)])
+        if not len(rows):
+            return np.asarray(hair.growth(np.zeros(0)), np.float32)
+        off = (growth[rows] - wanted) / sigma
+        sigma = sigma * np.sqrt(1 + (off / ROBUST) ** 2)
+        # single precision: the noise of a seen growth is a million times its round-off
+        prior = hair.modes.T @ hair.modes[:, rows]  # [Q, O]
+        near = 2 * places @ places[rows].T - square[:, None] - square[rows]  # minus the squared distance
+        near *= 1 / (2 * KERNEL_LENGTH**2)
+        np.exp(near, out=near)
+        prior += KERNEL_SIGMA**2 * near
+        seen = prior[rows].astype(np.float64) + np.diag(sigma**2)
+        growth = hair.mean + prior @ np.linalg.solve(seen, wanted - hair.mean[rows]).astype(np.float32)
+        growth = np.clip(growth, 0, hair.reach)
+    return np.asarray(growth, np.float32)
+
+
+@dataclass(frozen=True)
+class _Hull:
+    """The vertices that hair moves, as the camera sees them."""
+
+    rows: NDArray[np.intp]  # [G] those that grow: hidden ears do, seen ones don't
+    template: F64  # [Q, 3] m, for distances between them
+    start: F64  # [Q, 3] view frame, without growth
+    ray: F64  # [Q, 3] view frame
+    camera: Camera
+
+    @classmethod
+    def of(
+        cls, hair: HairModel, bald: F32, posed: F32, rotation: F64, camera: Camera, ears: tuple[float, float]
+    ) -> _Hull:
+        flat = hair.hull(bald, np.zeros(len(hair.indices)), ears) - bald
+        start = posed + flat @ rotation.T
+        rows = np.flatnonzero(hair.growing(ears) > 0)
+        rays = hair.directions.astype(np.float64) @ rotation.T
+        return cls(rows, bald[hair.indices].astype(np.float64), start[hair.indices].astype(np.float64), rays, camera)
+
+    def contour(
+        self, growth: F64, outline: Outline
+    ) -> tuple[NDArray[np.intp], F64, F64]:  # [O] row, wanted growth m, sigma m
+        """For each angle the vertex that forms the outline, and the growth that would put it where the mask ends."""
+        at = self.start[self.rows] + growth[self.rows, None] * self.ray[self.rows]
+        pixel, ahead = project(at, self.camera), project(at + 0.001 * self.ray[self.rows], self.camera)
+        offset = pixel[:, :2] - outline.centre
+        radius = np.linalg.norm(offset, axis=1)
+        slope = ((ahead[:, :2] - pixel[:, :2]) * offset).sum(axis=1) / np.maximum(radius, 1e-6) / 0.001  # px per m
+        scale = self.camera.focal / float(np.median(pixel[:, 2]))  # px per m across the view
+        count = len(outline.angle)
+        turn = np.arctan2(offset[:, 1], offset[:, 0])
+        sector = np.round(turn / (2 * np.pi) * count).astype(int) % count
+        # the outermost vertex of each sector
+        order = np.lexsort((radius, sector))
+        last = np.append(np.flatnonzero(np.diff(sector[order])), len(order) - 1)
+        outer, sector = order[last], sector[order[last]]
+        gap = outline.radius[sector] - radius[outer]
+        pull = outline.hairy[sector] | (gap < 0)
+        pull &= ~(outline.cut[sector] & (gap < 0)) & np.isfinite(gap) & (slope[outer] > 0.3 * scale)
+        outer, sector, gap = outer[pull], sector[pull], gap[pull]
+        wanted = np.maximum(growth[self.rows[outer]] + gap / slope[outer], 0)
+        sigma = OUTLINE_SIGMA * scale / slope[outer]
+        return self.rows[outer], wanted, sigma
+
+
+def find_outline(regions: Regions, landmarks: F32, face_height: float) -> Outline:
+    """March outwards from the middle of the face to the last pixel of hair or person."""
+    centre = landmarks[:468].mean(axis=0).astype(np.float64)
+    up = (landmarks[FOREHEAD] - landmarks[CHIN]).astype(np.float64)
+    up /= max(float(np.linalg.norm(up)), 1e-6)
+    centre = centre + 0.25 * face_height * up
+    angle = np.arange(ANGLES) * 2 * np.pi / ANGLES
+    direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    distance = (np.arange(STEPS) + 1) / STEPS * REACH * face_height
+    points = centre + distance[None, :, None] * direction[:, None]  # [A, STEPS, 2]
+    known = np.ones_like(regions.hair) if regions.known is None else regions.known
+    inside = sample(known, points) > 0.5
+    hair = sample(regions.hair, points)
+    person = np.maximum(sample(regions.person, points), hair)
+    above = direction @ up > -0.15  # below, the person goes on as neck and clothes
+    head = np.where(above[:, None], person, hair) > 0.5
+    last = last_before_gap(head & inside, GAP * STEPS / REACH)
+    found = last >= 0
+    end = last.clip(0)
+    radius = np.where(found, distance[end], np.nan)
+    radius += 0.5 * distance[0]
+    along = np.arange(ANGLES)
+    inward = (end - 2).clip(0)
+    other = sample(regions.other, points)
+    hairy = np.maximum(hair[along, inward], hair[along, end]) > 0.4
+    hairy |= above & (other[along, inward] > 0.5) & (direction @ up > 0.3)  # a hat
+    cut = found & ~inside[along, (end + 2).clip(0, STEPS - 1)]
+    straight_down = -(direction @ up) > np.cos(np.radians(BEND_DOWN))
+    return Outline(centre, angle, np.where(straight_down, np.nan, radius), hairy & found, cut)
+
+
+def last_before_gap(filled: Bools, gap: float) -> NDArray[np.intp]:  # [A], [A] index of the last filled sample, or -1
+    """The last sample of each row before a run of more than `gap` empty ones that follows a filled one."""
+    count = filled.shape[1]
+    index = np.arange(count)
+    last = np.maximum.accumulate(np.where(filled, index, -1), axis=1)
+    over = (last >= 0) & (index - last > gap)
+    first_over = np.where(over.any(axis=1), over.argmax(axis=1), count - 1)
+    return np.asarray(last[np.arange(len(filled)), first_over])
+
+
+def bare_scalp(
+    regions: Regions, frame: _Hull, posed: F32, camera: Camera, head: HeadModel, hair: HairModel
+) -> NDArray[np.intp]:  # rows of Q
+    """Vertices that face the camera and show skin where hair could be: nothing grows there."""
+    normals = vertex_normals(posed.astype(np.float64), head.faces)[hair.indices]
+    to_camera = -posed[hair.indices].astype(np.float64)
+    to_camera /= np.linalg.norm(to_camera, axis=1, keepdims=True)
+    facing = (normals * to_camera).sum(axis=1) > 0.35
+    pixel = project(posed[hair.indices], camera)[:, :2]
+    skin = (sample(regions.hair, pixel) < 0.2) & (sample(regions.skin, pixel) > 0.6)
+    scalp = head.part[hair.indices] == head.parts.index("scalp")
+    rows = np.flatnonzero(facing & skin & scalp)
+    return rows[:: max(1, len(rows) // SPARSE)]
+
+
+def bare_nape(
+    outline: Outline, landmarks: F32, rotation: F64, head: HeadModel, hair: HairModel
+) -> NDArray[np.intp]:  # rows of Q
+    """Vertices below the ears on the sides where no hair hangs beside the neck: nothing grows there.
+
+    A side that is turned away is like the other.
+    """
+    up = (landmarks[FOREHEAD] - landmarks[CHIN]).astype(np.float64)
+    around = np.degrees(outline.angle - np.arctan2(up[1], up[0]))
+    around = (around + 180) % 360 - 180  # clockwise from straight up: the subject's left is positive
+    ears = head.template[head.part == head.parts.index("ears")]
+    below = head.template[hair.indices, 1] < ears[:, 1].min()
+    share = {}
+    for side in (1, -1):
+        sector = (side * around > LOW[0]) & (side * around < LOW[1])
+        share[side] = float(np.isfinite(outline.radius[sector]).mean())
+    yaw = float(np.arctan2(rotation[0, 2], rotation[2, 2]))
+    chosen = np.zeros(len(hair.indices), bool)
+    for side in (1, -1):
+        seen = share[side] if side * yaw < TURNED else share[-side]
+        if seen < SHORT:
+            chosen |= below & (side * head.template[hair.indices, 0] >= 0)
+    rows = np.flatnonzero(chosen)
+    return rows[:: max(1, len(rows) // SPARSE)]
+
+
+def hidden_ears(
+    regions: Regions, posed: F32, rotation: F64, camera: Camera, head: HeadModel
+) -> tuple[float, float]:  # left, right
+    """Whether hair lies where the ears would be seen; an ear that is turned away is like the other."""
+    ears = np.flatnonzero(head.part == head.parts.index("ears"))
+    middle = head.template[:, 0].mean()
+    share: list[float | None] = []
+    for side in (1, -1):
+        own = ears[side * (head.template[ears, 0] - middle) > 0]
+        outwards = rotation @ np.array([side * 0.9, 0.0, 0.45])
+        if outwards[2] < 0.05:
+            share.append(None)
+            continue
+        pixel = project(posed[own], camera)[:, :2]
+        hair, skin = sample(regions.hair, pixel), sample(regions.skin, pixel)
+        share.append(float(hair.sum() / max(float((hair + skin).sum()), 0.05 * len(own))))
+    left, right = share
+    left = right if left is None else left
+    right = left if right is None else right
+    return float((left or 0) > HIDDEN), float((right or 0) > HIDDEN)
+
+
+def sample(
+    mask: F32,  # [H, W]
+    points: NDArray[np.floating],  # [..., 2] px
+) -> F32:  # [...] 0 outside
+    """Nearest pixel."""
+    column, row = np.floor(points[..., 0]).astype(int), np.floor(points[..., 1]).astype(int)
+    height, width = mask.shape
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return np.where(inside, mask[row.clip(0, height - 1), column.clip(0, width - 1)], np.float32(0))

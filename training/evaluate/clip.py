@@ -1,0 +1,103 @@
+"""The paper's protocol on a clip: frame 0 makes the avatar, the other frames drive it and are compared with it.
+
+Frames without a face of their own have no truth: they are counted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.avatar.record import Avatar
+from meshlam_core.commands.track import track_source
+from meshlam_core.errors import MeshlamError
+from meshlam_core.files.images import read_clip, write_png
+from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
+from meshlam_core.progress import silent
+from meshlam_core.tracker.retarget import AvatarPose, avatar_rig, retarget
+from meshlam_core.viewing.viewer import AvatarRenderer
+from training.evaluate.likeness import Critics, Likeness, liken
+from training.evaluate.photo import PhotoScores, compare
+from training.evaluate.truth import Judges, Window, find_truth
+
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """How well one frame is repeated."""
+
+    view: PhotoScores
+    likeness: Likeness
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """One clip."""
+
+    path: Path
+    frames: tuple[FrameScores, ...]
+    faceless: int  # frames in which nobody finds a face
+    failure: str = ""  # why there is no avatar
+
+
+def measure_clip(
+    clip: Path, options: ReconstructOptions, session: Session, judges: Judges, critics: Critics, every: int = 1
+) -> ClipResult:
+    """Make the avatar of frame 0 and compare it with every N-th of the other frames."""
+    actor, failure = None, ""
+    try:
+        actor = Actor.of_clip(clip, options, session)
+    except MeshlamError as error:
+        failure = str(error)
+    frames: list[FrameScores] = []
+    faceless = 0
+    for index, frame in _frames(clip):
+        if index == 0 or index % every:
+            continue
+        truth = find_truth(frame, judges)
+        if truth is None:
+            faceless += 1
+            continue
+        rendering = actor.draw(index, truth.window) if actor else np.zeros((*truth.hair.shape, 4), np.uint8)
+        frames.append(FrameScores(compare(rendering, truth), liken(rendering, truth, judges, critics)))
+    return ClipResult(clip, tuple(frames), faceless, failure)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """The avatar of a clip's first frame, and its pose in every frame."""
+
+    avatar: Avatar
+    renderer: AvatarRenderer
+    poses: tuple[AvatarPose, ...]
+
+    @classmethod
+    def of_clip(cls, clip: Path, options: ReconstructOptions, session: Session) -> Actor:
+        """Reconstruct frame 0 and track the clip; MeshlamError where either fails."""
+        with tempfile.TemporaryDirectory() as scratch:
+            first = Path(scratch) / "first.png"
+            write_png(first, next(read_clip(clip)).pixels)
+            avatar = reconstruct(first, options, session).avatar
+        track = track_source(clip, session, "largest", silent)
+        poses = tuple(retarget(track, avatar_rig(avatar, session.head), len(avatar.joints)))
+        return cls(avatar, AvatarRenderer(avatar), poses)
+
+    def draw(self, frame: int, window: Window) -> U8:  # [H, W, 4]
+        """The avatar as the clip's camera sees it in a frame, on the window's picture."""
+        pose = self.poses[frame]
+        return self.renderer.draw_pose(pose.expression, pose.rotations, pose.translation, window.camera(pose.camera))
+
+
+def _frames(clip: Path) -> Iterator[tuple[int, U8]]:
+    """As many frames as can be read; that a clip is damaged is told by its failure."""
+    try:
+        for index, frame in enumerate(read_clip(clip)):
+            yield index, frame.pixels
+    except MeshlamError:
+        return
