@@ -12,6 +12,8 @@ POSES = ("neutral", "photo")
 PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+LANDMARKS = ("mediapipe", "face-alignment")
+RASTERISERS = ("auto", "warp", "nvdiffrast")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
@@ -52,6 +54,8 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
         "--backbone", default="auto", metavar="auto|DIR", help="the folder of DINOv2, for the preset paper"
     )
     command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
+    _landmarks(command)
+    _rasteriser(command)
     _device(command)
 
 
@@ -74,28 +78,34 @@ def _render(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pose", choices=POSES, help="default: photo for the view photo, neutral for the others")
     _head_of_avatar(command)
     _neural(command)
+    _rasteriser(command)
     _device(command)
 
 
 def _sheet(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="PNG")
+    _rasteriser(command)
     _device(command)
 
 
 def _track(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", type=Path, metavar="VIDEO|PHOTO")
-    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json|.csv")
+    command.add_argument("--csv", action="store_true", help="in the layout of Live Link Face, as for a name in .csv")
     command.add_argument("--face", type=_face, default="largest", metavar="N|largest")
+    _landmarks(command)
     _device(command)
 
 
 def _reenact(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
-    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json")
+    live_link = "of meshlam track, or a CSV in the layout of Live Link Face"
+    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json|.csv", help=live_link)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     _head_of_avatar(command)
     _neural(command)
+    _rasteriser(command)
     _device(command)
 
 
@@ -129,6 +139,19 @@ def _head_of_avatar(command: argparse.ArgumentParser) -> None:
 def _neural(command: argparse.ArgumentParser) -> None:
     command.add_argument("--neural", action="store_true", help="repaint the pictures with the image-space network")
     command.add_argument("--weights", default="auto", metavar="auto|PATH", help="of that network")
+
+
+def _landmarks(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--landmarks", choices=LANDMARKS, default="mediapipe", help="which detector finds the face")
+
+
+def _rasteriser(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rasteriser",
+        choices=RASTERISERS,
+        default="auto",
+        help="auto: nvdiffrast (research only) on CUDA where it is installed, else warp",
+    )
 
 
 def _device(command: argparse.ArgumentParser) -> None:

@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         seed=arguments.seed,
         weights=arguments.weights,
         backbone=arguments.backbone,
+        landmarks=arguments.landmarks,
+        rasteriser=arguments.rasteriser,
     )
     if several:
         return reconstruct_files(arguments.photos, arguments.out, options, Sessions(), progress)

@@ -1,9 +1,9 @@
-"""The first use, in a real Blender program: install the zip, press the buttons, make a head, export it, look at the file.
+"""The first use, in a real Blender program: install the zip, press the buttons, make a head, export it, open the file.
 
     BLENDER --background --factory-startup --python-exit-code 1 --python tests/app/first_use.py -- ZIP FOLDER
 
-The backend is made of tiny wheels in FOLDER, by this Blender's own Python and the real pip; its worker hands out a sample
-avatar. FOLDER must be empty; BLENDER_USER_RESOURCES should name another empty one, so that nobody's settings are touched.
+The backend is made of tiny wheels in FOLDER, by this Blender's own Python and the real pip; its worker hands out a
+sample avatar. FOLDER must be empty; BLENDER_USER_RESOURCES should name another empty one: nobody's settings change.
 """
 
 from __future__ import annotations

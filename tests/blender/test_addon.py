@@ -13,7 +13,7 @@ import bpy
 import pytest
 from sample import write_sample
 
-from blender_addon.scene.build import RESULT, active_avatar
+from blender_addon.scene.found import RESULT, active_avatar
 
 ROOT = Path(__file__).parents[2]
 MODULE = "bl_ext.user_default.meshlam"

@@ -19,7 +19,7 @@ from blender_addon.backend.layout import key
 from blender_addon.backend.machine import Gpu
 from blender_addon.backend.meter import Report
 from blender_addon.backend.setup import SetupState
-from blender_addon.scene.build import active_avatar
+from blender_addon.scene.found import active_avatar
 from tests.addon.backend.fake_wheels import make_meshlam, make_wheel
 
 

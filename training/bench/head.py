@@ -1,7 +1,7 @@
 """The whole head: hair and face, silhouette, face alone, in photo view and on clips.
 
 Run: python -m training.bench.head [--data ../shared/data] [--set portraits|held-out|hires|clips ...] [--limit N]
-                                   [--every N] [--variant tracker|network ...] [--worst] [--sheets DIR]
+                                   [--every N] [--variant tracker|hull|network ...] [--worst] [--sheets DIR]
 
 Each photo is reconstructed and rendered at 512 pixels over the head window (training/evaluate/truth.py: three face
 heights around the face, cut off at the photo's border) and compared with the photo:
@@ -35,8 +35,9 @@ import torch
 from meshlam_core.assets import asset_path
 from meshlam_core.pipeline import ReconstructOptions, Session
 from training.bench.machine import describe_machine
-from training.evaluate.clip import Critics, measure_clip
+from training.evaluate.clip import measure_clip
 from training.evaluate.identity import FaceIdentity
+from training.evaluate.likeness import Critics
 from training.evaluate.photo import PhotoResult, measure_photo
 from training.evaluate.sheets import SheetWriter
 from training.evaluate.summary import (
@@ -55,7 +56,11 @@ from training.splits import held_out
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PHOTOS = ("portraits", "held-out", "hires")
 CLIPS = "clips"
-VARIANTS = {"tracker": ReconstructOptions(weights="none"), "network": ReconstructOptions()}
+VARIANTS = {
+    "tracker": ReconstructOptions(weights="none", hair="bald"),
+    "hull": ReconstructOptions(weights="none"),
+    "network": ReconstructOptions(),
+}
 WANTED_PHOTOS = ("wanted of the hull", "", "", "", "25.5 (hires 24)", "", "0.97", "0.94", "29.1 (hires 30.2)", "", "0",
                  "0")  # fmt: skip
 WANTED_CLIPS = ("wanted of the hull", "", "", "", "", "", "22.8", "", "", "0.068", "", "", "", "", "")
@@ -68,7 +73,7 @@ def main() -> None:
     options.add_argument("--set", choices=(*PHOTOS, CLIPS), nargs="+", default=["portraits", "hires", CLIPS])
     options.add_argument("--limit", type=int, default=40, help="photos per set, evenly spread (default 40)")
     options.add_argument("--every", type=int, default=20, help="of the clips' frames, every so many (default 20)")
-    options.add_argument("--variant", choices=list(VARIANTS), nargs="+", default=["tracker"])
+    options.add_argument("--variant", choices=list(VARIANTS), nargs="+", default=["tracker", "hull"])
     options.add_argument("--worst", action="store_true", help="list the ten worst photos of each row")
     options.add_argument("--sheets", type=Path, metavar="DIR", help="also draw every head from all sides")
     chosen = options.parse_args()

@@ -95,16 +95,16 @@ def summarise_clip(result: ClipResult) -> ClipSummary:
         frames=len(frames),
         failed=int(bool(result.failure)),
         faceless=result.faceless,
-        lost=result.lost,
+        lost=sum(not frame.likeness.found for frame in frames),
         head=mean(frame.view.head for frame in frames),
         hair=mean(frame.view.hair for frame in frames),
         silhouette=mean(frame.view.silhouette for frame in frames),
         outline=mean(frame.view.outline for frame in frames),
-        ssim=mean(frame.ssim for frame in frames),
-        ssim_window=mean(frame.ssim_window for frame in frames),
-        lpips=mean(frame.lpips for frame in frames),
-        akd=mean(frame.akd for frame in frames),
-        csim=mean(frame.csim for frame in frames),
+        ssim=mean(frame.likeness.ssim for frame in frames),
+        ssim_window=mean(frame.likeness.ssim_window for frame in frames),
+        lpips=mean(frame.likeness.lpips for frame in frames),
+        akd=mean(frame.likeness.akd for frame in frames),
+        csim=mean(frame.likeness.csim for frame in frames),
     )
 
 
