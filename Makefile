@@ -9,22 +9,26 @@ BPY := .venv-bpy-5.0.1
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo test test-core test-blender test-web lint format extension assets head bench clean
+.PHONY: demo test test-core test-blender test-web lint format lock extension bundle extension-repo assets head bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.assets $(BPY)/.done
 	$(PY) -m training.demo $(if $(PHOTO),"$(PHOTO)") --blender-python $(BPY)/bin/python --out out
 
-test: test-core test-blender test-web
+# All three run whichever fails, and then it fails.
+test:
+	failed=; for part in core blender web; do $(MAKE) test-$$part || failed+=" test-$$part"; done; \
+	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
 
 test-core: $(VENV)/.build-assets
 	$(PY) -m pytest
 
 # The add-on's tests run in every supported Blender.
 test-blender: $(VENV)/.assets extension out/demo.meshlam $(BPY_VERSIONS:%=$(VENV)-bpy-%/.done)
-	for version in $(BPY_VERSIONS); do \
+	failed=; for version in $(BPY_VERSIONS); do \
 	  MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(CURDIR)/$(PY) PYTHONPATH=. \
-	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider || exit 1; done
+	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider || failed+=" $$version"; done; \
+	if test -n "$$failed"; then echo "failed in Blender:$$failed" >&2; exit 1; fi
 
 test-web: $(VENV)/.assets out/demo.glb tests/web/node_modules/.done
 	$(PY) -m pytest tests/web
@@ -38,8 +42,22 @@ format: $(VENV)/.done
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# The one zip that an artist needs. WEBSITE=https://... names the page of who publishes it.
 extension: $(BPY)/.done
-	$(BPY)/bin/python -m blender_addon.build_extension --out dist
+	$(BPY)/bin/python -m blender_addon.building.extension --out dist $(if $(WEBSITE),--website $(WEBSITE))
+
+# What Install Backend would download, in one archive for computers without a network. TARGET=linux-x86_64-cp313-cpu or
+# another of blender_addon/backend/requirements.json builds for other computers than this.
+bundle: $(VENV)/.assets
+	$(PY) -m blender_addon.building.bundle --out dist $(if $(TARGET),--target $(TARGET))
+
+# A static repository for updates from inside Blender: put dist/repository onto any web server.
+extension-repo: extension
+	$(BPY)/bin/python -m blender_addon.building.repository dist/meshlam-[0-9]*.zip --out dist/repository
+
+# The backend's pinned packages, after constraints.txt has changed; the result is committed.
+lock: $(VENV)-lock/.done
+	$(VENV)-lock/bin/python -m blender_addon.building.lock
 
 assets: $(VENV)/.assets
 
@@ -77,6 +95,11 @@ $(VENV)/.build-assets: $(VENV)/.assets
 $(VENV)-bpy-%/.done: constraints.txt
 	test -x $(VENV)-bpy-$*/bin/python || $(PYTHON) -m venv $(VENV)-bpy-$*
 	$(VENV)-bpy-$*/bin/python -m pip install -q bpy==$* pytest==$$(sed -n 's/^pytest==//p' constraints.txt)
+	touch $@
+
+$(VENV)-lock/.done:
+	test -x $(VENV)-lock/bin/python || $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install -q uv==0.13.9
 	touch $@
 
 tests/web/node_modules/.done: tests/web/package-lock.json

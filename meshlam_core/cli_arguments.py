@@ -10,7 +10,10 @@ from pathlib import Path
 VIEWS = ("photo", "front", "left", "right", "back", "three-quarter", "turntable")
 POSES = ("neutral", "photo")
 PRESETS = ("small", "paper")
+HAIR = ("hull", "bald")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+LANDMARKS = ("mediapipe", "face-alignment")
+RASTERISERS = ("auto", "warp", "nvdiffrast")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
@@ -43,6 +46,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
+    command.add_argument("--hair", choices=HAIR, default="hull", help="bald leaves the skull as the tracker finds it")
     command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
     command.add_argument(
         "--weights", default="auto", metavar="auto|none|PATH", help="of the network; none keeps the tracker's result"
@@ -51,6 +55,8 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
         "--backbone", default="auto", metavar="auto|DIR", help="the folder of DINOv2, for the preset paper"
     )
     command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
+    _landmarks(command)
+    _rasteriser(command)
     _device(command)
 
 
@@ -73,28 +79,34 @@ def _render(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pose", choices=POSES, help="default: photo for the view photo, neutral for the others")
     _head_of_avatar(command)
     _neural(command)
+    _rasteriser(command)
     _device(command)
 
 
 def _sheet(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="PNG")
+    _rasteriser(command)
     _device(command)
 
 
 def _track(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", type=Path, metavar="VIDEO|PHOTO")
-    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json|.csv")
+    command.add_argument("--csv", action="store_true", help="in the layout of Live Link Face, as for a name in .csv")
     command.add_argument("--face", type=_face, default="largest", metavar="N|largest")
+    _landmarks(command)
     _device(command)
 
 
 def _reenact(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
-    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json")
+    live_link = "of meshlam track, or a CSV in the layout of Live Link Face"
+    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json|.csv", help=live_link)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     _head_of_avatar(command)
     _neural(command)
+    _rasteriser(command)
     _device(command)
 
 
@@ -122,7 +134,9 @@ def _info(command: argparse.ArgumentParser) -> None:
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--self-test", action="store_true", help="also render a small head and time it")
+    command.add_argument(
+        "--self-test", action="store_true", help="also open all that a reconstruction opens, and time drawing a head"
+    )
 
 
 def _assets(command: argparse.ArgumentParser) -> None:
@@ -143,6 +157,19 @@ def _head_of_avatar(command: argparse.ArgumentParser) -> None:
 def _neural(command: argparse.ArgumentParser) -> None:
     command.add_argument("--neural", action="store_true", help="repaint the pictures with the image-space network")
     command.add_argument("--weights", default="auto", metavar="auto|PATH", help="of that network")
+
+
+def _landmarks(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--landmarks", choices=LANDMARKS, default="mediapipe", help="which detector finds the face")
+
+
+def _rasteriser(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rasteriser",
+        choices=RASTERISERS,
+        default="auto",
+        help="auto: nvdiffrast (research only) on CUDA where it is installed, else warp",
+    )
 
 
 def _device(command: argparse.ArgumentParser) -> None:

@@ -54,6 +54,8 @@ class Making:
             found.append("The head fits this face only roughly. A sharper photo from the front helps.")
         if abs(tracked.rotations[0, 1]) > TURNED:
             found.append("The face is turned far to the side: its hidden half is mirrored from the other one.")
+        if tracked.hair and tracked.hair.doubt:
+            found.append(f"The hair could not be made out ({tracked.hair.doubt}): the head is bald.")
         if self.weights is None and self.wanted_weights == AUTO and self.preset != USUAL_PRESET:
             found.append(
                 f"The preset {self.preset} has no weights here ({data_folder() / self.preset}.safetensors): "

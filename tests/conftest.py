@@ -13,6 +13,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # so that tests can say `from tests.sample_avatar import make_avatar`
 
 from meshlam_core.avatar.record import Avatar  # noqa: E402
+from tests import faces  # noqa: E402
 from tests.sample_avatar import make_avatar  # noqa: E402
 
 
@@ -30,6 +31,32 @@ def shared_data() -> Path:
     if not folder.is_dir():
         _missing(f"the shared test pictures are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The NASA portrait that scikit-image carries, cut around the head: 1024 px, the face a third of it."""
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
+    faces.portrait().save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def portrait_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same face as three cameras might have taken it."""
+    folder = tmp_path_factory.mktemp("portraits")
+    paths = [folder / f"{name}.png" for name in ("a", "b", "c")]
+    for path, picture in zip(paths, faces.looks(), strict=True):
+        picture.save(path)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def group_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three people, the largest in the middle."""
+    path = tmp_path_factory.mktemp("group") / "group.png"
+    faces.group().save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -15,6 +19,52 @@ from meshlam_core.errors import AssetError, Cancelled, UsageError
 from meshlam_core.model.files import DINOV2, find_backbone
 
 CONTENT = b"a small model file" * 1000
+REVISION = "e4c89a4e05589de9b3e188688a303d0f3c04d0f3"
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """As much of the Hub as a download needs."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self.answer(b"")
+
+    def do_GET(self) -> None:
+        self.answer(CONTENT)
+
+    def answer(self, body: bytes) -> None:
+        self.asked.append(self.path)
+        there = self.path.endswith("model.safetensors")
+        self.send_response(200 if there else 404)
+        for name, value in (("ETag", f'"{"e" * 40}"'), ("X-Repo-Commit", REVISION)):
+            self.send_header(name, value)
+        if not there:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("Content-Length", str(len(CONTENT) if there else 0))
+        self.end_headers()
+        if there:
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quietly."""
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A mirror of the Hub on this machine, with an empty cache; the paths that are asked for."""
+    from huggingface_hub import constants
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "the Hub's cache"))
+    _Hub.asked.clear()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield _Hub.asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture
@@ -84,22 +134,40 @@ def test_the_next_source_is_tried_when_one_fails(toy: Asset, monkeypatch: pytest
 
 
 def test_the_backbone_comes_from_a_pinned_revision_into_the_folder_where_it_is_looked_for(
-    toy: Asset, monkeypatch: pytest.MonkeyPatch
+    toy: Asset, hub: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-
-    def hub(url: str, timeout: float) -> io.BytesIO:
-        asked.append(url)
-        return io.BytesIO(CONTENT)
-
-    place = Source(hub="facebook/dino", revision="e4c89a4e", file="model.safetensors")
+    place = Source(hub="facebook/dino", revision=REVISION, file="model.safetensors")
     # the size is an upper limit: the hash decides
     backbone = replace(toy, file=f"{DINOV2}/model.safetensors", group="paper", size=2 * toy.size, sources=(place,))
     _use(monkeypatch, backbone)
-    monkeypatch.setattr(urllib.request, "urlopen", hub)
-    assert [state.state for state in assets.fetch(assets.names_of(["paper"]))] == ["ok"]
-    assert asked == ["https://huggingface.co/facebook/dino/resolve/e4c89a4e/model.safetensors"]
+    told: list[str] = []
+    fetched = assets.fetch(assets.names_of(["paper"]), lambda stage, fraction, message: told.append(message))
+    assert [state.state for state in fetched] == ["ok"]
+    assert set(hub) == {f"/facebook/dino/resolve/{REVISION}/model.safetensors"}
     assert (find_backbone() / "model.safetensors").read_bytes() == CONTENT
+    assert any(message.endswith(" MB") for message in told)
+
+    (find_backbone() / "model.safetensors").unlink()
+    hub.clear()
+    assert assets.fetch(["toy"], allow_network=False)[0].state == "ok"  # from the Hub's own cache
+    assert hub == []
+
+
+def test_a_file_of_the_hub_with_a_wrong_hash_never_lands(toy: Asset, hub: list[str], monkeypatch) -> None:
+    place = Source(hub="facebook/dino", revision=REVISION, file="model.safetensors")
+    _use(monkeypatch, replace(toy, sha256="0" * 64, sources=(place,)))
+    with pytest.raises(AssetError, match=r"model\.safetensors of facebook/dino on the Hugging Face Hub: the hash is"):
+        assets.fetch()
+    assert list((assets.home() / "assets").iterdir()) == []
+
+
+def test_a_file_that_the_hub_does_not_have_is_told(toy: Asset, hub: list[str], monkeypatch) -> None:
+    place = Source(hub="facebook/dino", revision=REVISION, file="nothing.bin")
+    _use(monkeypatch, replace(toy, sources=(place,)))
+    with pytest.raises(AssetError, match=r"nothing\.bin of facebook/dino.*404"):
+        assets.fetch()
+    with pytest.raises(AssetError, match="the network may not be used, and it is not in the Hub's cache"):
+        assets.fetch(allow_network=False)
 
 
 def test_the_reasons_of_all_sources_are_told_when_none_works(toy: Asset, monkeypatch: pytest.MonkeyPatch) -> None:

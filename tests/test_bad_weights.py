@@ -111,7 +111,7 @@ def test_weights_that_cannot_be_used_are_refused_before_any_work(
     kind: str,
     good: Path,
     tmp_path: Path,
-    shared_data: Path,
+    portrait_file: Path,
     assets: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
     no_photo_is_read: None,
@@ -122,8 +122,7 @@ def test_weights_that_cannot_be_used_are_refused_before_any_work(
     weights.write_bytes(good.read_bytes())
     harm, words = HARM[kind]
     harm(weights)
-    photo = sorted((shared_data / "portraits").iterdir())[0]
-    error = refuse(capsys, "reconstruct", photo, "-o", folder / "head.meshlam", "--weights", weights)
+    error = refuse(capsys, "reconstruct", portrait_file, "-o", folder / "head.meshlam", "--weights", weights)
     assert words in error["message"]
     assert weights.name in error["message"]
     assert list(folder.iterdir()) == []
@@ -132,20 +131,19 @@ def test_weights_that_cannot_be_used_are_refused_before_any_work(
 def test_weights_of_the_package_are_checked_like_any(
     good: Path,
     tmp_path: Path,
-    shared_data: Path,
+    portrait_file: Path,
     assets: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(files, "DATA", tmp_path)
     (tmp_path / "small.safetensors").write_bytes(good.read_bytes()[:999])
-    photo = sorted((shared_data / "portraits").iterdir())[0]
-    refuse(capsys, "reconstruct", photo, "-o", tmp_path / "head.meshlam")
+    refuse(capsys, "reconstruct", portrait_file, "-o", tmp_path / "head.meshlam")
     assert not (tmp_path / "head.meshlam").exists()
 
 
 def test_finite_weights_too_large_to_compute_with_are_refused_by_name(
-    tmp_path: Path, shared_data: Path, assets: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, portrait_file: Path, assets: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     network = MeshLAM(SMALL)
     with torch.no_grad():
@@ -153,10 +151,9 @@ def test_finite_weights_too_large_to_compute_with_are_refused_by_name(
             if parameter.requires_grad:
                 parameter.fill_(1e30)
     save_weights(network, SMALL, load_head(), tmp_path / "huge.safetensors", "CC0-1.0")
-    photo = sorted((shared_data / "portraits").iterdir())[0]
     out = tmp_path / "head.meshlam"
     options = ["--texture-size", "256", "--weights", tmp_path / "huge.safetensors"]
-    error = refuse(capsys, "reconstruct", photo, "-o", out, *options)
+    error = refuse(capsys, "reconstruct", portrait_file, "-o", out, *options)
     assert "huge.safetensors" in error["message"]
     assert "finite" in error["message"]
     assert not out.exists()
@@ -167,7 +164,7 @@ def test_a_head_model_without_uvs_or_parts_is_refused(
     lack: str,
     good: Path,
     tmp_path: Path,
-    shared_data: Path,
+    portrait_file: Path,
     assets: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
     no_photo_is_read: None,
@@ -178,9 +175,8 @@ def test_a_head_model_without_uvs_or_parts_is_refused(
     else:
         head = dataclasses.replace(head, uvs=head.uvs[:0], uv_faces=np.zeros((0, 3), np.int32))
     save_head(head, tmp_path / "bare.npz", {})
-    photo = sorted((shared_data / "portraits").iterdir())[0]
     out = tmp_path / "head.meshlam"
-    error = refuse(capsys, "reconstruct", photo, "-o", out, "--head", tmp_path / "bare.npz", "--weights", good)
+    error = refuse(capsys, "reconstruct", portrait_file, "-o", out, "--head", tmp_path / "bare.npz", "--weights", good)
     assert "bare.npz" in error["message"]
     assert not out.exists()
 
@@ -201,16 +197,15 @@ def test_the_preset_paper_needs_the_dinov2_that_its_weights_name(
     notes: dict[str, str],
     words: str,
     tmp_path: Path,
-    shared_data: Path,
+    portrait_file: Path,
     assets: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     weights, folder = tmp_path / "paper.safetensors", tmp_path / "dino"
     of_preset_paper(weights, **notes)
-    photo = sorted((shared_data / "portraits").iterdir())[0]
     out = tmp_path / "head.meshlam"
     options = ["--preset", "paper", "--weights", weights, "--backbone", folder]
-    error = refuse(capsys, "reconstruct", photo, "-o", out, *options)
+    error = refuse(capsys, "reconstruct", portrait_file, "-o", out, *options)
     assert words in error["message"]
     assert not out.exists()
     if notes:
@@ -218,7 +213,7 @@ def test_the_preset_paper_needs_the_dinov2_that_its_weights_name(
         folder.mkdir()
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(b"not the one")
-        error = refuse(capsys, "reconstruct", photo, "-o", out, *options)
+        error = refuse(capsys, "reconstruct", portrait_file, "-o", out, *options)
         assert f"with sha256 {'0' * 64}, got" in error["message"] or "transformers" in error["message"]
 
 

@@ -19,6 +19,7 @@ from meshlam_core.model.config import preset
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import save_weights
 from meshlam_core.pipeline import Failure, Reconstruction, ReconstructOptions, Session, reconstruct, reconstruct_many
+from tests.tolerance import round_off
 
 SIZE = 256  # texels: enough to tell, and quick
 SMALL = preset("small")
@@ -35,8 +36,8 @@ def wake(network: MeshLAM) -> MeshLAM:
 
 
 @pytest.fixture(scope="module")
-def photos(shared_data: Path) -> list[Path]:
-    return sorted((shared_data / "portraits").iterdir())[:3]
+def photos(portrait_files: list[Path]) -> list[Path]:
+    return portrait_files
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,8 @@ def test_photos_of_a_batch_become_what_each_becomes_alone(
     together = list(reconstruct_many(photos, options(weights["random"]), random_session))
     first = together[0]
     assert isinstance(first, Reconstruction)
-    np.testing.assert_allclose(first.avatar.vertices, refined.avatar.vertices, atol=1e-6)  # m
+    vertices = refined.avatar.vertices
+    np.testing.assert_allclose(first.avatar.vertices, vertices, **round_off(vertices, layers=100))
     np.testing.assert_array_equal(first.avatar.faces, refined.avatar.faces)
     assert np.abs(first.avatar.albedo.astype(int) - refined.avatar.albedo).max() <= 1
     names = [made.avatar.provenance["photo"] for made in together if isinstance(made, Reconstruction)]

@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from meshlam_core.raster.interface import has_warp
+from meshlam_core.raster.backends import has_warp
 from meshlam_core.raster.shapes import check_shape
 
 

@@ -93,7 +93,7 @@ def _rasteriser() -> list[Check]:
     """Draw one triangle: this loads warp and, the first time, compiles its kernels."""
     import torch
 
-    from meshlam_core.raster.interface import get_rasteriser
+    from meshlam_core.raster.backends import get_rasteriser
 
     start = time.perf_counter()
     corners = torch.tensor([[[0.0, 0, 1], [8, 0, 1], [0, 8, 1]]])
@@ -142,14 +142,17 @@ def _network() -> list[Check]:
 
 
 def _self_test() -> list[Check]:
-    """Draw the head model's neutral head."""
+    """Open what a reconstruction opens: models, network, kernels; then draw the head model's neutral head."""
     import torch
 
+    from meshlam_core.commands.sessions import Sessions
     from meshlam_core.frames import Camera
     from meshlam_core.head.io import load_head
-    from meshlam_core.raster.interface import get_rasteriser
+    from meshlam_core.pipeline import ReconstructOptions
+    from meshlam_core.raster.backends import get_rasteriser
     from meshlam_core.raster.project import project
 
+    Sessions().get(ReconstructOptions()).warm_up(ReconstructOptions())
     start = time.perf_counter()
     head = load_head(None)
     vertices = torch.tensor(head.template)[None] - torch.tensor([0.0, 0.1, 1.0])

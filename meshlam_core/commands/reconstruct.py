@@ -22,12 +22,15 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     options = ReconstructOptions(
         preset=arguments.preset,
         head=arguments.head,
+        hair=arguments.hair,
         face=arguments.face,
         texture_size=arguments.texture_size,
         device=arguments.device,
         seed=arguments.seed,
         weights=arguments.weights,
         backbone=arguments.backbone,
+        landmarks=arguments.landmarks,
+        rasteriser=arguments.rasteriser,
     )
     if several:
         return reconstruct_files(arguments.photos, arguments.out, options, Sessions(), progress)

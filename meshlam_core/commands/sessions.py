@@ -33,19 +33,20 @@ class Sessions:
         """An open session for these options."""
         from meshlam_core.pipeline import Session
 
-        key = (options.head, options.device, options.preset, options.backbone, *_weights_file(options))
+        tools = (options.landmarks, options.rasteriser)
+        key = (options.head, options.device, *tools, options.preset, options.backbone, *_weights_file(options))
         if self._session is None or key != self._key:
             self.free()
             self._session, self._key = Session.open(options), key
         return self._session
 
-    def get_tracker(self, device: str) -> Session:
+    def get_tracker(self, device: str, landmarks: str = "mediapipe") -> Session:
         """A session whose tracker will do: the open one if it can, else one without the network."""
         from meshlam_core.pipeline import ReconstructOptions
 
-        if self._session is not None and self._key is not None and self._key[:2] == ("open", device):
+        if self._session is not None and self._key is not None and self._key[:3] == ("open", device, landmarks):
             return self._session
-        return self.get(ReconstructOptions(device=device, weights=NONE))
+        return self.get(ReconstructOptions(device=device, weights=NONE, landmarks=landmarks))
 
     def free(self) -> None:
         """Let go of the models and of the GPU's memory."""

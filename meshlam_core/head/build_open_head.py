@@ -185,7 +185,7 @@ def stored_landmarks(
     if missing:
         raise UsageError(
             f"The stored landmark embedding belongs to another topology: no triangle has the corners {missing[0]}.",
-            "Run `python -m meshlam_core.head.embed_landmarks` first.",
+            "Run `python -m meshlam_core.tracker.embed_landmarks` first.",
         )
     faces = np.array([lookup[tuple(corner)] for corner in corners.tolist()], np.int32)
     trust = 1 / (1 + (spread / 0.003) ** 2)

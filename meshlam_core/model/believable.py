@@ -19,17 +19,17 @@ from PIL import Image
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.project import project
 from meshlam_core.texture.trust import box_blur, eroded
-from meshlam_core.tracker.parsing import Regions, polygon_mask
+from meshlam_core.tracker.parsing import Regions, head_window, polygon_mask
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-WORK_SIDE = 384  # px, long side at which the mask is made: regions and landmarks know edges no better
+WORK_SIDE = 534  # px, the head's window where the mask is made: regions and landmarks know edges no better
 BARE = ("ears", "neck")
 ACCEPTED = 64  # of 255, the texture stage's trust from which a pixel of a bare part is believed
 SURE = 0.7  # of skin and hair together, from which a pixel is theirs
@@ -46,9 +46,10 @@ def believable(
 ) -> F32:  # [H, W] 0..1
     """Skin and hair without their edges, the eyes and the gap between the lips; of ears and neck what was accepted."""
     height, width = regions.skin.shape
-    scale = min(1.0, WORK_SIDE / max(height, width))
+    points = landmarks_on_crop(tracked, camera).astype(np.float64)
+    scale = min(1.0, WORK_SIDE / head_window(points).side)
+    points *= scale
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    points = landmarks_on_crop(tracked, camera).astype(np.float64) * scale
     span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
     ours = _resized(regions.skin + regions.hair, size) > SURE
     ours &= ~_refused(tracked, camera.scaled(scale), head, seen, size)

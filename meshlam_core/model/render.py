@@ -16,7 +16,8 @@ from torch import Tensor
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.model.state import Rig
-from meshlam_core.raster.interface import Fragments, get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
+from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.interpolate import barycentrics, interpolate, sample_texture
 from meshlam_core.raster.project import project
 

@@ -22,8 +22,9 @@ from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.part_clip import part_limits
 from meshlam_core.model.topology import epsilon_for
+from meshlam_core.raster.build_uv_map import build_uv_map
 from meshlam_core.raster.shapes import check_shape
-from meshlam_core.raster.uv_map import UvMap, build_uv_map
+from meshlam_core.raster.uv_map import UvMap
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,11 @@ The nvdiffrast backend snaps to a coarser grid and breaks ties its own way; it a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from meshlam_core.errors import UsageError
 from meshlam_core.raster.shapes import check_shape
 
 SUBPIXELS = 4096  # grid steps per pixel
@@ -35,7 +32,6 @@ NEAR = 1e-3  # m
 MARGIN_REACH = 4.0  # how far barycentrics of UV margins may differ from those of the island texel beside them
 
 Cull = Literal["none", "back"]
-Backend = Literal["auto", "warp", "torch", "nvdiffrast"]
 
 
 @dataclass(frozen=True)
@@ -78,31 +74,3 @@ def check_inputs(vertices: Tensor, faces: Tensor, size: tuple[int, int], cull: s
         lowest, highest = torch.stack(torch.aminmax(faces)).tolist()  # one wait for the device
         if lowest < 0 or highest >= sizes["V"]:
             raise ValueError(f"faces: expected indices 0 to {sizes['V'] - 1}, got {lowest} to {highest}.")
-
-
-def get_rasteriser(backend: Backend = "auto", device: torch.device | str = "cpu") -> Rasteriser:
-    """The rasteriser for tensors on `device`.
-
-    "auto" is warp, or the slow torch twin where warp is not installed. Results live on the device of the vertices.
-    """
-    if backend == "auto":
-        backend = "warp" if has_warp() else "torch"
-    if backend == "warp":
-        from meshlam_core.raster.warp_backend import WarpRasteriser
-
-        return WarpRasteriser()
-    if backend == "torch":
-        from meshlam_core.raster.torch_twin import TorchRasteriser
-
-        return TorchRasteriser()
-    if backend == "nvdiffrast":
-        from meshlam_core.raster.nvdiffrast_backend import NvdiffrastRasteriser
-
-        return NvdiffrastRasteriser(device)
-    raise UsageError(f'Expected a rasteriser backend of auto, warp, torch or nvdiffrast, got "{backend}".')
-
-
-@cache
-def has_warp() -> bool:
-    """Whether warp is installed. Importing it takes a while and is left to the first use."""
-    return find_spec("warp") is not None

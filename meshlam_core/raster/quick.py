@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from meshlam_core.raster.interface import Fragments, has_warp
+from meshlam_core.raster.backends import has_warp
+from meshlam_core.raster.interface import Fragments
 
 
 def fits(*tensors: Tensor) -> bool:

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from meshlam_core.frames import Camera
-from meshlam_core.raster.interface import Rasteriser, get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
+from meshlam_core.raster.interface import Rasteriser
 from meshlam_core.raster.interpolate import blend, face_levels, sample_texture
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project

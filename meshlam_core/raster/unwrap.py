@@ -19,13 +19,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from meshlam_core.frames import Camera
-from meshlam_core.raster.interface import Fragments, has_warp
+from meshlam_core.raster.backends import has_warp
+from meshlam_core.raster.build_uv_map import build_uv_map
+from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.interpolate import sample_pyramid, triangle_areas
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import intrinsics, project
 from meshlam_core.raster.shapes import check_shape
 from meshlam_core.raster.texel_twin import view_slowly
-from meshlam_core.raster.uv_map import UvMap, build_uv_map
+from meshlam_core.raster.uv_map import UvMap
 
 __all__ = ["TexelView", "UvMap", "build_uv_map", "unwrap", "view_texels"]
 

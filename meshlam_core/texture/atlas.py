@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from meshlam_core.head.model import HeadModel
-from meshlam_core.raster.uv_map import UvMap, build_uv_map
+from meshlam_core.raster.build_uv_map import build_uv_map
+from meshlam_core.raster.uv_map import UvMap
 from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.eye_layout import EyeLayout, build_eye_layout
 from meshlam_core.texture.fill import Graph, build_graph

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import TexelView, view_texels
@@ -25,15 +25,17 @@ from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lash_line_trust, lid_trust, relative_brightness
 from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.texture.trust import TRUST_SIDE, trust_maps
-from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.parsing import Regions, head_window
 
 F32 = NDArray[np.float32]
 
 HARDLY = 0.02  # weight below which a texel counts as not seen
 STRANGE = (0.3, 0.6)  # shares of a pixel between which what is neither hair nor skin, and hair on ears, is given up
+HAIR_SLANT = (0.35, 0.95)  # weights by slant between which hair is used: drawn out along the hull it is no hair
 MOUTH_SLANT = 6.0  # how many times less than skin teeth mind a slanted view
 INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's texel may take the dark between the lips
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
+OTHER_HUE = 0.12  # distance of its colour from the face's, brightness aside, from which most of the neck is clothes
 NECK_BARE = (0.04, 0.1)  # shares of the neck facing the camera between which what shows of it is used
 FEW = 200  # texels
 SAMPLED = 101  # every so many texels tell how fine the photo is
@@ -70,7 +72,7 @@ def see(
 ) -> Sight:
     """Read the photo at every texel that is visible, not too grazing, and on the person; eyes are left to eyes.py."""
     height, width = image.shape[2:]
-    scale = min(1.0, TRUST_SIDE / max(height, width))
+    scale = min(1.0, TRUST_SIDE / head_window(landmarks).side)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     # lashes are too fine to be found again in the photo: what lies behind them is what it shows there
     shown = (model.part[model.faces] != atlas.parts.get("lashes", -1)).all(axis=1)
@@ -141,7 +143,11 @@ def _doubt_neck(photo: Tensor, view: TexelView, regions: Regions, atlas: Atlas) 
     unlike = torch.ones(len(rows))
     if len(sample) >= FEW:
         # a neck is hardly brighter than the face: where most of it is, that is a shirt
-        centre = torch.minimum(sample.median(0).values, torch.from_numpy(regions.skin_colour) + 0.06)
+        skin = torch.from_numpy(regions.skin_colour)
+        centre = torch.minimum(sample.median(0).values, skin + 0.06)
+        hue = (centre - skin) - (centre - skin).mean()
+        if float(hue.norm()) > OTHER_HUE:
+            centre = skin
         # brightness may vary more than hue
         off = colour - centre
         grey = off.mean(1, keepdim=True)

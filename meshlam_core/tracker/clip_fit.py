@@ -55,7 +55,7 @@ def fit_person(
     # one clip, one guess of the distance: its weight is shared among the frames
     share = float(np.sqrt(len(detections)))
     priors = [
-        replace(fitter.prior(d, size), identity_sigma=np.inf, log_distance_sigma=settings.log_distance_sigma * share)
+        replace(fitter.prior(d), identity_sigma=np.inf, log_distance_sigma=settings.log_distance_sigma * share)
         for d in detections
     ]
     first = solve(
@@ -63,7 +63,7 @@ def fit_person(
         starts[0],
         observations[0].targets,
         centre,
-        fitter.prior(detections[0], size),
+        fitter.prior(detections[0]),
         settings.iterations,
         settings.robust_scale,
     ).face

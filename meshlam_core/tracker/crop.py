@@ -19,10 +19,9 @@ from meshlam_core.tracker.types import Detection, TrackedFace
 
 U8 = NDArray[np.uint8]
 
-SIDE = 3.0  # crop side / face height: hair down to the shoulders
-OPAQUE = 127  # of 255
+SIDE = 3.0  # crop side / face height: hair down to the shoulders, and hair two heads wide
 RISE = 0.06  # how far the crop's centre lies above the face's, in face heights: hair needs more room than the neck
-MAX_SIDE = 1536  # px; a head that fills it gives the face about one photo pixel a texel of a 1024 texture
+MAX_SIDE = 2000  # px; a head that fills it gives the face about one photo pixel a texel of a 1024 texture
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,6 @@ class HeadPicture:
     pixels: U8  # [H, W, 3] sRGB
     alpha: U8 | None  # [H, W] 255 where the photo is opaque
     camera: Camera
-
-    @property
-    def known(self) -> NDArray[np.bool_]:  # [H, W]
-        """Where the photo is opaque."""
-        return np.ones(self.pixels.shape[:2], bool) if self.alpha is None else self.alpha > OPAQUE
 
 
 def cut_head(photo: Photo, tracked: TrackedFace) -> HeadPicture:

@@ -1,5 +1,6 @@
 """Fitting the head model to the landmarks of one picture.
 
+The face is seen by a camera that looks straight at it (lens.py).
 Pose from a Procrustes alignment, then Gauss-Newton on identity, expression, pose, distance and focal length (solver.py)
 with the outline sliding (contour.py), then a smooth residual (residual.py), and at last the cheeks' edge, the lids and
 the lips to the millimetre (detail.py). Frames and units: frames.py.
@@ -22,11 +23,13 @@ from meshlam_core.arkit import ARKIT_NAMES, reorder
 from meshlam_core.frames import Camera, axis_angle_from_rotation
 from meshlam_core.tracker.contour import ContourRig, contour_rig
 from meshlam_core.tracker.detail import fine_residual, outline_residual
+from meshlam_core.tracker.landmarks import face_centre
+from meshlam_core.tracker.lens import CLEARLY, Lens, edge_lens
 from meshlam_core.tracker.observation import Observation
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.residual import fade, smooth_residual, without_folds
 from meshlam_core.tracker.rig import ById, LandmarkRig, landmark_rig
-from meshlam_core.tracker.solver import Prior, solve
+from meshlam_core.tracker.solver import Prior, Solution, solve
 from meshlam_core.tracker.types import Detection, TrackedFace
 
 if TYPE_CHECKING:
@@ -54,16 +57,15 @@ class FitSettings:
     """How far the fit trusts what."""
 
     landmark_sigma: float = 0.010  # face heights, of a trusted landmark
-    identity_sigma: float = 1.5  # standard deviations of the head model
+    identity_sigma: float = 1.0  # standard deviations of the head model
     expression_slack: float = 0.0012  # m of movement the detector's coefficients may be off in any case,
     expression_gain_sigma: float = 0.06  # the part of each coefficient by which it may be off besides,
     company_sigma: float = 0.05  # and the part of the strongest coefficient of the same region
     expression_sigma_range: tuple[float, float] = (0.03, 0.6)
     known_person_freedom: float = 3.0  # how much more the expression may differ once the neutral face is known
     robust_scale: float = 4.0  # landmark sigmas at which an outlier loses its pull
-    distance: float = 1.5  # m from which portraits are taken
+    distance: float = 1.5  # m from which portraits are taken; landmarks hardly tell it, nor does EXIF of a cutting
     log_distance_sigma: float = 0.35
-    log_exif_focal_sigma: float = 0.15  # crops and zooms make EXIF a hint, not a fact
     modes: int = 80  # identity modes used; the finer ones move the landmarks less than their noise
     iterations: int = 5
     residual: bool = True
@@ -77,6 +79,16 @@ class Person:
     vertices: F64  # [V, 3] m
     rig: LandmarkRig
     contour: ContourRig
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A fitted face and its neutral head."""
+
+    face: Face
+    vertices: F64  # [V, 3] m, neutral
+    blendshapes: NDArray[np.float32] | None  # [K, V, 3] m, the person's own; None: the model's
+    error: float  # rms over the visible landmarks / face height
 
 
 class HeadFitter:
@@ -105,40 +117,77 @@ class HeadFitter:
         focal_35mm: float | None = None,  # mm, EXIF
     ) -> TrackedFace:
         """The head model on one photo."""
-        settings = self.settings
-        centre = np.array(size, dtype=np.float64) / 2
+        lens = edge_lens(detection, size, focal_35mm)
+        usual = self._solve(detection)
+        if lens is not None:
+            straight, view_from_straight = lens.straightened(detection)
+            turned = self._solve(straight)
+            if turned.cost < CLEARLY * usual.cost:
+                head = self._refine(straight, turned.face)
+                return self._through(lens, view_from_straight, head, detection, size)
+        head = self._refine(detection, usual.face)
+        x, y = face_centre(detection).tolist()
+        return self._tracked(head, Camera(float(np.exp(head.face.log_focal)), (x, y), size), detection)
+
+    def _solve(self, detection: Detection) -> Solution:
+        """The parametric fit, by a camera whose axis meets the face's centre."""
+        settings, centre = self.settings, face_centre(detection)
         start = self.start(detection, centre)
         observation = self.observe(detection, centre, start)
-        prior = self.prior(detection, size, focal_35mm)
-        face = solve(
+        prior = self.prior(detection)
+        return solve(
             observation.look, start, observation.targets, centre, prior, settings.iterations, settings.robust_scale
-        ).face
+        )
+
+    def _refine(self, detection: Detection, face: Face) -> _Head:
+        """The fields that bend the parametric head onto the landmarks."""
+        settings, centre = self.settings, face_centre(detection)
         vertices = self.neutral(face.identity)
-        sighting = observation.sight(face)
-        blendshapes = None
-        if settings.residual:
-            vertices = without_folds(vertices, self.residual.fit(face, sighting), self.model.faces)
-            known = replace(face, identity=np.empty(0))
-            for _ in range(settings.outline_rounds):
-                observation = self.observe(detection, centre, face, self.person(vertices))
-                sighting = observation.sight(known)
-                field = outline_residual(face, sighting, *observation.outline(), vertices, self.yields)
-                vertices = without_folds(vertices, field, self.model.faces)
-            sighting = self.observe(detection, centre, face, self.person(vertices)).sight(known)
-            detail = self.detail.fit(face, sighting, vertices, self.model)
-            vertices, blendshapes = detail.vertices, detail.blendshapes
-            sighting = self.observe(detection, centre, face, self.person(vertices, blendshapes)).sight(known)
+        sighting = self.observe(detection, centre, face).sight(face)
+        if not settings.residual:
+            return _Head(face, vertices, None, sighting.error)
+        vertices = without_folds(vertices, self.residual.fit(face, sighting), self.model.faces)
+        known = replace(face, identity=np.empty(0))
+        for _ in range(settings.outline_rounds):
+            observation = self.observe(detection, centre, face, self.person(vertices))
+            sighting = observation.sight(known)
+            field = outline_residual(face, sighting, *observation.outline(), vertices, self.yields)
+            vertices = without_folds(vertices, field, self.model.faces)
+        sighting = self.observe(detection, centre, face, self.person(vertices)).sight(known)
+        detail = self.detail.fit(face, sighting, vertices, self.model)
+        person = self.person(detail.vertices, detail.blendshapes)
+        sighting = self.observe(detection, centre, face, person).sight(known)
+        return _Head(face, detail.vertices, detail.blendshapes, sighting.error)
+
+    def _through(
+        self, lens: Lens, view_from_straight: F64, head: _Head, detection: Detection, size: tuple[int, int]
+    ) -> TrackedFace:
+        """A head that was fitted straight, posed before the lens that the photo was taken with."""
+        centre, log_focal = np.array(lens.centre), float(np.log(lens.focal))
+        nearer = replace(head.face, identity=np.empty(0), log_focal=log_focal)
+        away = head.face.translation * np.array([1, 1, np.exp(log_focal - head.face.log_focal)])
+        pose = replace(nearer, rotation=view_from_straight @ head.face.rotation, translation=view_from_straight @ away)
+        observation = self.observe(detection, centre, pose, self.person(head.vertices, head.blendshapes))
+        prior = Prior(np.inf, pose.expression, np.full(len(pose.expression), self.settings.expression_sigma_range[0]))
+        scale = self.settings.robust_scale
+        found = solve(observation.look, pose, observation.targets, centre, prior, 4, scale, fix_focal=True).face
+        posed = replace(found, identity=head.face.identity)
+        known = _Head(posed, head.vertices, head.blendshapes, observation.sight(found).error)
+        return self._tracked(known, Camera(lens.focal, lens.centre, size), detection)
+
+    def _tracked(self, head: _Head, camera: Camera, detection: Detection) -> TrackedFace:
+        face = head.face
         return TrackedFace(
-            camera=Camera(float(np.exp(face.log_focal)), (float(centre[0]), float(centre[1])), size),
+            camera=camera,
             identity=self.padded(face.identity),
-            vertices=vertices.astype(np.float32),
+            vertices=head.vertices.astype(np.float32),
             expression=face.expression.astype(np.float32),
             rotations=self.rotations(face),
             translation=face.translation.astype(np.float32),
             detection=detection,
-            landmark_error=sighting.error,
-            plausibility=plausibility(detection, sighting.error, face.identity),
-            blendshapes=blendshapes,
+            landmark_error=head.error,
+            plausibility=plausibility(detection, head.error, face.identity),
+            blendshapes=head.blendshapes,
         )
 
     def person(
@@ -204,27 +253,17 @@ class HeadFitter:
         clipped: F64 = np.clip(sigma, *settings.expression_sigma_range)
         return clipped
 
-    def prior(
-        self,
-        detection: Detection,
-        size: tuple[int, int],
-        focal_35mm: float | None = None,
-    ) -> Prior:
+    def prior(self, detection: Detection) -> Prior:
         """What is known before looking at the landmarks."""
         settings = self.settings
         mean = self.expression_of(detection)
-        prior = Prior(
+        return Prior(
             identity_sigma=settings.identity_sigma,
             expression_mean=mean,
             expression_sigma=self.expression_sigma(mean),
             log_distance_mean=float(np.log(settings.distance)),
             log_distance_sigma=settings.log_distance_sigma,
         )
-        if focal_35mm is None:
-            return prior
-        # the 35 mm frame's diagonal is 43.27 mm (CIPA DCG-001 defines the equivalent by the diagonal)
-        focal = focal_35mm / 43.27 * float(np.hypot(*size))
-        return replace(prior, log_focal_mean=float(np.log(focal)), log_focal_sigma=settings.log_exif_focal_sigma)
 
     def observe(
         self,

@@ -24,7 +24,7 @@ from meshlam_core.frames import Camera, project, rotation_from_axis_angle
 from meshlam_core.head.hair import HairModel, load_hair_model
 from meshlam_core.head.model import HeadModel
 from meshlam_core.points import CHIN, FOREHEAD
-from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.rig import ById, vertex_normals
 from meshlam_core.tracker.types import HairHull, TrackedFace
@@ -37,13 +37,17 @@ ANGLES = 120  # directions in which the outline is looked at
 STEPS = 160  # samples along each
 REACH = 2.2  # face heights, how far out the outline is looked for
 GAP = 0.12  # face heights of background that hair may leave before its last strand
-ROUNDS = 5
+ROUNDS = 4
 OUTLINE_SIGMA = 0.0025  # m, of a clear outline
 BARE_SIGMA = 0.003  # m, of scalp that shows skin
 KERNEL_SIGMA = 0.015  # m, of what the modes cannot say
 KERNEL_LENGTH = 0.028  # m
 ROBUST = 3.0  # sigmas from which an observation loses weight
 BEND_DOWN = 25.0  # degrees around straight down where chin, neck and collar hide the hair's outline
+LOW = (100.0, 155.0)  # degrees from straight up between which hair beside the neck would be seen
+SHORT = 0.25  # share of those angles with hair under which none hangs down
+SPARSE = 60  # vertices at most that say the same
+TURNED = 0.35  # rad of yaw from which the far side of the neck cannot be judged
 HIDDEN = 0.5  # share of an ear's pixels that are hair from which the ear counts as hidden
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
 
@@ -64,7 +68,6 @@ def with_hair(
     regions: Regions,  # of the crop
     camera: Camera,  # of the crop
     head: HeadModel,
-    known: Bools,  # [H, W] where the crop shows the photo
 ) -> TrackedFace:
     """The tracked head with the hull of its hair; as it was where the head model has no hair."""
     hair = load_hair(ById(head))
@@ -73,9 +76,7 @@ def with_hair(
     posed = posed_vertices(replace(tracked, hair=None), head).numpy()
     rotation = rotation_from_axis_angle(tracked.rotations[0])
     landmarks = landmarks_on_crop(tracked, camera)
-    return replace(
-        tracked, hair=fit_hair(regions, tracked.vertices, posed, rotation, camera, landmarks, known, head, hair)
-    )
+    return replace(tracked, hair=fit_hair(regions, tracked.vertices, posed, rotation, camera, landmarks, head, hair))
 
 
 @lru_cache(maxsize=4)
@@ -91,18 +92,20 @@ def fit_hair(
     rotation: F64,  # [3, 3] view from avatar, of the skull
     camera: Camera,  # of the crop
     landmarks: F32,  # [L, 2] px of the crop
-    known: Bools,  # [H, W] where the crop shows the photo
     head: HeadModel,
     hair: HairModel,
 ) -> HairHull:
     """Fit growths and hidden ears to the masks of one photo."""
     face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
-    if regions.hair_share < BALD_SHARE:
-        return HairHull(np.zeros_like(bald), np.zeros(len(hair.indices), np.float32), (0.0, 0.0))
+    doubt = "" if regions.trust >= DOUBTFUL else regions.trouble
+    if doubt or regions.hair_share < BALD_SHARE:
+        return HairHull(np.zeros_like(bald), np.zeros(len(hair.indices), np.float32), (0.0, 0.0), doubt)
     ears = hidden_ears(regions, posed, rotation, camera, head)
     frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
-    outline = find_outline(regions, landmarks, face_height, known)
-    bare = bare_scalp(regions, frame, posed, camera, head, hair)
+    outline = find_outline(regions, landmarks, face_height)
+    bare = np.concatenate(
+        [bare_scalp(regions, frame, posed, camera, head, hair), bare_nape(outline, landmarks, rotation, head, hair)]
+    )
     growth = _regress(frame, outline, bare, hair)
     hull = hair.hull(bald, growth, ears)
     return HairHull(hull - bald, growth, ears)
@@ -110,7 +113,8 @@ def fit_hair(
 
 def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairModel) -> F32:  # [Q] m
     """Condition the prior on what is seen, round by round."""
-    places = frame.template
+    places = frame.template.astype(np.float32)
+    square = (places**2).sum(axis=1)
     growth = np.zeros(len(hair.indices))
     for _ in range(ROUNDS):
         rows, wanted, sigma = frame.contour(growth, outline)
@@ -121,11 +125,14 @@ def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairM
             return np.asarray(hair.growth(np.zeros(0)), np.float32)
         off = (growth[rows] - wanted) / sigma
         sigma = sigma * np.sqrt(1 + (off / ROBUST) ** 2)
-        across = hair.modes[:, rows].astype(np.float64)  # [M, O]
-        apart = ((places[:, None] - places[None, rows]) ** 2).sum(axis=2)
-        prior = hair.modes.T.astype(np.float64) @ across + KERNEL_SIGMA**2 * np.exp(-apart / (2 * KERNEL_LENGTH**2))
-        seen = prior[rows] + np.diag(sigma**2)
-        growth = hair.mean + prior @ np.linalg.solve(seen, wanted - hair.mean[rows])
+        # single precision: the noise of a seen growth is a million times its round-off
+        prior = hair.modes.T @ hair.modes[:, rows]  # [Q, O]
+        near = 2 * places @ places[rows].T - square[:, None] - square[rows]  # minus the squared distance
+        near *= 1 / (2 * KERNEL_LENGTH**2)
+        np.exp(near, out=near)
+        prior += KERNEL_SIGMA**2 * near
+        seen = prior[rows].astype(np.float64) + np.diag(sigma**2)
+        growth = hair.mean + prior @ np.linalg.solve(seen, wanted - hair.mean[rows]).astype(np.float32)
         growth = np.clip(growth, 0, hair.reach)
     return np.asarray(growth, np.float32)
 
@@ -155,8 +162,7 @@ class _Hull:
     ) -> tuple[NDArray[np.intp], F64, F64]:  # [O] row, wanted growth m, sigma m
         """For each angle the vertex that forms the outline, and the growth that would put it where the mask ends."""
         at = self.start[self.rows] + growth[self.rows, None] * self.ray[self.rows]
-        pixel = project(at, self.camera)
-        ahead = project(at + 0.001 * self.ray[self.rows], self.camera)
+        pixel, ahead = project(at, self.camera), project(at + 0.001 * self.ray[self.rows], self.camera)
         offset = pixel[:, :2] - outline.centre
         radius = np.linalg.norm(offset, axis=1)
         slope = ((ahead[:, :2] - pixel[:, :2]) * offset).sum(axis=1) / np.maximum(radius, 1e-6) / 0.001  # px per m
@@ -177,7 +183,7 @@ class _Hull:
         return self.rows[outer], wanted, sigma
 
 
-def find_outline(regions: Regions, landmarks: F32, face_height: float, known: Bools) -> Outline:
+def find_outline(regions: Regions, landmarks: F32, face_height: float) -> Outline:
     """March outwards from the middle of the face to the last pixel of hair or person."""
     centre = landmarks[:468].mean(axis=0).astype(np.float64)
     up = (landmarks[FOREHEAD] - landmarks[CHIN]).astype(np.float64)
@@ -187,7 +193,8 @@ def find_outline(regions: Regions, landmarks: F32, face_height: float, known: Bo
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     distance = (np.arange(STEPS) + 1) / STEPS * REACH * face_height
     points = centre + distance[None, :, None] * direction[:, None]  # [A, STEPS, 2]
-    inside = sample(known.astype(np.float32), points) > 0.5
+    known = np.ones_like(regions.hair) if regions.known is None else regions.known
+    inside = sample(known, points) > 0.5
     hair = sample(regions.hair, points)
     person = np.maximum(sample(regions.person, points), hair)
     above = direction @ up > -0.15  # below, the person goes on as neck and clothes
@@ -229,7 +236,33 @@ def bare_scalp(
     skin = (sample(regions.hair, pixel) < 0.2) & (sample(regions.skin, pixel) > 0.6)
     scalp = head.part[hair.indices] == head.parts.index("scalp")
     rows = np.flatnonzero(facing & skin & scalp)
-    return rows[:: max(1, len(rows) // 60)]
+    return rows[:: max(1, len(rows) // SPARSE)]
+
+
+def bare_nape(
+    outline: Outline, landmarks: F32, rotation: F64, head: HeadModel, hair: HairModel
+) -> NDArray[np.intp]:  # rows of Q
+    """Vertices below the ears on the sides where no hair hangs beside the neck: nothing grows there.
+
+    A side that is turned away is like the other.
+    """
+    up = (landmarks[FOREHEAD] - landmarks[CHIN]).astype(np.float64)
+    around = np.degrees(outline.angle - np.arctan2(up[1], up[0]))
+    around = (around + 180) % 360 - 180  # clockwise from straight up: the subject's left is positive
+    ears = head.template[head.part == head.parts.index("ears")]
+    below = head.template[hair.indices, 1] < ears[:, 1].min()
+    share = {}
+    for side in (1, -1):
+        sector = (side * around > LOW[0]) & (side * around < LOW[1])
+        share[side] = float(np.isfinite(outline.radius[sector]).mean())
+    yaw = float(np.arctan2(rotation[0, 2], rotation[2, 2]))
+    chosen = np.zeros(len(hair.indices), bool)
+    for side in (1, -1):
+        seen = share[side] if side * yaw < TURNED else share[-side]
+        if seen < SHORT:
+            chosen |= below & (side * head.template[hair.indices, 0] >= 0)
+    rows = np.flatnonzero(chosen)
+    return rows[:: max(1, len(rows) // SPARSE)]
 
 
 def hidden_ears(

@@ -1,13 +1,15 @@
-"""Person, hair and skin masks of a portrait: what may go into the texture, and what is hair.
+"""Person, hair and skin masks of a portrait: what may go into the texture, what is hair, where the head's outline is.
 
 Frame: image frame (see frames.py) of the crop given. Masks are float32 in 0..1.
 Dims:  H, W crop rows and columns; N side of the window, px.
 
-Three sources, all cheap: Google's selfie segmenter (Apache-2.0, from MediaPipe) for the person, a small network of
-this project for the hair (training/hair_parser.py makes it), and the colours of the visible face for the skin. The
-masks are snapped to the image's edges with a guided filter (He, Sun and Tang, "Guided image filtering", PAMI 2013).
+A network of this project (parsing_network.py) tells hair, bare skin and the rest of the person from the background; it
+sees the answer of Google's selfie segmenter (Apache-2.0, from MediaPipe), which finds people but cuts curls, and the
+face, which says whose masks these are. Its probabilities are snapped to the image's edges with a guided filter (He, Sun
+and Tang, "Guided image filtering", PAMI 2013).
 
-The masks describe a square of WINDOW face heights around the head; outside of it every mask is 0.
+The masks describe a square of WINDOW face heights around the head, as far as the picture reaches into it. Outside of it
+every mask is 0 and nothing is known: the picture's border is no outline.
 """
 
 from __future__ import annotations
@@ -35,16 +37,17 @@ from meshlam_core.points import (
     RIGHT_EYE,
     RIGHT_EYE_OUTER,
 )
-from meshlam_core.tracker.hair_network import HairNetwork, load_hair_network
+from meshlam_core.tracker.parsing_network import SIDE, load_parsing_network, network_inputs, positions, predict
 from meshlam_core.tracker.sampling import Region, sample_region
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-WINDOW = 2.6  # side of the parsed square, in face heights
-WORK = 384  # px, side of the window the masks are made at
+WINDOW = 3.2  # side of the parsed square, in face heights: hair to the shoulders, and hair as wide as two heads
+WORK = 480  # px, side of the window the masks are made at
 SUBSAMPLE = 4  # of the guided filter's statistics
 PERSON_SIDE = 256  # px, the segmenter's input
+DOUBTFUL = 0.5  # trust below which the masks failed
 FEW_PIXELS = 200  # samples below which a median colour says nothing
 
 _lock = Lock()  # the interpreter keeps its tensors between calls
@@ -52,7 +55,10 @@ _lock = Lock()  # the interpreter keeps its tensors between calls
 
 @dataclass(frozen=True)
 class Regions:
-    """Masks of one crop, and the colours found in them. person = hair + skin + other, up to rounding."""
+    """Masks of one crop, and the colours found in them. person = hair + skin + other, up to rounding.
+
+    A value is about the probability that the pixel belongs, so values near one half mark what is doubtful.
+    """
 
     person: F32  # [H, W] the person, hair included
     hair: F32  # [H, W] hair of the head
@@ -61,6 +67,9 @@ class Regions:
     skin_colour: F32  # [3] sRGB 0..1, median of cheeks, nose and forehead
     hair_colour: F32  # [3] sRGB 0..1, median of the hair; the skin's where there is hardly any hair
     hair_share: float  # hair area / face area; below about 0.1 the head is practically bald
+    known: F32 | None = None  # [H, W] 1 where the masks mean something, 0 where nothing was looked at; None: all known
+    trust: float = 1.0  # 0..1 in the outline of person and hair; below DOUBTFUL the masks failed
+    trouble: str = ""  # why, as a clause; empty when nothing is wrong
 
 
 def parse_person(
@@ -74,21 +83,20 @@ def parse_person(
     image = sample_region(crop, window, WORK)
     local = _to_window(points, window)
     face = polygon_mask(local[OVAL], (WORK, WORK))
-    person = segment_person(image)
-    if alpha is not None:
-        person = person * sample_region(np.dstack([alpha] * 3), window, WORK)[..., 0] / np.float32(255)
-    hair = _find_hair(load_hair_network(), image, person, face)
+    opaque = np.full(crop.shape[:2], 255, np.uint8) if alpha is None else alpha
+    known = np.asarray(sample_region(np.dstack([opaque] * 3), window, WORK, 0)[..., 0], np.float32) / np.float32(255)
 
-    refine = GuidedFilter(image)
-    person, hair = refine(np.stack([np.maximum(person, 0.9 * face * (person > 0.2)), hair]))
-    person = _sharpen(person)
-    hair = np.minimum(_sharpen(hair), person)
-    likely, skin_colour = _find_skin(image, person, hair, face, local)
-    skin = np.minimum(refine(likely[None])[0], (person - hair).clip(0, 1))
+    rough = _classes(image, face, known > 0.5)
+    hair, skin, other = GuidedFilter(image)(rough[1:]) * known
+    total = np.maximum(hair + skin + other, 1)
+    hair, skin, other = hair / total, skin / total, other / total
+    person = np.minimum(hair + skin + other, 1)
+    trust, trouble = judge_masks(person, hair, face, known)
 
     solid = image[hair > 0.8]
+    skin_colour = _skin_colour(image, hair, face, local)
     hair_colour = np.median(solid, axis=0) / 255 if len(solid) > FEW_PIXELS else skin_colour
-    masks = _to_crop(np.stack([person, hair, skin]), window, crop.shape[:2])
+    masks = _to_crop(np.stack([person, hair, skin, np.ones_like(known)]), window, crop.shape[:2])
     return Regions(
         person=masks[0],
         hair=masks[1],
@@ -97,7 +105,50 @@ def parse_person(
         skin_colour=skin_colour,
         hair_colour=np.asarray(hair_colour, np.float32),
         hair_share=float(hair.sum() / max(float(face.sum()), 1.0)),
+        known=masks[3] * (opaque / np.float32(255)),
+        trust=trust,
+        trouble=trouble,
     )
+
+
+def judge_masks(
+    person: F32,  # [N, N]
+    hair: F32,  # [N, N]
+    face: F32,  # [N, N]
+    known: F32,  # [N, N]
+) -> tuple[float, str]:  # trust in 0..1 and why it is low
+    """Whether the masks can be those of a person with this face."""
+    size = max(float(face.sum()), 1.0)
+    inside = float((person * face).sum()) / size
+    background = float(((1 - person) * known).sum()) / size
+    unclear = float(((abs(person - 0.5) < 0.25) * known).sum()) / max(float(person.sum()), size)
+    veil = float((hair * face).sum()) / size
+    far = float((hair * ~_around(face)).sum()) / size
+    findings = (
+        (smooth(inside, 0.5, 0.85), "the person mask misses the face"),
+        (smooth(background, 0.02, 0.15), "hardly any background is seen beside the person"),
+        (1 - smooth(unclear, 0.25, 0.6), "the person's outline is unclear"),
+        (1 - smooth(veil, 0.45, 0.75), "the hair mask covers the face"),
+        (1 - smooth(far, 1.0, 2.5), "the hair mask reaches far away from the head"),
+    )
+    trust, trouble = min(findings)
+    return trust, trouble if trust < DOUBTFUL else ""
+
+
+def smooth(value: float, low: float, high: float) -> float:
+    """0 below low, 1 above high, straight in between."""
+    return min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+def _around(face: F32) -> NDArray[np.bool_]:  # [N, N]
+    """Where hair can be: a square of three face heights around the face, open below."""
+    rows, columns = (np.flatnonzero(face.any(axis=axis)) for axis in (1, 0))
+    around = np.zeros(face.shape, bool)
+    if len(rows):
+        height = rows[-1] - rows[0]
+        left, right = max(0, columns[0] - height), columns[-1] + height
+        around[max(0, rows[0] - height) :, left:right] = True
+    return around
 
 
 def head_window(
@@ -172,8 +223,8 @@ def polygon_mask(
 
 
 def segment_person(
-    image: U8,  # [N, N, 3]
-) -> F32:  # [N, N] confidence that a pixel belongs to a person
+    image: U8,  # [H, W, 3]
+) -> F32:  # [H, W] confidence that a pixel belongs to a person
     """Run the selfie segmenter."""
     small = Image.fromarray(image).resize((PERSON_SIDE, PERSON_SIDE), Image.Resampling.BOX)
     with _lock:
@@ -182,7 +233,20 @@ def segment_person(
         interpreter.invoke()
         mask = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0, ..., 0]
     # the network's sigmoid gives NaN where its float32 logits overflow, far inside the background
-    return _resize(np.nan_to_num(mask), len(image)).clip(0, 1)
+    return _resize(np.nan_to_num(mask), image.shape[:2]).clip(0, 1)
+
+
+def segment_known(
+    image: U8,  # [N, N, 3]
+    known: NDArray[np.bool_],  # [N, N] where the picture reaches
+) -> F32:  # [N, N] 0 where nothing is known
+    """Run the selfie segmenter on the part of a window that the picture covers."""
+    mask = np.zeros(known.shape, np.float32)
+    if known.any():
+        rows, columns = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        mask[part] = segment_person(np.ascontiguousarray(image[part]))
+    return mask * known
 
 
 @cache
@@ -194,48 +258,34 @@ def _segmenter() -> Any:
     return interpreter
 
 
-def _find_hair(network: HairNetwork, image: U8, person: F32, face: F32) -> F32:
-    """[WORK, WORK] probability of hair, from the network at its own size."""
-    rgb = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-    masks = torch.from_numpy(np.stack([person, face]).astype(np.float32))[None]
-    small = functional.interpolate(torch.cat([rgb, masks], 1), size=(network.side,) * 2, mode="area")
-    return _resize(network.predict(small[:, :3], small[:, 3:4], small[:, 4:]), WORK)
-
-
-def _find_skin(
+def _classes(
     image: U8,  # [N, N, 3]
-    person: F32,  # [N, N]
+    face: F32,  # [N, N]
+    known: NDArray[np.bool_],  # [N, N]
+) -> F32:  # [C, N, N] probabilities of the network's CLASSES
+    """Ask the network at its own size."""
+    selfie = segment_known(image, known)
+    rgb = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+    masks = torch.from_numpy(np.stack([selfie, face, known]).astype(np.float32))[None]
+    small = functional.interpolate(torch.cat([rgb, masks], 1), size=(SIDE, SIDE), mode="area")
+    colours, seen, oval, reach = small.split([3, 1, 1, 1], 1)  # type: ignore[no-untyped-call]
+    inputs = network_inputs(colours, seen, (oval > 0.5).float(), (reach > 0.5).float(), positions(SIDE))
+    found = torch.from_numpy(predict(load_parsing_network(), inputs))[None]
+    return np.asarray(functional.interpolate(found, size=(WORK, WORK), mode="bilinear")[0].numpy())
+
+
+def _skin_colour(
+    image: U8,  # [N, N, 3]
     hair: F32,  # [N, N]
     face: F32,  # [N, N]
     points: NDArray[np.floating],  # [L, 2] px of the window
-) -> tuple[F32, F32]:  # [N, N] probability of skin; [3] its median colour, sRGB 0..1
-    """Skin looks like the inside of the face, in hue more than in brightness: necks lie in the shade."""
-    colours = image.astype(np.float32) / 255
+) -> F32:  # [3] sRGB 0..1
+    """Median of the face without hair, eyes and lips."""
     plain = face * (hair < 0.3)
     for ring in (RIGHT_EYE, LEFT_EYE, LIPS_OUTER):
         plain *= 1 - polygon_mask(_grown(points[ring], 1.5), (WORK, WORK))
-    sample = colours[(plain if plain.sum() > FEW_PIXELS else face) > 0]
-    sample = sample[:: max(1, len(sample) // 4000)]
-    features = _hue_and_brightness(sample)
-    centre = np.median(features, axis=0)
-    off = np.abs(features - centre).sum(axis=1)
-    covariance = np.cov(features[off <= np.quantile(off, 0.9)].T)
-    spread = covariance * np.array([[1.5, 1.5, 1], [1.5, 1.5, 1], [1, 1, 2]]) + np.diag([1e-3, 1e-3, 1e-2])
-    deviation = _hue_and_brightness(colours) - centre
-    deviation[..., 2] *= np.where(deviation[..., 2] < 0, 0.6, 1.0)  # shade is always darker
-    distance = ((deviation @ np.linalg.inv(spread).astype(np.float32)) * deviation).sum(axis=-1)
-    likely = 1 / (1 + np.exp((0.6 * (distance - 8)).clip(-30, 30)))
-    skin = np.maximum(likely, face) * (1 - hair) * person
-    return np.asarray(skin, np.float32), np.median(sample, axis=0).astype(np.float32)
-
-
-def _hue_and_brightness(
-    rgb: NDArray[np.floating],  # [..., 3] sRGB 0..1
-) -> F32:  # [..., 3] log r/g, log b/g, log brightness
-    """Colours whose first two coordinates hardly change with the amount of light."""
-    lifted = rgb.clip(0.02, 1.0) + 0.03
-    r, g, b = lifted[..., 0], lifted[..., 1], lifted[..., 2]
-    return np.asarray(np.stack([np.log(r / g), np.log(b / g), np.log((r + g + b) / 3)], axis=-1), np.float32)
+    sample = image[(plain if plain.sum() > FEW_PIXELS else face) > 0]
+    return np.asarray(np.median(sample[:: max(1, len(sample) // 4000)], axis=0) / 255, np.float32)
 
 
 def _grown(ring: NDArray[np.floating], factor: float) -> NDArray[np.floating]:
@@ -244,14 +294,9 @@ def _grown(ring: NDArray[np.floating], factor: float) -> NDArray[np.floating]:
     return np.asarray(centre + factor * (ring - centre))
 
 
-def _sharpen(mask: F32) -> F32:
-    """Filtered masks are soft everywhere: stretch the middle of the range to 0..1."""
-    return np.asarray(((mask - 0.15) / 0.7).clip(0, 1), np.float32)
-
-
-def _resize(mask: F32, side: int) -> F32:
-    """Bilinear, square to square."""
-    grown = functional.interpolate(torch.from_numpy(mask)[None, None], size=(side, side), mode="bilinear")
+def _resize(mask: F32, size: tuple[int, ...]) -> F32:  # [*size]
+    """Bilinear."""
+    grown = functional.interpolate(torch.from_numpy(mask)[None, None], size=size, mode="bilinear")
     return np.asarray(grown[0, 0].numpy(), np.float32)
 
 

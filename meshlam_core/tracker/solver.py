@@ -18,6 +18,10 @@ from meshlam_core.tracker.rig import LandmarkRig
 
 F64 = NDArray[np.float64]
 # What a face makes of the problem: the rig (outline points slide), and W [2, 2, L] per px (hidden points fade).
+STEPS = (1.0, 0.5, 0.25)  # of a Gauss-Newton step, the first that lowers the cost
+DAMPING = (
+    1e-5  # keeps the system solvable; more would hold size and distance, which landmarks hardly tell, where they are
+)
 View = Callable[[Face], tuple[LandmarkRig, F64]]
 
 
@@ -55,7 +59,7 @@ def solve(
     tolerance: float = 5e-3,  # relative fall of the cost at which to stop
 ) -> Solution:
     """Fit a face to landmark positions."""
-    face, damping = start, 1e-4
+    face = start
     rig, W = look(face)
     cost = _cost(rig, face, targets, centre, W, prior, robust_scale)
     for count in range(1, iterations + 1):
@@ -63,16 +67,16 @@ def solve(
         free = free_parameters(rig, face, gradient)
         if fix_focal:
             free[-1] = False
-        for _ in range(3):
-            trial = clamped(rig, face.moved(_step(hessian, gradient, free, damping)))
+        step = _step(hessian, gradient, free)
+        for length in STEPS:
+            trial = clamped(rig, face.moved(length * step))
             new_cost = _cost(rig, trial, targets, centre, W, prior, robust_scale)
             if new_cost < cost:
                 break
-            damping = max(damping, 1e-3) * 10
         else:
             return Solution(face, cost, count)
         gained = (cost - new_cost) / max(cost, 1e-12)
-        face, damping = trial, max(damping / 10, 1e-6)
+        face = trial
         # outline and visibility follow the head's turn; the cost is then another one
         rig, W = look(face)
         cost = _cost(rig, face, targets, centre, W, prior, robust_scale)
@@ -81,11 +85,11 @@ def solve(
     return Solution(face, cost, count)
 
 
-def _step(hessian: F64, gradient: F64, free: NDArray[np.bool_], damping: float) -> F64:
+def _step(hessian: F64, gradient: F64, free: NDArray[np.bool_]) -> F64:
     step = np.zeros(len(gradient))
     index = np.flatnonzero(free)
     matrix = hessian[np.ix_(index, index)]
-    matrix[np.diag_indices(len(index))] *= 1 + damping
+    matrix[np.diag_indices(len(index))] *= 1 + DAMPING
     step[index] = -np.linalg.solve(matrix, gradient[index])
     return step
 

@@ -35,12 +35,15 @@ class ReconstructFields:
 
     preset: str = "small"
     head: str = "open"
+    hair: str = "hull"
     face: int | str = "largest"
     texture_size: int = 1024
     device: str = "auto"
     seed: int = 0
     weights: str = "auto"
     backbone: str = "auto"
+    landmarks: str = "mediapipe"
+    rasteriser: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class TrackFields:
 
     device: str = "auto"
     face: int | str = "largest"
+    landmarks: str = "mediapipe"
 
 
 @dataclass(frozen=True)

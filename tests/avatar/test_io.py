@@ -71,6 +71,12 @@ def test_pose_correctives_are_kept_when_there_are_any(path: Path, sample_avatar:
     assert np.array_equal(read_avatar(path).pose_correctives, correctives)
 
 
+def test_the_hair_is_kept_when_there_is_any(path: Path, sample_avatar: Avatar) -> None:
+    hair = np.random.default_rng(0).normal(size=sample_avatar.vertices.shape).astype(np.float32)
+    write_avatar(replace(sample_avatar, hair=hair), path)
+    assert np.array_equal(read_avatar(path).hair, hair)
+
+
 def test_the_same_avatar_gives_the_same_bytes(tmp_path: Path) -> None:
     write_avatar(make_avatar(), tmp_path / "a")
     write_avatar(make_avatar(), tmp_path / "b")

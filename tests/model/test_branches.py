@@ -7,6 +7,7 @@ from meshlam_core.model.attention import CrossAttention
 from meshlam_core.model.shape_branch import ShapeBranch
 from meshlam_core.model.texture_branch import TextureBranch
 from tests.model.tiny import tiny_preset
+from tests.tolerance import features_on_the_way, round_off
 
 PRESET = tiny_preset()
 
@@ -23,7 +24,8 @@ def test_vertex_features_follow_their_vertex_whatever_its_index(attention: Cross
     order = torch.tensor([4, 2, 8, 0, 1, 3, 5, 6, 7])
     features = branch(template, image, attention)
     assert features.shape == (2, 9, PRESET.width)
-    torch.testing.assert_close(branch(template[order], image, attention), features[:, order])
+    allowed = round_off(features, *features_on_the_way(branch, template, image, attention), layers=20)
+    torch.testing.assert_close(branch(template[order], image, attention), features[:, order], **allowed)
     assert (features[0] - features[1]).abs().max() > 1e-3
 
 

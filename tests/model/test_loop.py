@@ -12,6 +12,7 @@ from meshlam_core.model.part_clip import part_limits
 from meshlam_core.model.state import make_rig
 from tests.model.test_gru import make_observation, make_state
 from tests.model.tiny import TINY_HEAD, TINY_RIG, tiny_network, tiny_photo, tiny_preset
+from tests.tolerance import features_on_the_way, round_off
 
 
 def test_a_step_looks_then_moves_then_paints_then_corrects() -> None:
@@ -101,11 +102,12 @@ def test_gradients_reach_the_parameters_through_a_corrected_mesh() -> None:
 
 
 def test_the_state_of_one_sample_ignores_the_others() -> None:
-    network = tiny_network()
-    photo = tiny_photo(3)
-    together = network(photo, TINY_RIG)[-1].state
-    alone = network(photo.one(1), TINY_RIG)[-1].state
-    torch.testing.assert_close(together.vertices[1:2], alone.vertices, rtol=0, atol=1e-6)
-    torch.testing.assert_close(together.texture[1:2], alone.texture, rtol=0, atol=1e-5)
+    network, rig = tiny_network().double(), TINY_RIG.to("cpu", torch.float64)
+    photo = tiny_photo(3).to("cpu", torch.float64)
+    together = network(photo, rig)[-1].state
+    alone = network(photo.one(1), rig)[-1].state
+    allowed = round_off(*features_on_the_way(network, photo, rig), layers=100)
+    torch.testing.assert_close(together.vertices[1:2], alone.vertices, **allowed)
+    torch.testing.assert_close(together.texture[1:2], alone.texture, **allowed)
     other = replace(photo, image=photo.image.flip(0))
-    assert not torch.allclose(network(other, TINY_RIG)[-1].state.texture, together.texture, atol=1e-3)
+    assert not torch.allclose(network(other, rig)[-1].state.texture, together.texture, atol=1e-3)

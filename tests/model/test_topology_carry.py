@@ -10,7 +10,9 @@ from meshlam_core.errors import UsageError
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.topology import Correction, correct, corrected_head, epsilon_for
+from meshlam_core.model.topology.landmarks import carry_landmarks
 from tests.model.topology_meshes import Mesh, seam_length, shape_of, torus, uv_areas, with_faces
+from tests.tolerance import round_off
 
 
 def split(mesh: Mesh, epsilon: float = 0.5) -> Correction:
@@ -157,7 +159,7 @@ def test_landmarks_stay_at_the_same_points_of_the_surface(epsilon: float) -> Non
     mesh = torus()
     result = split(mesh, epsilon)
     faces, bary = embedded(60, mesh.faces)
-    new_faces, new_bary = result.carry_landmarks(faces, bary, mesh.faces, mesh.vertices)
+    new_faces, new_bary = carry_landmarks(result, faces, bary, mesh.faces, mesh.vertices)
     before = np.einsum("lk,lkd->ld", bary, mesh.vertices[mesh.faces[faces]])
     after = np.einsum("lk,lkd->ld", new_bary, result.carry(mesh.vertices)[result.faces[new_faces]])
     np.testing.assert_allclose(after, before, atol=1e-6)
@@ -175,7 +177,7 @@ def test_landmarks_on_turned_and_vanished_faces_stay_where_they_were() -> None:
     faces = np.concatenate([vanished, np.arange(45, 65), [192]]).astype(np.int32)
     bary = np.random.default_rng(5).dirichlet(np.ones(3), len(faces)).astype(np.float32)
     old_faces = np.concatenate([mesh.faces, [[0, 0, 1]]])
-    new_faces, new_bary = result.carry_landmarks(faces, bary, old_faces, mesh.vertices)
+    new_faces, new_bary = carry_landmarks(result, faces, bary, old_faces, mesh.vertices)
     before = np.einsum("lk,lkd->ld", bary, mesh.vertices[old_faces[faces]])
     after = np.einsum("lk,lkd->ld", new_bary, result.carry(mesh.vertices)[result.faces[new_faces]])
     np.testing.assert_allclose(after, before, atol=1e-6)
@@ -216,13 +218,13 @@ def test_the_open_head_keeps_its_topology_and_seams(
 
 def test_the_refined_head_is_the_same_head(head: HeadModel, refined: tuple[np.ndarray, Correction, HeadModel]) -> None:
     shape, correction, new = refined
-    on_new = correction.carry(shape)
-    np.testing.assert_allclose(new.joints(on_new), head.joints(shape), atol=1e-7)
-    np.testing.assert_allclose(new.landmarks(on_new), head.landmarks(shape), atol=1e-7)
+    on_new, allowed = correction.carry(shape), round_off(shape, layers=8)
+    np.testing.assert_allclose(new.joints(on_new), head.joints(shape), **allowed)
+    np.testing.assert_allclose(new.landmarks(on_new), head.landmarks(shape), **allowed)
     moved = shape + head.blendshapes[17]
-    np.testing.assert_allclose(new.landmarks(on_new + new.blendshapes[17]), head.landmarks(moved), atol=1e-7)
+    np.testing.assert_allclose(new.landmarks(on_new + new.blendshapes[17]), head.landmarks(moved), **allowed)
     np.testing.assert_allclose(new.shaped(np.ones(len(head.identity_basis), np.float32))[: len(shape)],
-                               head.shaped(np.ones(len(head.identity_basis), np.float32)), atol=1e-7)  # fmt: skip
+                               head.shaped(np.ones(len(head.identity_basis), np.float32)), **allowed)  # fmt: skip
     np.testing.assert_allclose(new.weights.sum(1), 1, atol=1e-6)
     assert new.part.max() < len(new.parts)
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from meshlam_core.raster.interface import Fragments, get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
+from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.interpolate import barycentrics, interpolate, sample_texture, texture_level
 from meshlam_core.raster.project import project
 from tests.raster.meshes import camera, sphere_before_camera

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from meshlam_core.raster import quick
-from meshlam_core.raster.interface import Fragments, get_rasteriser, has_warp
+from meshlam_core.raster.backends import get_rasteriser, has_warp
+from meshlam_core.raster.build_uv_map import build_uv_map
+from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.interpolate import barycentrics_slowly, interpolate_slowly
 from meshlam_core.raster.normals import corner_normals
 from meshlam_core.raster.project import project
-from meshlam_core.raster.uv_map import build_uv_map
 from tests.raster.meshes import camera, sphere_before_camera
 
 pytestmark = pytest.mark.skipif(not has_warp(), reason="warp-lang is not installed")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from meshlam_core.errors import UsageError
-from meshlam_core.raster.interface import MAX_PIXEL, NEAR, Cull, Fragments, Rasteriser, get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
+from meshlam_core.raster.interface import MAX_PIXEL, NEAR, Cull, Fragments, Rasteriser
 from meshlam_core.raster.project import project
 from meshlam_core.raster.torch_twin import TorchRasteriser
 from meshlam_core.raster.warp_backend import WarpRasteriser
@@ -226,5 +227,5 @@ def test_an_unknown_backend_is_named():
 
 
 def test_without_warp_auto_is_the_torch_twin(monkeypatch):
-    monkeypatch.setattr("meshlam_core.raster.interface.has_warp", lambda: False)
+    monkeypatch.setattr("meshlam_core.raster.backends.has_warp", lambda: False)
     assert isinstance(get_rasteriser("auto"), TorchRasteriser)

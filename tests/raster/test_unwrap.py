@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from meshlam_core.frames import Camera
-from meshlam_core.raster.interface import Fragments, get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
+from meshlam_core.raster.build_uv_map import build_uv_map
+from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.interpolate import interpolate, sample_texture
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import TexelView, unwrap, view_texels
-from meshlam_core.raster.uv_map import UvMap, build_uv_map
+from meshlam_core.raster.uv_map import UvMap
 from tests.raster.meshes import Mesh, camera, sphere_before_camera
 
 SIZE = 96  # texels

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from meshlam_core.raster.build_uv_map import CACHED_MAPS, build_uv_map, grow_islands
 from meshlam_core.raster.interface import MARGIN_REACH
 from meshlam_core.raster.texel_twin import grow_islands_slowly
-from meshlam_core.raster.uv_map import CACHED_MAPS, build_uv_map, grow_islands
 from tests.raster.meshes import sphere
 
 SQUARE_UVS = torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])

@@ -15,7 +15,7 @@ def test_importing_the_package_does_not_import_warp():
     done = run(
         "import sys\n"
         "import meshlam_core.raster.unwrap, meshlam_core.raster.warp_backend\n"
-        "from meshlam_core.raster.interface import get_rasteriser\n"
+        "from meshlam_core.raster.backends import get_rasteriser\n"
         "get_rasteriser('auto')\n"
         "assert 'warp' not in sys.modules"
     )

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
 from meshlam_core.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from meshlam_core.errors import AssetError, FaceTooSmall, NoFace, UsageError
@@ -22,8 +23,8 @@ def detector(assets):
 
 
 @pytest.fixture(scope="module")
-def portrait(shared_data):
-    return load_photo(shared_data / "hires" / "14315-12056.jpg").pixels
+def portrait(portrait_file):
+    return load_photo(portrait_file).pixels
 
 
 def face_at(x, size=100.0):
@@ -118,23 +119,23 @@ def test_a_rolled_head_is_found_and_its_landmarks_roll_with_it(detector, portrai
     assert off / face_span(upright.landmarks) < 0.01
 
 
-def test_small_faces_in_a_group_are_all_found_from_left_to_right(detector, shared_data):
-    for name in ("sample1.jpg", "sample3.jpg"):
-        faces = detector.detect(load_photo(shared_data / "groups" / name).pixels)
-        assert len(faces) == 3
-        assert [face.box[0] for face in faces] == sorted(face.box[0] for face in faces)
+def test_small_faces_in_a_group_are_all_found_from_left_to_right(detector, group_file):
+    faces = detector.detect(load_photo(group_file).pixels)
+    assert len(faces) == 3
+    assert [face.box[0] for face in faces] == sorted(face.box[0] for face in faces)
 
 
-def test_the_largest_face_is_the_same_without_the_search_for_small_ones(detector, shared_data):
-    for name in ("groups/sample1.jpg", "hires/1522-32753.jpg"):
-        pixels = load_photo(shared_data / name).pixels
+def test_the_largest_face_is_the_same_without_the_search_for_small_ones(detector, group_file, portrait_file):
+    for path in (group_file, portrait_file):
+        pixels = load_photo(path).pixels
         quick, thorough = (choose_face(detector.detect(pixels, every)) for every in (False, True))
         np.testing.assert_allclose(quick.landmarks, thorough.landmarks)
 
 
-def test_pictures_without_a_human_like_face_give_none(detector, shared_data):
-    for name in ("s23.jpg", "s36.jpg"):
-        assert detector.detect(load_photo(shared_data / "negatives" / name).pixels) == []
+@pytest.mark.parametrize("name", ["cat", "rocket", "brick", "gravel"])
+def test_pictures_without_a_human_like_face_give_none(detector, name):
+    picture = Image.fromarray(getattr(data, name)()).convert("RGB")
+    assert detector.detect(np.asarray(picture)) == []
 
 
 def test_a_face_of_forty_pixels_is_found_so_that_it_can_be_refused(detector, portrait):

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from meshlam_core.files.images import load_photo
 from meshlam_core.points import OVAL
 from meshlam_core.tracker.landmarks import MediaPipeDetector
-from meshlam_core.tracker.parsing import GuidedFilter, Regions, head_window, parse_person, polygon_mask
+from meshlam_core.tracker.parsing import (
+    DOUBTFUL,
+    WORK,
+    GuidedFilter,
+    Regions,
+    head_window,
+    judge_masks,
+    parse_person,
+    polygon_mask,
+)
 
 U8 = NDArray[np.uint8]
 
@@ -87,6 +96,134 @@ def test_masks_move_with_a_shifted_and_larger_picture(
 
 def test_the_same_picture_gives_the_same_masks(astronaut: tuple[U8, NDArray[np.float32]], regions: Regions) -> None:
     np.testing.assert_array_equal(parse_person(*astronaut).hair, regions.hair)
+
+
+def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(((a > 0.5) & (b > 0.5)).sum() / ((a > 0.5) | (b > 0.5)).sum())
+
+
+def before(picture: U8, person: NDArray[np.float32], behind: U8) -> U8:
+    """The person of one picture before another background."""
+    matte = person[..., None]
+    return np.asarray(picture * matte + behind * (1 - matte) + 0.5, np.uint8)
+
+
+def grainy(colour: NDArray[np.floating], shape: tuple[int, ...]) -> U8:
+    """A wall of one colour, sRGB 0..1, with a little noise."""
+    noise = np.random.default_rng(0).normal(0, 0.02, shape)
+    return np.asarray(((colour + noise).clip(0, 1) * 255), np.uint8)
+
+
+def test_hair_before_a_wall_of_its_own_colour_keeps_its_outline(
+    astronaut: tuple[U8, NDArray[np.float32]], regions: Regions
+) -> None:
+    picture, landmarks = astronaut
+    dark = before(picture, regions.person, grainy(regions.hair_colour, picture.shape))
+    found = parse_person(dark, landmarks)
+    assert overlap(found.hair, regions.hair) > 0.85
+    assert overlap(found.person, regions.person) > 0.93
+
+
+def test_grey_hair_before_a_white_wall_keeps_its_outline(
+    astronaut: tuple[U8, NDArray[np.float32]], regions: Regions
+) -> None:
+    picture, landmarks = astronaut
+    hair = regions.hair[..., None]
+    light = picture.mean(axis=2, keepdims=True) / 255
+    grey = 0.62 + 0.6 * (light - (light * hair).sum() / hair.sum())
+    dyed = np.asarray((picture * (1 - hair) + 255 * grey.clip(0, 1) * hair), np.uint8)
+    found = parse_person(before(dyed, regions.person, grainy(np.full(3, 0.93), picture.shape)), landmarks)
+    assert overlap(found.hair, regions.hair) > 0.8
+
+
+def test_clothes_of_the_colour_of_the_hair_are_no_hair(
+    astronaut: tuple[U8, NDArray[np.float32]], regions: Regions
+) -> None:
+    picture, landmarks = astronaut
+    clothes = (regions.other > 0.5)[..., None]
+    light = picture.mean(axis=2, keepdims=True) / 255
+    dark = 255 * (regions.hair_colour + 0.4 * (light - light[clothes].mean())).clip(0, 1)
+    found = parse_person(np.where(clothes, dark, picture).astype(np.uint8), landmarks)
+    assert overlap(found.hair, regions.hair) > 0.85
+
+
+def test_someone_else_in_the_background_belongs_to_nobody(
+    astronaut: tuple[U8, NDArray[np.float32]], regions: Regions
+) -> None:
+    """The same head once more, smaller, mirrored, beside the first and behind it."""
+    picture, landmarks = astronaut
+    second = np.roll(np.ascontiguousarray(picture[:, ::-1]), 115, axis=1)
+    crowd = before(picture, regions.person, second)
+    found = parse_person(crowd, landmarks)
+    assert overlap(found.person[:180], regions.person[:180]) > 0.85  # above the shoulders, which touch
+
+
+def test_a_hat_is_no_hair(astronaut: tuple[U8, NDArray[np.float32]], regions: Regions) -> None:
+    """A knitted cap: all of the hair above the brows, green and striped."""
+    picture, landmarks = astronaut
+    edge = int(landmarks[105, 1]) - 12
+    cap = np.zeros(picture.shape[:2], bool)
+    cap[:edge] = (regions.hair + regions.skin)[:edge] > 0.5
+    wool = np.broadcast_to(np.array([40, 120, 60]), picture.shape).copy()
+    wool[::6] -= 25
+    found = parse_person(np.where(cap[..., None], wool, picture).astype(np.uint8), landmarks)
+    assert found.hair[cap].mean() < 0.35
+    assert found.person[cap].mean() > 0.9
+
+
+def test_a_picture_cut_through_the_hair_shows_the_same_hair_below_the_cut(
+    astronaut: tuple[U8, NDArray[np.float32]], regions: Regions
+) -> None:
+    picture, landmarks = astronaut
+    top = int(landmarks[10, 1]) - 15  # a bit above the forehead
+    cut = parse_person(np.ascontiguousarray(picture[top:]), landmarks - np.array([0, top, 0], np.float32))
+    assert overlap(cut.hair, regions.hair[top:]) > 0.88
+    assert cut.trust > DOUBTFUL
+
+
+def test_only_what_the_picture_shows_of_the_window_is_known(astronaut: tuple[U8, NDArray[np.float32]]) -> None:
+    picture, landmarks = astronaut
+    wide = np.pad(picture, ((0, 0), (400, 400), (0, 0)), mode="reflect")
+    alpha = np.full(wide.shape[:2], 255, np.uint8)
+    alpha[:40] = 0
+    found = parse_person(wide, landmarks + np.array([400, 0, 0], np.float32), alpha)
+    assert found.known is not None
+    assert found.known[:30].max() == 0
+    assert found.known[60:200, 500:600].min() > 0.999
+    assert found.known[:, :100].max() == 0
+    assert found.person[found.known == 0].max() == 0
+
+
+def test_masks_of_a_real_head_are_trusted(regions: Regions) -> None:
+    assert regions.trust > 0.8
+    assert regions.trouble == ""
+
+
+def test_masks_of_noise_are_not_trusted(astronaut: tuple[U8, NDArray[np.float32]]) -> None:
+    picture, landmarks = astronaut
+    noise = np.random.default_rng(0).integers(0, 255, picture.shape, dtype=np.uint8)
+    found = parse_person(noise, landmarks)
+    assert found.trust < DOUBTFUL
+    assert found.trouble
+
+
+def test_masks_that_cannot_be_those_of_a_head_say_why() -> None:
+    y, x = (np.mgrid[:WORK, :WORK] - WORK / 2) / WORK
+    face = ((x / 0.11) ** 2 + (y / 0.15) ** 2 < 1).astype(np.float32)
+    body = np.maximum(face, (y > 0.2) & (abs(x) < 0.35)).astype(np.float32)
+    hair = (((x / 0.16) ** 2 + ((y + 0.03) / 0.2) ** 2 < 1) * (1 - face)).astype(np.float32)
+    nothing, everything = np.zeros_like(face), np.ones_like(face)
+    assert judge_masks(np.maximum(body, hair), hair, face, everything) == (1.0, "")
+    for person, strands, reason in (
+        (nothing, nothing, "misses the face"),
+        (everything, hair, "hardly any background"),
+        (np.maximum(body, 0.6 * everything), hair, "unclear"),
+        (np.maximum(body, hair), np.maximum(face, hair), "covers the face"),
+        (np.where(abs(x) > 0.3, 1, body), np.where(abs(x) > 0.3, 1, hair), "far away"),
+    ):
+        trust, trouble = judge_masks(person.astype(np.float32), strands.astype(np.float32), face, everything)
+        assert trust < DOUBTFUL
+        assert reason in trouble
 
 
 def test_a_guided_mask_snaps_to_the_edge_of_the_picture() -> None:

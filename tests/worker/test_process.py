@@ -99,11 +99,11 @@ def test_a_conversation_with_good_bad_and_senseless_messages(worker: Worker, tmp
 
 
 def test_the_worker_goes_on_after_weights_that_cannot_be_used(
-    worker: Worker, tmp_path: Path, assets: dict[str, Path], shared_data: Path
+    worker: Worker, tmp_path: Path, assets: dict[str, Path], portrait_file: Path
 ) -> None:
     assert isinstance(worker.reply(), Ready)
     (tmp_path / "w.safetensors").write_text("I am a poem")
-    photo, out = sorted((shared_data / "portraits").iterdir())[0], tmp_path / "one.meshlam"
+    photo, out = portrait_file, tmp_path / "one.meshlam"
     for name, weights in (("one", str(tmp_path / "w.safetensors")), ("two", str(tmp_path / "missing"))):
         options = protocol.ReconstructFields(weights=weights)
         worker.send(protocol.Reconstruct(name, str(photo), str(out), options))

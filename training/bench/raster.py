@@ -19,13 +19,13 @@ from torch import Tensor
 from meshlam_core.frames import Camera
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
-from meshlam_core.raster import uv_map as uv_maps
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster import build_uv_map as uv_maps
+from meshlam_core.raster.backends import get_rasteriser
+from meshlam_core.raster.build_uv_map import build_uv_map
 from meshlam_core.raster.interpolate import barycentrics, interpolate, sample_texture
 from meshlam_core.raster.project import project
 from meshlam_core.raster.render import MeshRenderer
 from meshlam_core.raster.unwrap import unwrap, view_texels
-from meshlam_core.raster.uv_map import build_uv_map
 
 TEXTURE = 1024  # texels
 DISTANCE = 0.7  # m

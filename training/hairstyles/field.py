@@ -28,14 +28,16 @@ Mask = NDArray[np.bool_]
 SKIN = ("face", "scalp", "neck", "ears", "eyelids", "lips")  # what the rays' mesh is made of
 RIM = (0.032, 0.065)  # m, how far beyond scalp and ears the skin of the face can rise: temples, forehead
 BROW = 0.03  # m above the eyelids from which skin is forehead
+JAW_END = (62.0, 85.0)  # the same for the skin of the face below the ears
+BEHIND_JAW = 0.05  # m that it may be away from ear and scalp
 NECK_BORDER = 0.022  # m above the neck's lower border where growth begins to fade
 NECK_FRONT = (55.0, 85.0)  # degrees from straight ahead: no growth before the first, all after the second
 STRETCH = (1.55, 1.0, 1.55)  # of the rays at the neck base, before they become unit: sidewards, down, to front and back
 REACH = (0.17, 0.38)  # m, longest growth above the centre and at the neck's base
 LEAST_WEIGHT = 0.02  # what could move less is left out
-EAR_SURROUNDINGS = 0.025  # m of skin that tell how the patch is curved
-PLATE_SMOOTHING = 1e-4
-EAR_ROOT = 0.007  # m around the ears that is laid flat with them
+EAR_SURROUNDINGS = 0.03  # m of skin that tell how the patch is curved
+PLATE_SMOOTHING = 1e-3
+EAR_ROOT = 0.010  # m around the ears that is laid flat with them
 FACING = (0.05, 0.3)  # cosine between ray and skin: none of the growth below the first, all above the second
 UNIFORM_ROUNDS = 12  # in which the flat ear's triangles become alike
 
@@ -141,27 +143,24 @@ def flat_ears(head: HeadModel) -> F64:  # [V, 3]
 
 
 def participation(head: HeadModel, centre: F64) -> F64:  # [V] 0..1
-    """How far a vertex may follow hair: scalp and ears wholly, forehead and temples near them, the neck behind."""
+    """How far a vertex may follow hair: scalp and ears wholly, forehead and temples near them, what lies behind the
+    jaw, the neck's back and sides."""
     template = head.template.astype(np.float64)
-    hairy = part_mask(head, "scalp", "ears")
-    weight = np.where(hairy, 1.0, 0.0)
-
+    hairy, face, neck = part_mask(head, "scalp", "ears"), part_mask(head, "face"), part_mask(head, "neck")
     ears = template[part_mask(head, "ears")]
-    lobe, middle = ears[:, 1].min(), ears[:, 1].mean()
+    low = smooth_step((ears[:, 1].mean() - template[:, 1]) / np.ptp(ears[:, 1]) * 2)  # 1 at the lobes and below
     eyelids = template[part_mask(head, "eyelids")][:, 1].max()
-    width = RIM[0] + (RIM[1] - RIM[0]) * smooth_step((template[:, 1] - eyelids) / BROW)
-    rim = 1 - smooth_step(distance_over_skin(head, hairy) / width)
-    rim *= smooth_step((template[:, 1] - lobe) / (middle - lobe))  # the jaw stays
-    face = part_mask(head, "face")
-    weight[face] = rim[face]
+    forehead = smooth_step((template[:, 1] - eyelids) / BROW)
 
-    neck = part_mask(head, "neck")
-    offset = template[neck] - centre
+    way = distance_over_skin(head, hairy)
+    rim = (1 - smooth_step(way / (RIM[0] + (RIM[1] - RIM[0]) * forehead))) * (1 - low)
+    offset = template - centre
     ahead = np.degrees(np.arctan2(np.abs(offset[:, 0]), offset[:, 2]))
+    behind_jaw = smooth_step((ahead - JAW_END[0]) / (JAW_END[1] - JAW_END[0])) * low * (way < BEHIND_JAW)
     behind = smooth_step((ahead - NECK_FRONT[0]) / (NECK_FRONT[1] - NECK_FRONT[0]))
     border = neck_border(head)
-    height = distance_over_skin(head, border)[neck]
-    weight[neck] = behind * smooth_step(height / NECK_BORDER)
+    behind *= smooth_step(distance_over_skin(head, border) / NECK_BORDER)
+    weight = np.where(hairy, 1.0, np.where(face, np.maximum(rim, behind_jaw), np.where(neck, behind, 0)))
     weight[border] = 0
     return weight
 
@@ -195,8 +194,8 @@ def build_field(head: HeadModel) -> HairModel:
     flat = (flat + np.array([-1.0, 1, 1]) * flat[head.mirror]) / 2
     direction = rays(flat, centre, base)
     square = facing(flat, skin_faces(head), direction)
-    neck = part_mask(head, "neck")
-    weight[neck] *= smooth_step((square[neck] - FACING[0]) / (FACING[1] - FACING[0]))
+    below = part_mask(head, "neck", "face") & (head.template[:, 1] < centre[1])
+    weight[below] *= smooth_step((square[below] - FACING[0]) / (FACING[1] - FACING[0]))
     weight = (weight + weight[head.mirror]) / 2
 
     indices = np.flatnonzero(weight > LEAST_WEIGHT)

@@ -41,6 +41,7 @@ class Fall:
     flare: float = 0.0  # m outwards a metre down
     wave: float = 0.0  # m
     frequency: float = 60.0  # radians a metre
+    locks: float = 6.0  # around the head
     phase: float = 0.0
     lopsided: float = 0.0
     ragged: float = 0.0  # m
@@ -134,10 +135,11 @@ class Ground:
         self,
         centre: F64,  # [3] m from the skull's centre
         axes: F64,  # [3] m
+        power: float = 2.0,  # above 2: boxier
     ) -> F64:  # [Q, T]
         """An ellipsoid."""
-        scaled = (self.points - self.centre - centre) / axes
-        return np.asarray((1 - np.linalg.norm(scaled, axis=-1)) * axes.min())
+        scaled = np.abs((self.points - self.centre - centre) / axes)
+        return np.asarray((1 - (scaled**power).sum(axis=-1) ** (1 / power)) * axes.min())
 
     def rope(
         self,
@@ -155,23 +157,26 @@ class Ground:
         return best
 
     def drape(self, fall: Fall) -> F64:  # [Q, T]
-        """Hair that hangs around the head."""
-        azimuth = np.abs(self.turn)
-        side = np.sin(self.turn)  # 1 on the left
+        """Hair that lies on the head like a dome and hangs around it below."""
+        azimuth, side = np.abs(self.turn), np.sin(self.turn)  # side: 1 on the left
         behind = smooth_step((azimuth - fall.turn_at) / 0.5)
-        wide = 1 / np.hypot(np.sin(self.turn) / self.width, np.cos(self.turn) / self.length)
+        low, high = self.below.clip(0), (-self.below).clip(0)
+        wide = 1 / np.hypot(side / self.width, np.cos(self.turn) / self.length)
         thick = fall.side + (fall.back - fall.side) * smooth_step((azimuth - 1.3) / 1.3)
-        thick = thick * (1 + fall.lopsided * side)
-        low = self.below.clip(0)
-        wave = fall.wave * np.sin(low * fall.frequency + 2 * self.turn + fall.phase)
-        radius = wide + thick + fall.flare * low + wave * smooth_step(low / 0.05)
+        thick = thick * (1 + fall.lopsided * side) * (1 - 0.35 * smooth_step(high / 0.07))
+        locks = np.sin(fall.locks * self.turn + 11 * low + fall.phase)
+        rings = np.sin(low * fall.frequency + 2.5 * self.turn + 2 * fall.phase)
+        wave = fall.wave * (0.6 * locks + 0.5 * rings * (1 + 0.5 * locks)) * smooth_step(low / 0.06)
+        dome = np.sqrt((1 - (high / (self.top + 0.65 * fall.side)) ** 2).clip(0))
+        radius = (wide + thick) * dome + fall.flare * low + wave
         end = fall.front_end + (fall.back_end - fall.front_end) * behind
         end = end * (1 + 0.5 * fall.lopsided * side) + fall.ragged * np.sin(7 * self.turn + fall.phase)
         sink = smooth_step((self.below - self.lobe) / (self.base - self.lobe))
         opening = fall.open_above + (fall.open_below - fall.open_above) * sink + fall.skew * side * sink
+        opening = opening * (1 - smooth_step((high - 0.01) / 0.05))
         low_end = _softer_minimum(radius - self.around, end - self.below, fall.round)
         beside = (azimuth - opening) * np.minimum(self.around, 0.12)
-        return np.minimum(_softer_minimum(low_end, beside, 0.01), self.below + 0.01)
+        return _softer_minimum(low_end, beside, 0.015)
 
 
 def _softer_minimum(a: F64, b: F64, radius: float) -> F64:

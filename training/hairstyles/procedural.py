@@ -62,7 +62,9 @@ def _cut(
     nape = smooth_step((-ground.unit[:, 1] - 0.35) / 0.4)
     thick = thick * (1 - 0.7 * nape)  # shorter towards the neck
     shift = line + 0.004 * ground.waves(rng, 0.06)
-    return np.asarray(thick.clip(0.001) * ground.covered(shift))
+    rise = _uniform(rng, 0.3, 1.0)  # how much of its thickness hair has a finger's breadth behind its line
+    full = rise + (1 - rise) * ground.covered(shift - 0.02, 0.05)
+    return np.asarray(thick.clip(0.001) * full * ground.covered(shift))
 
 
 def _seen(rng: np.random.Generator, chance: float = 0.1) -> tuple[float, float]:
@@ -109,7 +111,7 @@ def side_part(rng: np.random.Generator, ground: Ground) -> Draw:
     forward = smooth_step((ground.unit[:, 2] + 0.3) / 0.8) * smooth_step((ground.unit[:, 1] - 0.1) / 0.5)
     parting = np.exp(-((plane / 0.09) ** 2)) * forward
     lift = _uniform(rng, 0.004, 0.02)
-    thick = thick + lift * over * forward - 0.5 * thick * parting * _uniform(rng, 0, 1)
+    thick = thick + lift * over * forward - 0.35 * thick * parting * _uniform(rng, 0, 1)
     fringe = over * ground.near(0, 0.5, 0.4) * ground.covered(_uniform(rng, 0.0, 0.02)) * _uniform(rng, 0, 0.015)
     return ground.shell(thick.clip(0) + fringe), _seen(rng, 0.25)
 
@@ -176,6 +178,7 @@ def _fall(
         flare=_uniform(rng, -0.12, 0.2),
         wave=_uniform(rng, *wave),
         frequency=_uniform(rng, 30, 110),
+        locks=_uniform(rng, 4, 11),
         phase=_uniform(rng, 0, 2 * np.pi),
         lopsided=0.15 * float(rng.normal()),
         ragged=_uniform(rng, 0, 0.006),
@@ -282,11 +285,11 @@ def hat(rng: np.random.Generator, ground: Ground) -> Draw:
     edge = _uniform(rng, ground.brow - 0.055, ground.brow - 0.02)  # m below the centre
     loose = _uniform(rng, 0.006, 0.02)
     axes = np.array([ground.width + loose, ground.top + _uniform(rng, 0.01, 0.06), ground.length + loose])
-    dome = np.minimum(ground.ball(np.zeros(3), axes), edge - ground.below)
-    if rng.random() < 0.5:  # a brim, all around or in front
+    dome = np.minimum(ground.ball(np.zeros(3), axes, _uniform(rng, 2, 4)), edge - ground.below)
+    if rng.random() < 0.3:  # a brim, all around or in front
         wide = _uniform(rng, 0.03, 0.07)
         only_front = float(rng.random() < 0.4)
-        outline = np.hypot(ground.around, 0) - (0.09 + wide * (1 - only_front * smooth_step(np.abs(ground.turn) - 0.5)))
+        outline = ground.around - (0.09 + wide * (1 - only_front * smooth_step(np.abs(ground.turn) - 0.5)))
         brim = np.minimum(-outline, 0.008 - np.abs(ground.below - edge))
         dome = np.maximum(dome, brim)
     if rng.random() < 0.4:
@@ -337,7 +340,7 @@ FAMILIES: dict[str, tuple[Callable[[np.random.Generator, Ground], Draw], float]]
     "bald": (bald, 0.6), "shaved": (shaved, 1.0), "receding": (receding, 1.0), "short": (short, 2.5),
     "side_part": (side_part, 1.5), "fringe": (fringe, 1.2), "quiff": (quiff, 1.0), "afro": (afro, 0.8),
     "curls": (curls, 1.2), "bob": (bob, 2.0), "long_back": (long_back, 2.0), "long_front": (long_front, 2.0),
-    "bun": (bun, 0.8), "pony_tail": (pony_tail, 0.8), "braid": (braid, 0.6), "hat": (hat, 0.8), "hood": (hood, 0.4),
+    "bun": (bun, 0.8), "pony_tail": (pony_tail, 0.8), "braid": (braid, 0.6), "hat": (hat, 0.5), "hood": (hood, 0.4),
     "headscarf": (headscarf, 0.4), "beard": (beard, 0.8),
 }  # fmt: skip
 CLOTH = ("hat", "hood", "headscarf")

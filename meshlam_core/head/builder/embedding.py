@@ -3,7 +3,7 @@
 Frame: avatar frame, metres; image frame for pixels. Dims: V vertices, F triangles, L = 478 landmarks, A views.
 
 The detector's answers differ slightly between its versions, so the result is a committed file that the builder
-merges, and a rebuild stays exact. Made by `python -m meshlam_core.head.embed_landmarks`.
+merges, and a rebuild stays exact. Made by `python -m meshlam_core.tracker.embed_landmarks`.
 """
 
 from __future__ import annotations

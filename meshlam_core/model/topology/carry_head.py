@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from meshlam_core.errors import UsageError
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.topology.correct import Correction
+from meshlam_core.model.topology.landmarks import carry_landmarks
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -31,8 +32,8 @@ def corrected_head(
             f"got one with {len(correction.repaired.representative)}."
         )
     shape = head.template if undeformed is None else undeformed
-    landmark_faces, landmark_bary = correction.carry_landmarks(
-        head.landmark_faces, head.landmark_bary, head.faces, head.template
+    landmark_faces, landmark_bary = carry_landmarks(
+        correction, head.landmark_faces, head.landmark_bary, head.faces, head.template
     )
     identity = head.identity_basis if with_identity else head.identity_basis[:0]
     correctives = head.pose_correctives

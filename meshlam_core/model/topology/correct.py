@@ -153,18 +153,6 @@ class Correction:
             )
         return new.astype(regressor.dtype)
 
-    def carry_landmarks(
-        self,
-        landmark_faces: I32,  # [L] old triangles
-        landmark_bary: F32,  # [L, 3]
-        old_faces: I32,  # [F, 3] the triangles before the correction
-        old_vertices: F32,  # [V, 3] their positions, to find the nearest place when a triangle is gone
-    ) -> tuple[I32, F32]:  # [L], [L, 3]
-        """The same points of the surface on the corrected triangles."""
-        from meshlam_core.model.topology.landmarks import carry_landmarks
-
-        return carry_landmarks(self, landmark_faces, landmark_bary, old_faces, old_vertices)
-
 
 def correct(
     vertices: NDArray[np.floating] | Tensor,  # [V, 3] or [B, V, 3] m: one topology serves a batch

