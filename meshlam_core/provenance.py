@@ -54,6 +54,8 @@ class Making:
             found.append("The head fits this face only roughly. A sharper photo from the front helps.")
         if abs(tracked.rotations[0, 1]) > TURNED:
             found.append("The face is turned far to the side: its hidden half is mirrored from the other one.")
+        if tracked.hair and tracked.hair.doubt:
+            found.append(f"The hair could not be made out ({tracked.hair.doubt}): the head is bald.")
         if self.weights is None and self.wanted_weights == AUTO and self.preset != USUAL_PRESET:
             found.append(
                 f"The preset {self.preset} has no weights here ({data_folder() / self.preset}.safetensors): "
@@ -93,10 +95,23 @@ class Making:
             **self._quality(),
         }
 
+    def _hair(self) -> dict[str, Any]:
+        """Whether the head has a hull of hair, how far it reaches, and which ears it hides."""
+        hull = self.tracked.hair
+        if hull is None or not hull.displacement.any():
+            return {"kind": "bald"}
+        left, right = (ear > 0.5 for ear in hull.hidden_ears)
+        return {
+            "kind": "hull",
+            "largest_growth": round(float(hull.growth.max()), 4),  # m
+            "hidden_ears": {"left": left, "right": right},
+        }
+
     def _quality(self) -> dict[str, Any]:
         return {
             "landmark_error": round(self.tracked.landmark_error, 5),
             "plausibility": round(self.tracked.plausibility, 3),
+            "hair": self._hair(),
             "timings": self.total_timings,
             "warnings": self.warnings(),
         }

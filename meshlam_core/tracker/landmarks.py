@@ -38,6 +38,7 @@ LARGEST = 0.1  # the same, where only the largest face matters: the whole pictur
 TILE_MIN_SCORE = 0.9  # in tiles texture of all sorts is seen enlarged, and some of it looks like a face
 SURE = 0.9999  # score of a real face seen the right way up
 QUARTERS = (np.pi / 2, np.pi, -np.pi / 2)
+LYING = 0.7  # rad of roll from which a face may rather be one that stands
 SMALLEST_TILE = 160  # px: in smaller ones even a face too small to use is large
 REFINE_ZOOMS = (0.9, 1.12)
 ROI_SCALE = 1.5  # region side / longer side of the landmarks' box, as the networks were trained (MediaPipe)
@@ -154,7 +155,7 @@ class MediaPipeDetector:
             if level == 1 and max((face.score for face in faces), default=0.0) < SURE:
                 # a scan lying on its side, a drawing upside down
                 rolled = [replace(tile, roll=roll) for tile in _tiles(width, height, side) for roll in QUARTERS]
-                faces = _best_apart(faces + self._search(image, rolled, [], SURE))
+                faces = self._best_apart(image, faces + self._search(image, rolled, [], SURE))
             tallest = max((face.box[3] - face.box[1] for face in faces), default=0.0)
             large = LARGE if every else LARGEST
             if tallest > large * min(height, width) or (faces and level >= 4):
@@ -167,10 +168,29 @@ class MediaPipeDetector:
         found = [face for tile in tiles for face in self._search_tile(image, tile)]
         for candidate in _distinct(found)[:MAX_FACES]:
             if not _is_known(candidate.region, faces):
-                face = self._look(image, self._zoom(image, candidate).region).detection()
+                face = self._turned_right(image, self._zoom(image, candidate).region)
                 if face.score >= least and not _overlaps_any(face, faces):
                     faces.append(face)
         return faces
+
+    def _turned_right(self, image: U8, region: Region) -> Detection:
+        """The face in a region. Small ones are at times seen lying when they stand: then the likelier one counts."""
+        face = self._look(image, region).detection()
+        if abs(np.arctan2(np.sin(region.roll), np.cos(region.roll))) < LYING:
+            return face
+        upright = self._look(image, replace(region, roll=0.0)).detection()
+        return max((face, upright), key=lambda seen: self.refine(image, seen).score)
+
+    def _best_apart(self, image: U8, faces: list[Detection]) -> list[Detection]:
+        """The likeliest of every group of overlapping faces: a face taken for one lying on its side scores high, too,
+        but looks at it disagree."""
+        if len(faces) < 2:
+            return faces
+        kept: list[Detection] = []
+        for face in sorted(faces, key=lambda item: -self.refine(image, item).score):
+            if not _overlaps_any(face, kept):
+                kept.append(face)
+        return kept
 
     def refine(self, image: U8, detection: Detection) -> Detection:
         """Look again at the tight upright region and at its mirror image, and average: the error falls by a third."""
@@ -274,15 +294,6 @@ def _is_known(region: Region, faces: list[Detection]) -> bool:
 def _overlaps_any(face: Detection, faces: list[Detection]) -> bool:
     known = np.array([other.box for other in faces], np.float32).reshape(-1, 4)
     return bool((overlaps(np.array(face.box, np.float32), known) > 0.3).any())
-
-
-def _best_apart(faces: list[Detection]) -> list[Detection]:
-    """The surest of every group of overlapping faces."""
-    kept: list[Detection] = []
-    for face in sorted(faces, key=lambda item: -item.score):
-        if not _overlaps_any(face, kept):
-            kept.append(face)
-    return kept
 
 
 def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
