@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +130,7 @@ def read_record(item: Item) -> Record:
             yaw=float(about["yaw"]),
             style=str(about["style"]),
         )
-    except (KeyError, ValueError, TypeError, OSError, cv2.error) as error:
+    except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile, cv2.error) as error:
         raise UnreadableInput(f"The sample {item.key} is not whole: {error}.") from error
 
 
