@@ -6,10 +6,12 @@ PY := $(VENV)/bin/python
 # bpy pins numpy 1 and the core's libraries want numpy 2, so each Blender gets an environment of its own.
 BPY_VERSIONS := 4.2.23 4.5.15 5.0.1
 BPY := .venv-bpy-5.0.1
+# A real Blender program, for test-blender-app
+BLENDER ?= blender
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo test test-core test-blender test-web lint format extension assets head bench clean
+.PHONY: demo test test-core test-blender test-blender-app test-web lint format lock extension bundle extension-repo assets head bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.assets $(BPY)/.done
@@ -30,6 +32,12 @@ test-blender: $(VENV)/.assets extension out/demo.meshlam $(BPY_VERSIONS:%=$(VENV
 	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider || failed+=" $$version"; done; \
 	if test -n "$$failed"; then echo "failed in Blender:$$failed" >&2; exit 1; fi
 
+# The first use in a real Blender program, its settings and data in folders of their own.
+test-blender-app: extension
+	rm -rf build/app && mkdir -p build/app/user build/app/work
+	BLENDER_USER_RESOURCES=$(CURDIR)/build/app/user $(BLENDER) --background --factory-startup --python-exit-code 1 \
+	  --python tests/app/first_use.py -- dist/meshlam-[0-9]*.zip build/app/work
+
 test-web: $(VENV)/.assets out/demo.glb tests/web/node_modules/.done
 	$(PY) -m pytest tests/web
 
@@ -42,8 +50,22 @@ format: $(VENV)/.done
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# The one zip that an artist needs. WEBSITE=https://... names the page of who publishes it.
 extension: $(BPY)/.done
-	$(BPY)/bin/python -m blender_addon.build_extension --out dist
+	$(BPY)/bin/python -m blender_addon.building.extension --out dist $(if $(WEBSITE),--website $(WEBSITE))
+
+# What Install Backend would download, in one archive for computers without a network. TARGET=linux-x86_64-cp313-cpu or
+# another of blender_addon/backend/requirements.json builds for other computers than this.
+bundle: $(VENV)/.assets
+	$(PY) -m blender_addon.building.bundle --out dist $(if $(TARGET),--target $(TARGET))
+
+# A static repository for updates from inside Blender: put dist/repository onto any web server.
+extension-repo: extension
+	$(BPY)/bin/python -m blender_addon.building.repository dist/meshlam-[0-9]*.zip --out dist/repository
+
+# The backend's pinned packages, after constraints.txt has changed; the result is committed.
+lock: $(VENV)-lock/.done
+	$(VENV)-lock/bin/python -m blender_addon.building.lock
 
 assets: $(VENV)/.assets
 
@@ -81,6 +103,11 @@ $(VENV)/.build-assets: $(VENV)/.assets
 $(VENV)-bpy-%/.done: constraints.txt
 	test -x $(VENV)-bpy-$*/bin/python || $(PYTHON) -m venv $(VENV)-bpy-$*
 	$(VENV)-bpy-$*/bin/python -m pip install -q bpy==$* pytest==$$(sed -n 's/^pytest==//p' constraints.txt)
+	touch $@
+
+$(VENV)-lock/.done:
+	test -x $(VENV)-lock/bin/python || $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install -q uv==0.13.9
 	touch $@
 
 tests/web/node_modules/.done: tests/web/package-lock.json

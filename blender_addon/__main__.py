@@ -1,4 +1,4 @@
-"""python -m blender_addon AVATAR -o OUT.blend|.glb|.fbx|.usdc: the add-on's scene builder without a window.
+"""python -m blender_addon AVATAR -o OUT.blend|.glb|.fbx|.usdc|.stl: the add-on's scene builder without a window.
 
 Needs the bpy module. Exit codes: 0 done, 2 wrong usage, 3 the avatar cannot be used, 1 anything else.
 """
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from .avatar_reader import AvatarFileError, read_avatar
+from .exporting.options import LEVELS, PRESETS
+from .exporting.options import SUFFIXES as EXPORTED
 
-SUFFIXES = (".blend", ".glb", ".fbx", ".usdc", ".usda", ".usdz")
+SUFFIXES = (".blend", *EXPORTED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="", help="name of the head (default: the file's name)")
     parser.add_argument("--morphs-only", action="store_true", help="leave the skeleton out of exported files")
     parser.add_argument("--pascal-case", action="store_true", help="export JawOpen instead of jawOpen")
+    presets = [name.lower() for name in PRESETS]
+    parser.add_argument("--for", dest="preset", choices=presets, help="what the exported file is for")
+    parser.add_argument(
+        "--hair", choices=("hull", "bald", "switch"), default="hull", help="keep the hair, or leave it off"
+    )
+    parser.add_argument("--levels", type=int, choices=range(1, len(LEVELS) + 1), default=1, help="levels of detail")
+    parser.add_argument("--consent", default="", help="what the person shown has agreed to; written into the file")
     parser.add_argument("--photo-pose", action="store_true", help="save the .blend with the head in its photo's pose")
     parser.add_argument("--verify", action="store_true", help="re-import what was exported and compare")
     options = parser.parse_args(arguments)

@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import json
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import bpy
 
-from . import viewport
-from .export import ExportError, ExportOptions, export_avatar, verify
-from .licence import licence_notice
+from . import state, viewport
 from .scene.action import hide_photo_pose, photo_pose_shown, rest_pose, show_photo_pose
 from .scene.armature import EYE_AIM
-from .scene.build import PROVENANCE, BuiltAvatar, active_avatar
+from .scene.before import can_go_back, go_back
+from .scene.copies import complete, delete, make_own, remove_leftovers
+from .scene.found import PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
+from .scene.guard import here, select_only, set_hidden
+from .scene.shape_keys import bald_key
 
 
-class _OnAvatar:
-    """Base of operators that need a head in the scene."""
+class OnAvatar:
+    """Base of operators that need a head in the scene; those that change it are off for a linked one."""
 
     bl_options = {"UNDO"}
+    changes_head = True
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        return active_avatar(context) is not None
+        built = active_avatar(context)
+        if built is None:
+            return False
+        if cls.changes_head and not editable(built):
+            cls.poll_message_set(limits(built)[0] if limits(built) else "This head cannot be edited")  # type: ignore[attr-defined]
+            return False
+        return True
 
     def avatar(self, context: Any) -> BuiltAvatar:
         found = active_avatar(context)
         assert found is not None
+        if self.changes_head and (found.camera is None or found.eye_target is None):
+            complete(found.rig)  # a rig that was duplicated by itself
+            found = active_avatar(context) or found
         return found
 
 
-class TogglePhotoPose(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class TogglePhotoPose(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Show the pose and expression of the photo; a second click brings your own pose back"""
 
     bl_idname = "meshlam.toggle_photo_pose"
@@ -45,7 +56,7 @@ class TogglePhotoPose(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class TogglePhotoCamera(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class TogglePhotoCamera(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Look through the photo's camera, with the photo behind the head; a second click brings your view back"""
 
     bl_idname = "meshlam.toggle_photo_camera"
@@ -63,7 +74,7 @@ class TogglePhotoCamera(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class ToggleEyeAim(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class ToggleEyeAim(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Let the eyes follow the Eye Target empty"""
 
     bl_idname = "meshlam.toggle_eye_aim"
@@ -76,23 +87,133 @@ class ToggleEyeAim(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             if EYE_AIM in bone.constraints:
                 bone.constraints[EYE_AIM].influence = influence
         if built.eye_target is not None:
-            built.eye_target.hide_set(not influence)
+            set_hidden(built.eye_target, not influence)
         return {"FINISHED"}
 
 
-class ToggleBones(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
-    """Draw the bones in front of the face, to pose them, or inside the head"""
+class ToggleBones(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Pose the head by its bones; a second click goes back to the head as a whole"""
 
     bl_idname = "meshlam.toggle_bones"
     bl_label = "Show Bones"
 
     def execute(self, context: Any) -> set[str]:
-        rig = self.avatar(context).rig
-        rig.show_in_front = not rig.show_in_front
+        built = self.avatar(context)
+        if not (here(built.rig) and here(built.head)):
+            self.report({"ERROR"}, f"{built.rig.name} is not in this view layer; show its collection first.")
+            return {"CANCELLED"}
+        posing = built.rig.mode == "POSE"
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        show = not (posing or built.rig.show_in_front)
+        built.rig.show_in_front = show
+        if show:
+            set_hidden(built.rig, False)
+            built.rig.hide_viewport = False
+            select_only([built.rig.name], built.rig.name)
+            bpy.ops.object.mode_set(mode="POSE")
+        else:
+            select_only([built.head.name], built.head.name)
         return {"FINISHED"}
 
 
-class RestPose(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class ToggleHair(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Take the hair off, for a groom of your own; a second click puts it back"""
+
+    bl_idname = "meshlam.toggle_hair"
+    bl_label = "Hair"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        built = active_avatar(context)
+        return built is not None and bald_key(built.head) is not None and super().poll(context)
+
+    def execute(self, context: Any) -> set[str]:
+        built = self.avatar(context)
+        value = 0.0 if bald_key(built.head).value > 0 else 1.0
+        for key in map(bald_key, (built.head, *built.pieces)):
+            if key is not None:
+                key.value = value
+        return {"FINISHED"}
+
+
+class MakeOwn(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Give this head bones, a photo camera and a mesh that it shares with no other"""
+
+    bl_idname = "meshlam.make_own"
+    bl_label = "Make It a Head of Its Own"
+
+    def execute(self, context: Any) -> set[str]:
+        make_own(self.avatar(context))
+        return {"FINISHED"}
+
+
+class DeleteHead(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Remove this head with its bones, camera, textures and actions; what it wears stays"""
+
+    bl_idname = "meshlam.delete_head"
+    bl_label = "Delete Head"
+
+    def execute(self, context: Any) -> set[str]:
+        built = self.avatar(context)
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        if viewport.photo_view_shown(context.scene) and context.scene.camera == built.camera:
+            viewport.hide_photo_view(context)
+        delete(built)
+        return {"FINISHED"}
+
+
+class RemoveLeftovers(bpy.types.Operator):  # type: ignore[misc]
+    """Remove bones, cameras and files of heads that were deleted or undone"""
+
+    bl_idname = "meshlam.remove_leftovers"
+    bl_label = "Remove Leftovers"
+    bl_options = {"UNDO"}
+
+    def execute(self, context: Any) -> set[str]:
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        objects, files = remove_leftovers(), state.remove_unused_files()
+        self.report({"INFO"}, f"Removed {objects} objects and {files} files")
+        return {"FINISHED"}
+
+
+class GoBack(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """The head as it was before the last reconstruction onto it"""
+
+    bl_idname = "meshlam.go_back"
+    bl_label = "Go Back"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        built = active_avatar(context)
+        return built is not None and can_go_back(built) and super().poll(context)
+
+    def execute(self, context: Any) -> set[str]:
+        go_back(self.avatar(context))
+        return {"FINISHED"}
+
+
+class AboutLikeness(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """How well the head fits its photo"""
+
+    bl_idname = "meshlam.about_likeness"
+    bl_label = "Likeness"
+    bl_options = {"INTERNAL"}
+    changes_head = False
+
+    @classmethod
+    def description(cls, context: Any, _properties: Any) -> str:
+        built = active_avatar(context)
+        return likeness_in_numbers(built) if built is not None else ""
+
+    def execute(self, context: Any) -> set[str]:
+        self.report({"INFO"}, likeness_in_numbers(self.avatar(context)))
+        return {"FINISHED"}
+
+
+class RestPose(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Neutral face, all bones at rest"""
 
     bl_idname = "meshlam.rest_pose"
@@ -105,98 +226,25 @@ class RestPose(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class ExportAvatar(_OnAvatar, bpy.types.Operator):  # type: ignore[misc]
-    """Write the head for a game engine or another program: GLB, FBX or USD"""
+_LIKENESS = ((0.007, "Very close to the photo"), (0.012, "Close to the photo"), (0.02, "Roughly like the photo"))
 
-    bl_idname = "meshlam.export"
-    bl_label = "Export Head"
-    bl_options = {"PRESET"}
 
-    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-    filter_glob: bpy.props.StringProperty(  # type: ignore[valid-type]
-        default="*.glb;*.fbx;*.usdc;*.usda;*.usdz", options={"HIDDEN"}
-    )
-    file_format: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="Format",
-        items=[
-            (".glb", "glTF Binary (.glb)", "Web, Godot, three.js, and most other programs"),
-            (".fbx", "FBX (.fbx)", "Unreal, Unity, Maya"),
-            (".usdc", "USD (.usdc)", "Houdini, Omniverse; the texture goes into a folder beside it"),
-            (".usdz", "USD Package (.usdz)", "One file with the texture inside, for Apple's programs"),
-        ],
-        update=lambda self, context: self.follow_format(context),
-    )
-    content: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="Content",
-        items=[
-            (
-                "BONES",
-                "Bones and Morphs",
-                "Skeleton, skinning and morphs; open the mouth by jawOpen or the jaw bone, not both",
-            ),
-            ("MORPHS", "Morphs Only", "No skeleton; everything, the mouth included, is a morph"),
-        ],
-    )
-    names: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="Names",
-        items=[
-            ("ARKIT", "jawOpen", "Apple's spelling"),
-            ("PASCAL", "JawOpen", "As Unreal's and Unity's Live Link write it"),
-        ],
-    )
-    reimport: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Check the File",
-        description="Open the written file in a second Blender and compare names, counts and weights",
-        default=False,
-    )
+def landmark_error(built: BuiltAvatar) -> float | None:
+    """Distance of the face's features from the photo's, over the face height; None where it was not measured."""
+    result = json.loads(built.rig.get(RESULT, "{}"))
+    error = result.get("landmark_error", json.loads(built.rig.get(PROVENANCE, "{}")).get("landmark_error"))
+    return float(error) if isinstance(error, int | float) else None
 
-    def invoke(self, context: Any, _event: Any) -> set[str]:
-        name = bpy.path.clean_name(self.avatar(context).head.name)
-        folder = Path(self.filepath).parent if self.filepath else Path(bpy.data.filepath).parent
-        self.filepath = str(folder / f"{name}{self.file_format}")
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
 
-    def check(self, _context: Any) -> bool:
-        return False  # the format's ending is put right on export
+def likeness(error: float) -> str:
+    """The same in words."""
+    return next((words for limit, words in _LIKENESS if error < limit), "Hardly like the photo: try a sharper one")
 
-    def follow_format(self, context: Any) -> None:
-        """The name in the file browser gets the chosen format's ending."""
-        params = getattr(getattr(context, "space_data", None), "params", None)
-        if params is not None and params.filename:
-            params.filename = str(Path(params.filename).with_suffix(self.file_format))
 
-    def draw(self, context: Any) -> None:
-        column = self.layout.column()
-        column.use_property_split = True
-        column.prop(self, "file_format")
-        column.prop(self, "content")
-        column.prop(self, "names")
-        column.prop(self, "reimport")
-        notice = self._notice(context)
-        if notice:
-            draw_text(self.layout.box(), context, notice, "ERROR")
-
-    def execute(self, context: Any) -> set[str]:
-        path = Path(bpy.path.abspath(self.filepath)).with_suffix(self.file_format)
-        options = ExportOptions(bones=self.content == "BONES", pascal_case=self.names == "PASCAL")
-        try:
-            expected = export_avatar(self.avatar(context), path, options)
-        except ExportError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        problems = verify(path, expected) if self.reimport else []
-        for problem in problems:
-            self.report({"WARNING"}, problem)
-        notice = self._notice(context)
-        if notice:
-            self.report({"WARNING"}, notice)
-        elif not problems:
-            self.report({"INFO"}, f"Wrote {path.name}{', checked' if self.reimport else ''}")
-        return {"FINISHED"}
-
-    def _notice(self, context: Any) -> str:
-        return licence_notice(json.loads(self.avatar(context).rig.get(PROVENANCE, "{}")))
+def likeness_in_numbers(built: BuiltAvatar) -> str:
+    error = landmark_error(built)
+    measured = f"Features lie {100 * error:.1f} % of the face's height from the photo's. " if error is not None else ""
+    return f"{measured}{len(built.head.data.vertices):,} vertices"
 
 
 def eye_aim_on(rig: Any) -> bool:
@@ -214,4 +262,16 @@ def draw_text(layout: Any, context: Any, text: str, icon: str = "NONE") -> None:
         column.label(text=line, icon=icon if index == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
 
-CLASSES = (TogglePhotoPose, TogglePhotoCamera, ToggleEyeAim, ToggleBones, RestPose, ExportAvatar)
+CLASSES = (
+    TogglePhotoPose,
+    TogglePhotoCamera,
+    ToggleEyeAim,
+    ToggleBones,
+    ToggleHair,
+    RestPose,
+    MakeOwn,
+    DeleteHead,
+    RemoveLeftovers,
+    GoBack,
+    AboutLikeness,
+)

@@ -45,9 +45,10 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "photo_translation": ("<f4", (3,)),
     "photo_expression": ("<f4", ("K",)),
     "photo_crop": ("<f4", (4,)),
+    "hair": ("<f4", ("V", 3)),
 }
-OPTIONAL = frozenset({"pose_correctives"})
-IMAGE_CHANNELS = {"albedo": 3, "albedo_seen": 1, "photo": 3, "thumbnail": 4}
+IMAGE_CHANNELS = {"albedo": 3, "albedo_seen": 1, "photo": 3, "thumbnail": 4, "normal": 3, "orm": 3}
+OPTIONAL = frozenset({"pose_correctives", "hair", "normal", "orm"})
 _CHANNELS_OF_PNG_COLOUR = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
@@ -84,6 +85,7 @@ class AvatarFile:
     blendshape_ranges: F32  # [K, 2]
     blendshape_kind: str
     pose_correctives: F32 | None  # [36, V, 3]
+    hair: F32 | None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
     photo_focal: float  # px of the upright photo
     photo_centre: F32  # [2] px
     photo_size: I32  # [2] px
@@ -95,6 +97,8 @@ class AvatarFile:
     albedo_seen: PngImage
     photo: PngImage
     thumbnail: PngImage
+    normal: PngImage | None  # tangent space, +Y up
+    orm: PngImage | None  # occlusion, roughness, metallic
     provenance: dict[str, Any]
 
 
@@ -223,9 +227,11 @@ def _array(archive: _Archive, header: dict[str, Any], name: str, sizes: dict[str
     return np.ascontiguousarray(array)
 
 
-def _image(archive: _Archive, header: dict[str, Any], name: str) -> PngImage:
+def _image(archive: _Archive, header: dict[str, Any], name: str) -> PngImage | None:
     entry = _entry(archive, header, "images", name)
     if entry is None:
+        if name in OPTIONAL:
+            return None
         raise archive.error(f"the image {name!r} is missing")
     data = archive.read(entry["file"])
     if len(data) < 33 or data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":

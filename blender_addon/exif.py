@@ -12,6 +12,8 @@ from typing import BinaryIO
 UPRIGHT = 1
 TAG = 0x0112
 SHORT = 3
+PNG = b"\x89PNG\r\n\x1a\n"
+FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # start of frame, by coding
 APP1, START_OF_SCAN = 0xE1, 0xDA
 
 
@@ -23,6 +25,31 @@ def orientation(path: Path) -> int:
     except (OSError, struct.error):
         return UPRIGHT
     return value if 1 <= value <= 8 else UPRIGHT
+
+
+def size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels of a JPEG or PNG as stored; (0, 0) for what is neither or is damaged."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(24)
+            if start.startswith(PNG):
+                width, height = struct.unpack(">II", start[16:24])
+                return int(width), int(height)
+            file.seek(2)
+            return _frame_of_jpeg(file) if start.startswith(b"\xff\xd8") else (0, 0)
+    except (OSError, struct.error):
+        return 0, 0
+
+
+def _frame_of_jpeg(file: BinaryIO) -> tuple[int, int]:
+    while True:
+        mark, kind, length = struct.unpack(">BBH", file.read(4))
+        if mark != 0xFF or kind == START_OF_SCAN or length < 2:
+            return 0, 0
+        if kind in FRAMES:
+            height, width = struct.unpack(">xHH", file.read(5))
+            return int(width), int(height)
+        file.seek(length - 2, 1)
 
 
 def _of_jpeg(file: BinaryIO) -> int:

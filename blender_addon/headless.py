@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -10,10 +11,14 @@ from mathutils import Vector
 
 from .avatar_reader import AvatarFile
 from .export import ExportError, ExportOptions, export_avatar, verify
+from .exporting.files import whole_or_nothing
+from .exporting.options import PRESETS
 from .scene.action import show_photo_pose
-from .scene.build import BuiltAvatar, build_avatar
+from .scene.build import build_avatar
 from .scene.camera import fit_render_to_photo
+from .scene.found import BuiltAvatar
 from .scene.guard import select_only
+from .scene.shape_keys import bald_key
 from .viewport import aim_view
 
 __all__ = ["ExportError", "convert"]
@@ -24,11 +29,22 @@ def convert(avatar: AvatarFile, out: Path, options: argparse.Namespace) -> list[
     bpy.ops.wm.read_factory_settings(use_empty=True)
     built = build_avatar(avatar, options.name or avatar.path.stem)
     if out.suffix.lower() == ".blend":
+        bald = bald_key(built.head)
+        if bald is not None:
+            bald.value = float(options.hair == "bald")
         if options.photo_pose:
             show_photo_pose(built.rig, built.head)
         _save_blend(built, out)
         return []
-    chosen = ExportOptions(bones=not options.morphs_only, pascal_case=options.pascal_case)
+    preset = PRESETS[options.preset.upper()].options if options.preset else ExportOptions()
+    chosen = replace(
+        preset,
+        bones=preset.bones and not options.morphs_only,
+        names="pascal" if options.pascal_case else preset.names,
+        hair=options.hair,
+        levels=options.levels,
+        consent=options.consent,
+    )
     expected = export_avatar(built, out, chosen)
     return verify(out, expected) if options.verify else []
 
@@ -45,14 +61,9 @@ def _save_blend(built: BuiltAvatar, out: Path) -> None:
                 space = area.spaces.active
                 space.shading.type, space.lens = "MATERIAL", 85.0
                 aim_view(space, built.head)
-    part = out.with_name(f".{out.stem}.part.blend")
-    try:
-        bpy.ops.wm.save_as_mainfile(filepath=str(part), copy=True, compress=True, check_existing=False)
-        part.replace(out)
-    except RuntimeError as error:
-        raise ExportError(f"{out} cannot be written: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_or_nothing(out) as folder:
+        part = str(folder / out.name)
+        bpy.ops.wm.save_as_mainfile(filepath=part, copy=True, compress=True, check_existing=False)
 
 
 def _light(built: BuiltAvatar) -> None:

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from .backend_setup import Backend
+from .backend.locate import Backend, cannot_run
 from .worker_client import PROTOCOL, Cancelled, Done, Event, Exited, Failed, Progress, Ready, WorkerClient
 
 START_SECONDS = 180.0  # a first start may compile kernels and read assets from a slow disk
@@ -72,10 +72,16 @@ class Session:
         self._backend: Backend | None = None
         self._id = ""
         self._since = clock()  # when the state began
+        self._stage_since = clock()
 
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def stage_seconds(self) -> float:
+        """How long the stage has lasted."""
+        return self._clock() - self._stage_since
 
     def start(self, backend: Backend, request: Request) -> None:
         """Begin a reconstruction; the worker is started when there is none, or another backend is asked for."""
@@ -83,6 +89,7 @@ class Session:
             raise RuntimeError("A reconstruction is running already.")
         self.request, self.result, self.error = request, {}, None
         self.stage, self.fraction, self.message = "starting", 0.0, "Starting the backend"
+        self._stage_since = self._clock()
         self._id = uuid.uuid4().hex
         self._keep(backend)
         if self._client is not None and self.worker is not None:
@@ -92,7 +99,7 @@ class Session:
         try:
             self._launch(backend)
         except OSError as error:
-            self._fail("backend", f"The backend could not be started: {error}.", "Check Backend Python.", "")
+            self._fail("backend", cannot_run(backend.python, error), "", str(error))
 
     def prepare(self, backend: Backend) -> None:
         """Start the worker ahead of the first job, so that this finds it warm. What goes wrong shows with the job."""
@@ -176,6 +183,8 @@ class Session:
         elif not self.active or event.id != self._id:
             return  # of a job that was given up
         elif isinstance(event, Progress):
+            if event.stage != self.stage:
+                self._stage_since = self._clock()
             self.stage, self.message = event.stage, event.message
             self.fraction = min(max(float(event.fraction), 0.0), 1.0)
         elif isinstance(event, Done):
@@ -197,10 +206,12 @@ class Session:
             missing = "No module named" in event.log and "meshlam_core" in event.log
             if missing:
                 message = "The chosen Python has no meshlam package."
-                hint = "Choose the Python of the environment that `meshlam` was installed into."
+                hint = (
+                    "Choose the Python that it was installed into, or clear Backend Python and click Install Backend."
+                )
             else:
                 message = f"The backend ended unexpectedly (code {event.code})."
-                hint = "Try again; if it happens again, copy the error report."
+                hint = "Try again; if it happens again, Check Backend tells more."
             self._fail("backend", message, hint, event.log)
 
     def _check_time(self) -> bool:

@@ -1,4 +1,4 @@
-"""The buttons that make a head: choose a photo, reconstruct, cancel, import, and the backend check."""
+"""The buttons that make a head: choose a photo, reconstruct, cancel, import."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 import bpy
 from bpy_extras.io_utils import ImportHelper
 
-from . import state
-from .avatar_reader import AvatarFileError, read_avatar
-from .backend_setup import BackendError, check_backend, free_avatar_path
+from . import backend_state, state
+from .avatar_reader import AvatarFile, AvatarFileError, read_avatar
+from .backend.locate import BackendError, free_avatar_path
 from .job import Request, State
 from .preferences import settings
-from .scene.build import RESULT, BuiltAvatar, build_avatar
+from .scene.build import build_avatar
+from .scene.found import RESULT, SOURCE, BuiltAvatar, active_avatar, editable, find_avatar, limits
 from .scene.guard import select_only
-from .viewport import look_at
+from .scene.renew import RenewError, renew
+from .viewport import look_at, show_in_local_views
 
 _TICK_SECONDS = 0.1
 
@@ -54,11 +56,15 @@ class Reconstruct(bpy.types.Operator):  # type: ignore[misc]
     bl_options = {"UNDO"}
 
     _timer: Any = None
+    _onto = ""  # name of the rig that the new head replaces
 
     @classmethod
     def poll(cls, context: Any) -> bool:
         if state.session.active:
             cls.poll_message_set("A reconstruction is running")
+            return False
+        if backend_state.setup.active:
+            cls.poll_message_set("The backend is being worked on")
             return False
         if not context.scene.meshlam.photo:
             cls.poll_message_set("Choose a photo first")
@@ -116,6 +122,8 @@ class Reconstruct(bpy.types.Operator):  # type: ignore[misc]
         except OSError as error:
             self.report({"ERROR"}, f"The data folder cannot be written: {error}. Choose another in the preferences.")
             return False
+        target = active_avatar(context) if fields.onto_selected else None
+        self._onto = target.rig.name if target is not None else ""
         options = {"texture_size": int(fields.texture_size), "device": fields.device}
         options["face"] = fields.face if fields.face else "largest"
         state.session.start(backend, Request(photo, out, options))
@@ -130,7 +138,8 @@ class Reconstruct(bpy.types.Operator):  # type: ignore[misc]
             self.report({"INFO"}, "Reconstruction cancelled")
             return {"CANCELLED"}
         path = Path(session.result.get("avatar") or session.request.out)
-        built = _add_to_scene(self, path, session.request.photo.stem)
+        state.made_files.append(path)
+        built = _add_to_scene(self, path, session.request.photo.stem, self._onto)
         if built is None:
             return {"CANCELLED"}
         built.rig[RESULT] = json.dumps(session.result)
@@ -166,6 +175,11 @@ class ImportAvatar(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
 
     filename_ext = ".meshlam"
     filter_glob: bpy.props.StringProperty(default="*.meshlam", options={"HIDDEN"})  # type: ignore[valid-type]
+    onto_selected: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Onto the Selected Head",
+        description="Turn the selected head into this one; what you sculpted, painted, animated and added stays",
+        options={"SKIP_SAVE"},
+    )
 
     def invoke(self, context: Any, event: Any) -> set[str]:
         # dropped files come with their path
@@ -176,7 +190,8 @@ class ImportAvatar(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
 
     def execute(self, context: Any) -> set[str]:
         path = Path(bpy.path.abspath(self.filepath))
-        built = _add_to_scene(self, path, path.stem)
+        target = active_avatar(context) if self.onto_selected else None
+        built = _add_to_scene(self, path, path.stem, target.rig.name if target is not None else "")
         if built is None:
             return {"CANCELLED"}
         _present(context, built, context.scene.meshlam.frame_result)
@@ -229,34 +244,37 @@ class Dismiss(bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class CheckBackend(bpy.types.Operator):  # type: ignore[misc]
-    """Start the chosen Python and see whether MeshLAM is there"""
-
-    bl_idname = "meshlam.check_backend"
-    bl_label = "Check Backend"
-    bl_options = {"INTERNAL"}
-
-    def execute(self, _context: Any) -> set[str]:
-        try:
-            found = check_backend(settings().backend())
-        except BackendError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"The backend works: {found}")
-        return {"FINISHED"}
-
-
-def _add_to_scene(operator: Any, path: Path, name: str) -> BuiltAvatar | None:
-    """Read and build; what goes wrong is reported, and the scene is as it was."""
+def _add_to_scene(operator: Any, path: Path, name: str, onto: str = "") -> BuiltAvatar | None:
+    """Read and build, or renew the head of the rig `onto`; what goes wrong is reported, and the scene is as it was."""
     try:
-        return build_avatar(read_avatar(path), name)
+        avatar = read_avatar(path)
+        found = find_avatar(bpy.data.objects.get(onto)) if onto else None
+        if found is None:
+            return build_avatar(avatar, name)
+        if not editable(found) or limits(found):
+            raise RenewError(limits(found)[0] if limits(found) else f"{found.head.name} cannot be edited.")
+        try:
+            kept = renew(found, avatar, _made_of(found))
+        except RenewError as error:  # a minute's work is not thrown away
+            operator.report({"WARNING"}, str(error))
+            return build_avatar(avatar, name)
+        operator.report({"INFO"}, f"Kept: {'; '.join(kept)}" if kept else "Nothing of yours was on the head")
+        return find_avatar(found.head)
     except (AvatarFileError, ValueError) as error:
         operator.report({"ERROR"}, str(error))
     return None
 
 
+def _made_of(built: BuiltAvatar) -> AvatarFile | None:
+    """The avatar that a head was made of, where its file is still there."""
+    with suppress(AvatarFileError):
+        return read_avatar(built.rig.get(SOURCE, ""))
+    return None
+
+
 def _present(context: Any, built: BuiltAvatar, look: bool) -> None:
     """Select the new head, as Blender does with new objects, and show it; never while another object is edited."""
+    show_in_local_views(context, built)
     if context.mode == "OBJECT":
         select_only([built.head.name], built.head.name)
         if look:
@@ -271,5 +289,4 @@ CLASSES = (
     DropAvatar,
     CopyReport,
     Dismiss,
-    CheckBackend,
 )

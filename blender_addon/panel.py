@@ -8,17 +8,19 @@ from typing import Any
 
 import bpy
 
-from . import state, viewport
-from .avatar_operators import draw_text, eye_aim_on
+from . import backend_panel, state, viewport
+from .avatar_operators import draw_text, eye_aim_on, landmark_error, likeness
 from .job import State
-from .preferences import settings
 from .scene.action import photo_pose_shown
-from .scene.build import PROVENANCE, RESULT, BuiltAvatar, active_avatar
+from .scene.before import can_go_back
+from .scene.found import EYE_TARGET, PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
+from .scene.renew import KEPT
+from .scene.shape_keys import bald_key
 
 _CATEGORY = "MeshLAM"
+_SMALL = 300  # px: a photo with fewer on its shorter side gives a soft texture
 # What the stages are called by the backend, and here
 _STAGES = {
-    "starting": "Starting",
     "retry": "Trying with less memory",
     "reading": "Reading the photo",
     "tracking": "Fitting the head",
@@ -44,14 +46,16 @@ class MainPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
     def draw(self, context: Any) -> None:
         layout = self.layout
         fields = context.scene.meshlam
-        _draw_photo(layout, fields)
+        _draw_photo(layout, context, fields)
         session = state.session
         if session.active:
             _draw_progress(layout)
-        else:
+        elif not backend_panel.draw_backend(layout, context):
             row = layout.row()
             row.scale_y = 1.8
             row.operator("meshlam.reconstruct", icon="USER")
+            if active_avatar(context) is not None:
+                layout.prop(fields, "onto_selected")
         if session.state is State.FAILED and session.error is not None:
             _draw_error(layout, context)
 
@@ -73,11 +77,11 @@ class OptionsPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
         column.prop(fields, "frame_result")
         column.separator()
         column.operator("meshlam.import_avatar", text="Import .meshlam File", icon="IMPORT")
+        column.operator("meshlam.remove_leftovers", icon="BRUSH_DATA")
         worker = state.session.worker
         if worker is not None:
             column.label(text=f"Backend {worker.version}, {worker.device}", icon="CHECKMARK")
-        elif not settings().backend_python:
-            column.operator("preferences.addon_show", text="Set Up Backend", icon="PREFERENCES").module = __package__
+        column.operator("preferences.addon_show", text="Backend and Folders", icon="PREFERENCES").module = __package__
 
 
 class AvatarPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
@@ -93,24 +97,54 @@ class AvatarPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
         if built is None:
             return
         layout = self.layout
-        layout.label(text=built.head.name, icon="MESH_DATA")
-        _draw_result(layout, context, built)
+        icon = state.image_icon(own_photo(built))
+        row = layout.row()
+        if icon:
+            row.template_icon(icon_value=icon, scale=4.0)
+        _draw_result(row.column(), layout, context, built)
+        free = editable(built)
+        for sentence in limits(built):
+            draw_text(layout.box(), context, sentence, "LINKED")
+        if free and limits(built):
+            layout.operator("meshlam.make_own", icon="UNLINKED")
         column = layout.column(align=True)
         column.operator(
             "meshlam.toggle_photo_pose", icon="POSE_HLT", depress=photo_pose_shown(built.rig), text="Photo Pose"
         )
         looking = viewport.photo_view_shown(context.scene) and context.scene.camera == built.camera
         column.operator("meshlam.toggle_photo_camera", icon="CAMERA_DATA", depress=looking)
-        if built.eye_target is not None:
+        if EYE_TARGET in built.rig:
             column.operator("meshlam.toggle_eye_aim", icon="HIDE_OFF", depress=eye_aim_on(built.rig))
+        bald = bald_key(built.head)
+        if bald is not None:
+            column.operator("meshlam.toggle_hair", icon="OUTLINER_OB_CURVES", depress=bald.value < 0.5)
         column.operator("meshlam.toggle_bones", icon="BONE_DATA", depress=built.rig.show_in_front)
         column.operator("meshlam.rest_pose", icon="LOOP_BACK")
-        row = layout.row()
+        if can_go_back(built):
+            _draw_kept(layout, context, built)
+        row = layout.row(align=True)
         row.scale_y = 1.3
         row.operator("meshlam.export", icon="EXPORT")
+        row.operator("meshlam.delete_head", text="", icon="TRASH")
 
 
-def _draw_photo(layout: Any, fields: Any) -> None:
+def own_photo(built: BuiltAvatar) -> Any:
+    """The image of the photo that a head was made of, or None."""
+    backgrounds = built.camera.data.background_images if built.camera is not None else ()
+    return next((entry.image for entry in backgrounds if entry.image is not None), None)
+
+
+def _draw_kept(layout: Any, context: Any, built: BuiltAvatar) -> None:
+    """What the last reconstruction onto this head kept, and the way back."""
+    box = layout.box()
+    kept = json.loads(built.rig.get(KEPT, "[]"))
+    box.label(text="Kept from before:" if kept else "A new head in the old one's place", icon="CHECKMARK")
+    for sentence in kept:
+        draw_text(box, context, sentence)
+    box.operator("meshlam.go_back", icon="LOOP_BACK")
+
+
+def _draw_photo(layout: Any, context: Any, fields: Any) -> None:
     icon = 0 if not fields.photo else state.photo_icon(fields.photo)
     box = layout.box()
     if icon:
@@ -118,6 +152,10 @@ def _draw_photo(layout: Any, fields: Any) -> None:
         row = box.row(align=True)
         row.label(text=Path(fields.photo).name)
         row.operator("meshlam.choose_photo", text="", icon="FILEBROWSER")
+        width, height = state.photo_size(fields.photo)
+        if 0 < min(width, height) < _SMALL:
+            text = f"Only {width} x {height} pixels: the head will be soft. {_SMALL} or more on the face are better."
+            draw_text(box, context, text, "ERROR")
         return
     column = box.column()
     if fields.photo:
@@ -129,10 +167,12 @@ def _draw_photo(layout: Any, fields: Any) -> None:
 
 def _draw_progress(layout: Any) -> None:
     session = state.session
-    stage = "Stopping" if session.state is State.CANCELLING else _STAGES.get(session.stage, session.stage.capitalize())
+    factor, stage = session.fraction, _STAGES.get(session.stage, session.stage.capitalize())
+    if session.stage in ("starting", "kernels"):
+        factor, stage = backend_panel.first_start(session.stage, session.stage_seconds)
     row = layout.row(align=True)
     row.scale_y = 1.8
-    row.progress(factor=session.fraction, text=stage)
+    row.progress(factor=factor, text="Stopping" if session.state is State.CANCELLING else stage)
     row.operator("meshlam.cancel", text="", icon="CANCEL")
 
 
@@ -147,22 +187,19 @@ def _draw_error(layout: Any, context: Any) -> None:
     row.operator("meshlam.copy_report", icon="COPYDOWN")
     row.operator("meshlam.dismiss", text="", icon="X")
     if error.kind == "backend":
-        box.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = __package__
+        box.operator("meshlam.check_backend", icon="CHECKMARK")
 
 
-def _draw_result(layout: Any, context: Any, built: BuiltAvatar) -> None:
+def _draw_result(column: Any, layout: Any, context: Any, built: BuiltAvatar) -> None:
     result = json.loads(built.rig.get(RESULT, "{}"))
     provenance = json.loads(built.rig.get(PROVENANCE, "{}"))
-    warnings = result.get("warnings") or provenance.get("warnings") or []
-    error = result.get("landmark_error")
-    if isinstance(error, int | float):
-        column = layout.column(align=True)
-        column.label(text=f"Landmark error {100 * error:.1f} % of the face height")
-        column.label(text=f"{len(built.head.data.vertices):,} vertices")
+    column.label(text=built.head.name, icon="MESH_DATA")
+    error = landmark_error(built)
+    if error is not None:
+        column.operator("meshlam.about_likeness", text=likeness(error), emboss=False)
     if "weights" in provenance:
-        weights = provenance["weights"]
-        layout.label(text=f"Refined by the network ({weights})" if weights else "Not refined: the tracker's head")
-    for warning in warnings:
+        column.label(text="Refined by the network" if provenance["weights"] else "Fitted to the photo")
+    for warning in result.get("warnings") or provenance.get("warnings") or []:
         draw_text(layout.box(), context, str(warning), "ERROR")
 
 

@@ -8,9 +8,20 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import avatar_operators, operators, panel, preferences, state
+from . import (
+    avatar_operators,
+    backend_operators,
+    backend_state,
+    export_operator,
+    operators,
+    panel,
+    preferences,
+    state,
+)
+from .scene import paint, together
 
-_CLASSES = (*preferences.CLASSES, *state.CLASSES, *operators.CLASSES, *avatar_operators.CLASSES, *panel.CLASSES)
+_MODULES = (preferences, state, operators, backend_operators, avatar_operators, export_operator, panel)
+_CLASSES = tuple(cls for module in _MODULES for cls in module.CLASSES)
 _IDLE_CHECK_SECONDS = 20.0
 
 
@@ -18,18 +29,26 @@ def register() -> None:
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     state.register()
+    together.register()
+    paint.register()
     bpy.app.handlers.load_pre.append(_before_load)
+    bpy.app.handlers.save_post.append(_after_save)
     bpy.types.TOPBAR_MT_file_import.append(_import_entry)
     bpy.app.timers.register(_idle_check, first_interval=_IDLE_CHECK_SECONDS, persistent=True)
-    atexit.register(state.session.close)
+    atexit.register(_close)
+    backend_state.tie_to_this_blender()
 
 
 def unregister() -> None:
-    atexit.unregister(state.session.close)
+    atexit.unregister(_close)
+    backend_operators.unregister()
     if bpy.app.timers.is_registered(_idle_check):
         bpy.app.timers.unregister(_idle_check)
     bpy.types.TOPBAR_MT_file_import.remove(_import_entry)
+    bpy.app.handlers.save_post.remove(_after_save)
     bpy.app.handlers.load_pre.remove(_before_load)
+    paint.unregister()
+    together.unregister()
     state.unregister()
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)
@@ -41,6 +60,19 @@ def _before_load(*_: Any) -> None:
     if state.session.active:
         state.session.close()
     state.session.forget()
+    state.remove_unused_files()
+    state.made_files.clear()  # what is left belongs to the scene that goes
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _after_save(*_: Any) -> None:
+    state.keep_used_files()
+
+
+def _close() -> None:
+    """Blender ends: nothing that was started outlives it."""
+    state.session.close()
+    backend_state.setup.close()
 
 
 def _idle_check() -> float:

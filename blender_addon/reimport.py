@@ -3,22 +3,27 @@
 Run as a script, by export.verify: it imports nothing of the add-on, so that it works from any Blender or bpy module.
     blender --background --factory-startup --python reimport.py -- FILE
     python reimport.py -- FILE
+The export measures what it is about to write with the same `facts`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 MARK = "MESHLAM-REIMPORT "
 
 
 def import_file(path: Path) -> None:
-    """Import a .glb, .fbx or .usd* file into the current scene."""
+    """Import a file into the current scene."""
     suffix = path.suffix.lower()
     if suffix in (".glb", ".gltf"):
         bpy.ops.import_scene.gltf(filepath=str(path))
@@ -26,51 +31,114 @@ def import_file(path: Path) -> None:
         bpy.ops.import_scene.fbx(filepath=str(path))
     elif suffix in (".usd", ".usda", ".usdc", ".usdz"):
         bpy.ops.wm.usd_import(filepath=str(path))
+    elif suffix == ".obj":
+        bpy.ops.wm.obj_import(filepath=str(path), forward_axis="NEGATIVE_Z", up_axis="Y")
+    elif suffix == ".stl":
+        bpy.ops.wm.stl_import(filepath=str(path))
     else:
-        raise ValueError(f"expected .glb, .fbx or .usd*, got {path.name}")
+        raise ValueError(f"expected .glb, .fbx, .usd*, .obj or .stl, got {path.name}")
 
 
-def facts() -> dict[str, Any]:
-    """Names, counts and weights of the one mesh with shape keys and of the armature in the scene."""
-    heads = [item for item in bpy.data.objects if item.type == "MESH" and item.data.shape_keys]
-    if len(heads) != 1:
-        return {"error": f"expected one mesh with shape keys, found {len(heads)}"}
-    head = heads[0]
-    armature = next((item.object for item in head.modifiers if item.type == "ARMATURE" and item.object), None)
-    bones = [bone.name for bone in armature.data.bones] if armature is not None else []
-    groups = {group.index: group.name for group in head.vertex_groups if group.name in bones}
-    rows = [
-        [item.weight for item in vertex.groups if item.group in groups and item.weight > 0]
-        for vertex in head.data.vertices
-    ]
-    matrix = head.matrix_world
-    keys = head.data.shape_keys.key_blocks
-    basis = [matrix @ point.co for point in keys[0].data]
-    moved = {
-        key.name: max((matrix @ point.co - basis[index]).length for index, point in enumerate(key.data))
-        for key in keys[1:]
-    }
-    return {
-        "keys": sorted(moved),
-        "moved": moved,
-        "values": [key.value for key in keys[1:]],
+def facts(meshes: Iterable[Any], animated: int = 0) -> dict[str, Any]:
+    """Names, counts, places, movements, weights and pictures of these mesh objects together."""
+    found: dict[str, Any] = {"moved": {}, "values": [], "vertices": 0, "triangles": 0, "materials": {}}
+    points, most, error, bones = [], 0, 0.0, set()
+    for item in meshes:
+        rig = next((entry.object for entry in item.modifiers if entry.type == "ARMATURE" and entry.object), None)
+        bones |= {bone.name for bone in rig.data.bones} if rig is not None else set()
+        basis, moved = _keys(item)
+        points.append(basis)
+        found["moved"] = {key: max(far, found["moved"].get(key, 0.0)) for key, far in moved.items()} | {
+            key: far for key, far in found["moved"].items() if key not in moved
+        }
+        found["values"] += [key.value for key in item.data.shape_keys.key_blocks[1:]] if item.data.shape_keys else []
+        found["vertices"] += len(item.data.vertices)
+        found["triangles"] += sum(len(polygon.vertices) - 2 for polygon in item.data.polygons)
+        found["materials"] |= _materials(item)
+        if rig is not None:
+            counts, off = _weights(item, rig)
+            most, error = max(most, counts), max(error, off)
+    everything = np.concatenate(points) if points else np.zeros((1, 3))
+    return found | {
+        "keys": sorted(found["moved"]),
         "bones": sorted(bones),
-        "vertices": len(head.data.vertices),
-        "triangles": sum(len(polygon.vertices) - 2 for polygon in head.data.polygons),
-        "materials": sorted(slot.material.name for slot in head.material_slots if slot.material),
-        "images": len([image for image in bpy.data.images if image.size[0] > 0 and image.type == "IMAGE"]),
-        "most_weights": max((len(row) for row in rows), default=0),
-        "weight_error": max((abs(sum(row) - 1) for row in rows), default=0.0) if bones else 0.0,
-        "low": [min(point[axis] for point in basis) for axis in range(3)],
-        "high": [max(point[axis] for point in basis) for axis in range(3)],
+        "most_weights": most,
+        "weight_error": error,
+        "low": everything.min(axis=0).tolist(),
+        "high": everything.max(axis=0).tolist(),
+        "actions": animated,
     }
+
+
+def plain(name: str) -> str:
+    """A name as formats with narrow alphabets write it."""
+    return re.sub(r"\W", "_", name)
+
+
+def _keys(item: Any) -> tuple[Any, dict[str, float]]:
+    """World positions [V, 3] of the neutral mesh, and how far each key moves the vertex that moves most, m."""
+    matrix = np.array(item.matrix_world)
+    keys = item.data.shape_keys.key_blocks if item.data.shape_keys else []
+    basis = _world(keys[0].data if keys else item.data.vertices, matrix)
+    moved = {key.name: float(np.linalg.norm(_world(key.data, matrix) - basis, axis=1).max()) for key in keys[1:]}
+    return basis, moved
+
+
+def _world(points: Any, matrix: Any) -> Any:
+    local = np.empty(len(points) * 3, np.float32)
+    points.foreach_get("co", local)
+    return local.reshape(-1, 3).astype(float) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _weights(item: Any, rig: Any) -> tuple[int, float]:
+    """The most bones on one vertex, and how far the weights of one are from summing to 1."""
+    groups = {group.index for group in item.vertex_groups if group.name in rig.data.bones}
+    rows = [
+        [entry.weight for entry in vertex.groups if entry.group in groups and entry.weight > 0]
+        for vertex in item.data.vertices
+    ]
+    return max(map(len, rows), default=0), max((abs(sum(row) - 1) for row in rows), default=0.0)
+
+
+def _materials(item: Any) -> dict[str, Any]:
+    """For each material that a face wears: its colour texture's size and a hash of its pixels, or None."""
+    worn = {polygon.material_index for polygon in item.data.polygons}
+    slots = [slot.material for index, slot in enumerate(item.material_slots) if index in worn]
+    return {plain(material.name): picture(_colour_image(material)) for material in slots if material is not None}
+
+
+def picture(image: Any) -> dict[str, Any] | None:
+    """Size and hash of an image's pixels as 8-bit RGB; None where there is no image or no pixels."""
+    if image is None or not len(image.pixels):
+        return None
+    pixels = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(pixels)
+    colours = np.rint(pixels.reshape(-1, 4)[:, :3] * 255).astype(np.uint8)
+    return {"size": list(image.size), "pixels": hashlib.sha256(colours.tobytes()).hexdigest()}
+
+
+def _colour_image(material: Any) -> Any:
+    """The image that feeds the base colour."""
+    nodes = material.node_tree.nodes if material.node_tree is not None else []
+    shader = next((node for node in nodes if node.type == "BSDF_PRINCIPLED"), None)
+    waiting = [link.from_node for link in shader.inputs["Base Color"].links] if shader is not None else []
+    while waiting:
+        node = waiting.pop()
+        if node.type == "TEX_IMAGE":
+            return node.image
+        waiting += [link.from_node for socket in node.inputs for link in socket.links]
+    return None
 
 
 def main() -> None:
     path = Path(sys.argv[sys.argv.index("--") + 1])
     bpy.ops.wm.read_factory_settings(use_empty=True)
     import_file(path)
-    print(MARK + json.dumps(facts()), flush=True)
+    bpy.context.view_layer.update()
+    rigs = [item for item in bpy.context.scene.objects if item.type == "ARMATURE"]
+    drawn = {bone.custom_shape for rig in rigs for bone in rig.pose.bones}  # importers give bones a shape
+    meshes = [item for item in bpy.context.scene.objects if item.type == "MESH" and item not in drawn]
+    print(MARK + json.dumps(facts(meshes, animated=len(bpy.data.actions))), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import bpy
 import bpy.utils.previews
 import numpy as np
 
-from .exif import UPRIGHT, orientation
+from .exif import UPRIGHT, orientation, size
 from .job import Session
+from .scene.before import kept_source
+from .scene.found import SOURCE
 
 IMAGE_GLOB = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp;*.avif;*.heic"
 
@@ -55,6 +59,11 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
         ],
         default="auto",
     )
+    onto_selected: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Onto the Selected Head",
+        description="Turn the selected head into the new one; what you sculpted, painted, animated and added stays",
+        default=False,
+    )
     frame_result: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Show the New Head",
         description="When a head is done, look at it in Material Preview",
@@ -77,6 +86,28 @@ def photo_icon(photo: str) -> int:
     return icon
 
 
+def photo_size(photo: str) -> tuple[int, int]:
+    """Width and height of a photo in pixels by its file's header; (0, 0) where this says nothing."""
+    path = Path(bpy.path.abspath(photo))
+    try:
+        return _size_of(path, path.stat().st_mtime_ns)
+    except OSError:
+        return 0, 0
+
+
+@lru_cache(maxsize=16)
+def _size_of(path: Path, _changed: int) -> tuple[int, int]:
+    return size(path)
+
+
+def image_icon(image: Any) -> int:
+    """Icon of an image in the file, 0 where it has no preview yet; it is made while one looks."""
+    if image is None:
+        return 0
+    preview = image.preview_ensure()
+    return int(preview.icon_id) if preview is not None else 0
+
+
 def _stand_upright(preview: bpy.types.ImagePreview, how: int) -> None:
     """Turn a preview as its photo's EXIF orientation asks. Blender's rows run from the bottom."""
     if how == UPRIGHT:
@@ -89,12 +120,43 @@ def _stand_upright(preview: bpy.types.ImagePreview, how: int) -> None:
     preview.image_pixels_float.foreach_set(np.ascontiguousarray(upright[::-1], np.float32).ravel())
 
 
+made_files: list[Path] = []  # avatar files that reconstructions wrote and no saved .blend needs yet
+
+
+def remove_unused_files() -> int:
+    """Remove the avatar files of heads that were undone or deleted; returns how many. Only this session's own."""
+    gone = [path for path in made_files if str(path) not in _used_files()]
+    for path in gone:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        made_files.remove(path)
+    return len(gone)
+
+
+def keep_used_files() -> None:
+    """A saved .blend may need the files of its heads from now on."""
+    used = _used_files()
+    made_files[:] = [path for path in made_files if str(path) not in used]
+
+
+def _used_files() -> set[str]:
+    """The avatar files of the heads in this .blend, and of what they were before."""
+    used = {str(item[SOURCE]) for item in bpy.data.objects if item.type == "ARMATURE" and SOURCE in item}
+    return used | {source for item in bpy.data.objects for source in [kept_source(item)] if source}
+
+
 def redraw() -> None:
-    """Redraw every sidebar, so that progress is seen."""
+    """Redraw every sidebar and the preferences, so that progress is seen."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
+            if area.type in ("VIEW_3D", "PREFERENCES"):
                 area.tag_redraw()
+
+
+def redraw_soon() -> None:
+    """Redraw in a moment, when a thread will have found out what is asked for now."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(redraw):
+        bpy.app.timers.register(redraw, first_interval=0.3)
 
 
 def register() -> None:

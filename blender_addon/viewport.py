@@ -10,8 +10,8 @@ from typing import Any
 
 from mathutils import Euler, Vector
 
-from .scene.build import BuiltAvatar
 from .scene.camera import RenderFrame, fit_render_to_photo, render_frame, restore_render_frame
+from .scene.found import BuiltAvatar
 
 _FRAME_BEFORE = "meshlam_frame_before"  # on the scene while the photo camera is in use: what it replaced, JSON
 
@@ -24,6 +24,15 @@ def look_at(context: Any, built: BuiltAvatar) -> None:
     aim_view(space, built.head)
     if space.shading.type in ("WIREFRAME", "SOLID"):
         space.shading.type = "MATERIAL"
+
+
+def show_in_local_views(context: Any, built: BuiltAvatar) -> None:
+    """A view that shows some objects alone shows the new head, too."""
+    for space in _spaces(context):
+        if space.local_view is not None:
+            for item in (built.rig, built.head, built.camera):
+                if item is not None:
+                    item.local_view_set(space, True)
 
 
 def aim_view(space: Any, head: Any) -> None:

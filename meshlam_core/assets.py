@@ -267,9 +267,9 @@ def _from_hub(source: Source, asset: Asset, part: Path, report: Callable[[str], 
     """By huggingface-hub, which resumes, caches, and obeys HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE and HF_TOKEN."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub.utils.tqdm import tqdm
 
-    class Told(tqdm):  # type: ignore[misc]  # it has no types here
+    class Told(tqdm):
         def update(self, n: float | None = 1) -> bool | None:
             report(f"downloading {asset.file} {int(self.n + (n or 0)) >> 20} MB")
             moved: bool | None = super().update(n)

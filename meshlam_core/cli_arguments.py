@@ -12,6 +12,8 @@ POSES = ("neutral", "photo")
 PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+LANDMARKS = ("mediapipe", "face-alignment")
+RASTERISERS = ("auto", "warp", "nvdiffrast")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
@@ -28,6 +30,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     _sheet(add("sheet", "Make a contact sheet of an avatar: the photo, views and expressions."))
     _track(add("track", "Track the face of a clip or a photo."))
     _reenact(add("reenact", "Drive an avatar with a track: one PNG a frame, on the pixel grid of the clip."))
+    _evaluate(add("evaluate", "Measure how well heads made of photos and clips repeat them (REPORT.json and .html)."))
     _info(add("info", "Tell what is in an avatar file, or what a preset of the network costs."))
     _doctor(add("doctor", "Check that everything the program needs is there."))
     _assets(add("assets", "List, fetch or verify the downloadable files."))
@@ -35,9 +38,12 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
 
 
 def _reconstruct(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
-    several = "of several photos: a folder, which gets one NAME.meshlam for each"
+    folders = "a folder stands for all photos in it and below"
+    command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO|DIR", help=folders)
+    several = "of several photos: a folder, which gets one NAME.meshlam for each, and report.html"
     command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.meshlam", help=several)
+    again = "of several photos: make anew what an earlier run has done"
+    command.add_argument("--overwrite", action="store_true", help=again)
     command.add_argument("--preset", choices=PRESETS, default="small")
     command.add_argument("--head", default="open", metavar="open|PATH", help="the open head, or a FLAME file of yours")
     command.add_argument(
@@ -52,6 +58,8 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
         "--backbone", default="auto", metavar="auto|DIR", help="the folder of DINOv2, for the preset paper"
     )
     command.add_argument("--seed", type=_between(0, 2**31 - 1), default=0)
+    _landmarks(command)
+    _rasteriser(command)
     _device(command)
 
 
@@ -74,28 +82,51 @@ def _render(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pose", choices=POSES, help="default: photo for the view photo, neutral for the others")
     _head_of_avatar(command)
     _neural(command)
+    _rasteriser(command)
     _device(command)
 
 
 def _sheet(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="PNG")
+    _rasteriser(command)
     _device(command)
 
 
 def _track(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", type=Path, metavar="VIDEO|PHOTO")
-    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="TRACK.json|.csv")
+    command.add_argument("--csv", action="store_true", help="in the layout of Live Link Face, as for a name in .csv")
     command.add_argument("--face", type=_face, default="largest", metavar="N|largest")
+    _landmarks(command)
     _device(command)
 
 
 def _reenact(command: argparse.ArgumentParser) -> None:
     command.add_argument("avatar", type=Path, metavar="AVATAR")
-    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json")
+    live_link = "of meshlam track, or a CSV in the layout of Live Link Face"
+    command.add_argument("--track", type=Path, required=True, metavar="TRACK.json|.csv", help=live_link)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     _head_of_avatar(command)
     _neural(command)
+    _rasteriser(command)
+    _device(command)
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("sources", type=Path, nargs="+", metavar="DIR|CLIP|PHOTO")
+    page = "the page for people is written beside it"
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="REPORT.json", help=page)
+    command.add_argument("--preset", choices=PRESETS, default="small")
+    command.add_argument("--weights", default="auto", metavar="auto|none|PATH", help="of the network")
+    command.add_argument("--backbone", default="auto", metavar="auto|DIR", help="the folder of DINOv2")
+    command.add_argument(
+        "--every", type=_between(1, 10**6), default=10, metavar="N", help="compare every N-th frame of clips"
+    )
+    command.add_argument(
+        "--pictures", type=_between(0, 1000), default=24, metavar="N", help="photos that the page shows from all sides"
+    )
+    command.add_argument("--teachers", type=Path, metavar="DIR", help="folder of hair_segmentation.tflite and LPIPS")
     _device(command)
 
 
@@ -106,7 +137,9 @@ def _info(command: argparse.ArgumentParser) -> None:
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--self-test", action="store_true", help="also render a small head and time it")
+    command.add_argument(
+        "--self-test", action="store_true", help="also open all that a reconstruction opens, and time drawing a head"
+    )
 
 
 def _assets(command: argparse.ArgumentParser) -> None:
@@ -127,6 +160,19 @@ def _head_of_avatar(command: argparse.ArgumentParser) -> None:
 def _neural(command: argparse.ArgumentParser) -> None:
     command.add_argument("--neural", action="store_true", help="repaint the pictures with the image-space network")
     command.add_argument("--weights", default="auto", metavar="auto|PATH", help="of that network")
+
+
+def _landmarks(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--landmarks", choices=LANDMARKS, default="mediapipe", help="which detector finds the face")
+
+
+def _rasteriser(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rasteriser",
+        choices=RASTERISERS,
+        default="auto",
+        help="auto: nvdiffrast (research only) on CUDA where it is installed, else warp",
+    )
 
 
 def _device(command: argparse.ArgumentParser) -> None:

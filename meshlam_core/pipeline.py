@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
+LANDMARKS = ("mediapipe", "face-alignment")
+RASTERISERS = ("auto", "warp", "nvdiffrast")
 MAX_TEXTURE = 4096  # px
 BATCH = 8  # photos that go through the network together; bounds the memory of long lists
 
@@ -58,12 +60,18 @@ class ReconstructOptions:
     seed: int = 0
     weights: str = AUTO  # of the network; "none" keeps the tracker's result, a path names a file
     backbone: str = AUTO  # or the folder of DINOv2, which the preset paper needs
+    landmarks: str = "mediapipe"
+    rasteriser: str = "auto"
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"preset: expected one of {', '.join(PRESETS)}, got {self.preset!r}.")
         if self.hair not in HAIR:
             raise UsageError(f"hair: expected one of {', '.join(HAIR)}, got {self.hair!r}.")
+        if self.landmarks not in LANDMARKS:
+            raise UsageError(f"landmarks: expected one of {', '.join(LANDMARKS)}, got {self.landmarks!r}.")
+        if self.rasteriser not in RASTERISERS:
+            raise UsageError(f"rasteriser: expected one of {', '.join(RASTERISERS)}, got {self.rasteriser!r}.")
         size = self.texture_size
         if not (isinstance(size, int) and 64 <= size <= MAX_TEXTURE and size & (size - 1) == 0):
             raise UsageError(f"texture_size: expected a power of two from 64 to {MAX_TEXTURE}, got {size!r}.")
@@ -82,16 +90,31 @@ class Session:
     def open(cls, options: ReconstructOptions) -> Session:
         """Load the networks and the head model. AssetError when a file is missing, DeviceError for a wrong device."""
         device = choose_device(options.device)
-        detector = MediaPipeDetector(asset_path("face_landmarker.task"))
+        prefer_rasteriser(options.rasteriser, device)
         asset_path("selfie_segmentation.tflite")  # missing assets are reported before any work
         head = load_head(None if options.head == "open" else Path(options.head))
-        return cls(detector, head, device, _open_refiner(options, head, device))
+        return cls(_open_detector(options, head, device), head, device, _open_refiner(options, head, device))
 
     def warm_up(self, options: ReconstructOptions) -> None:
         """Make what the first texture waits for: compiled kernels and the texture's layout."""
         from meshlam_core.texture.atlas import build_atlas
 
         build_atlas(self.head, options.texture_size)
+
+
+def prefer_rasteriser(name: str, device: str) -> None:
+    """Which rasteriser "auto" means from now on."""
+    from meshlam_core.raster import backends
+
+    backends.prefer(cast(backends.Backend, name), device)
+
+
+def _open_detector(options: ReconstructOptions, head: HeadModel, device: str) -> LandmarkDetector:
+    if options.landmarks == "face-alignment":
+        from meshlam_core.tracker.face_alignment_backend import FaceAlignmentDetector
+
+        return FaceAlignmentDetector.open(head.landmarks(head.template).astype(np.float32), device)
+    return MediaPipeDetector(asset_path("face_landmarker.task"))
 
 
 def _open_refiner(options: ReconstructOptions, head: HeadModel, device: str) -> Refiner | None:
@@ -229,10 +252,11 @@ def _finish(
     draft: _Draft, refined: RefinedHead | None, options: ReconstructOptions, session: Session
 ) -> Reconstruction:
     """The avatar and what is to be told about it."""
+    from meshlam_core.model.topology.hull import with_fine_hull
     from meshlam_core.viewing.viewer import render_thumbnail
 
     with draft.clock.stage("preview"):
-        avatar = render_thumbnail(_assemble(draft, refined, session.head))
+        avatar = render_thumbnail(with_fine_hull(_assemble(draft, refined, session.head)))
     making = Making(
         photo=draft.path.name,
         photo_sha256=draft.sha256,

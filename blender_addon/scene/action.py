@@ -16,6 +16,7 @@ from .. import compat
 from ..avatar_reader import AvatarFile
 from ..axes import quaternion_from_axis_angle
 from .armature import EYE_AIM
+from .found import find_avatar
 from .shape_keys import expression_keys
 
 PHOTO_POSE = "meshlam_photo_pose"  # on the rig: the photo's values, JSON
@@ -40,18 +41,25 @@ def store_photo_pose(avatar: AvatarFile, rig: Any) -> None:
 
 
 def build_actions(rig: Any, head: Any, name: str) -> list[Any]:
-    """One action for the bones and one for the shape keys, one key frame each, kept with a fake user, not assigned."""
+    """One action for the bones and one for the shape keys, one key frame each, kept by the rig, not assigned.
+
+    The rig's pointers keep them, so that they go when the rig goes.
+    """
     photo: Pose = json.loads(rig[PHOTO_POSE])
     before = _pose_now(rig, head)
+    artists = _detach_animation(rig, head)
     _apply(rig, head, photo)
     for bone in rig.pose.bones:
         bone.keyframe_insert("rotation_quaternion", frame=1, group=bone.name)
-    actions = [_take_action(rig, f"{name} Photo Pose")]
+    actions = [_take_action(rig, f"{name} Photo Pose", keep="rig" in artists)]
+    rig["meshlam_pose_action"] = actions[0]
     keys = expression_keys(head)
     for key in keys:
         key.keyframe_insert("value", frame=1)
     if keys:
-        actions.append(_take_action(head.data.shape_keys, f"{name} Photo Expression"))
+        actions.append(_take_action(head.data.shape_keys, f"{name} Photo Expression", keep="keys" in artists))
+        rig["meshlam_expression_action"] = actions[1]
+    _attach_animation(rig, head, artists)
     _apply(rig, head, before)
     return actions
 
@@ -114,6 +122,11 @@ def _apply(rig: Any, head: Any, pose: Pose) -> None:
         if channel in pose:
             value = pose[channel]
             setattr(owner, attribute, value[0] if len(value) == 1 else value)
+    found = find_avatar(head)
+    for piece in found.pieces if found is not None else ():
+        for key in expression_keys(piece):
+            key.value = pose.get(f"key/{key.name}", [key.value])[0]
+        piece.data.update_tag()
     rig.update_tag()
     head.data.update_tag()
 
@@ -122,12 +135,12 @@ def _same(a: list[float], b: list[float]) -> bool:
     return all(abs(x - y) < _SAME for x, y in zip(a, b, strict=True))
 
 
-def _take_action(animated: Any, name: str) -> Any:
-    """The action keyframe_insert made, named, kept and no longer assigned."""
+def _take_action(animated: Any, name: str, keep: bool) -> Any:
+    """The action keyframe_insert made, named and no longer assigned; `keep` what else is animated."""
     action = animated.animation_data.action
     action.name = name
-    action.use_fake_user = True
-    if len(animated.animation_data.drivers):  # clearing would take the correctives' drivers along
+    action.use_fake_user = False
+    if keep or len(animated.animation_data.drivers):  # clearing would take the correctives' drivers along
         compat.assign_action(animated, None)
     else:
         animated.animation_data_clear()

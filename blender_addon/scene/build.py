@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -14,27 +13,13 @@ from ..avatar_reader import AvatarFile
 from .action import build_actions, store_photo_pose
 from .armature import bind, build_armature, build_eye_target
 from .camera import build_camera
+from .found import CAMERA, EYE_TARGET, HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, find_avatar
 from .guard import all_or_nothing, scene_as_found
 from .material import build_materials
 from .mesh import assign_materials, assign_weights, build_mesh
 from .shape_keys import build_correctives, build_shape_keys
 
-# Custom properties. The links are ID pointers: they survive renaming, undo and saving.
-HEAD, RIG, CAMERA, EYE_TARGET = "meshlam_head", "meshlam_rig", "meshlam_camera", "meshlam_eye_target"
-PROVENANCE, KIND, SOURCE, RESULT = "meshlam_provenance", "meshlam_kind", "meshlam_source", "meshlam_result"
-
 _ROOM = 0.3  # m: two heads closer than this overlap
-
-
-@dataclass(frozen=True)
-class BuiltAvatar:
-    """The objects of one avatar in the scene."""
-
-    collection: Any
-    rig: Any
-    head: Any
-    camera: Any
-    eye_target: Any  # None where the avatar has no eye joints
 
 
 def build_avatar(avatar: AvatarFile, name: str) -> BuiltAvatar:
@@ -44,19 +29,21 @@ def build_avatar(avatar: AvatarFile, name: str) -> BuiltAvatar:
     """
     name = compat.short_name(name)
     scene = bpy.context.scene
+    unit = metre(scene)
     with scene_as_found(), all_or_nothing():
         rig = build_armature(avatar, f"{name} Rig")
         head = build_mesh(avatar, name)
-        assign_materials(avatar, head, build_materials(avatar, name))
+        assign_materials(avatar, head, build_materials(avatar, name, unit))
         assign_weights(avatar, head)
         build_shape_keys(avatar, head)
         bind(head, rig)
         build_correctives(avatar, head, rig)
-        camera = build_camera(avatar, rig, f"{name} Photo")
+        camera = build_camera(avatar, rig, f"{name} Photo", unit)
         eye_target = build_eye_target(rig, f"{name} Eye Target")
         store_photo_pose(avatar, rig)
         _link(avatar, rig, head, camera, eye_target)
-        rig.location = free_spot(scene.cursor.location)
+        rig.scale = (unit, unit, unit)
+        rig.location = free_spot(scene.cursor.location, unit)
         collection = bpy.data.collections.new(name)
         for item in (rig, head, camera, eye_target):
             if item is not None:
@@ -69,34 +56,27 @@ def build_avatar(avatar: AvatarFile, name: str) -> BuiltAvatar:
     return BuiltAvatar(collection, rig, head, camera, eye_target)
 
 
-def find_avatar(item: Any) -> BuiltAvatar | None:
-    """The avatar that an object belongs to, or None."""
-    if item is None:
-        return None
-    rig = item if HEAD in item else item.get(RIG)
-    head = rig.get(HEAD) if rig is not None else None
-    if head is None or head.name not in bpy.data.objects or not head.users_collection:
-        return None
-    return BuiltAvatar(head.users_collection[0], rig, head, rig.get(CAMERA), rig.get(EYE_TARGET))
+def metre(scene: Any) -> float:
+    """How many of the scene's units make a metre."""
+    return 1.0 / (scene.unit_settings.scale_length or 1.0)
 
 
-def active_avatar(context: Any) -> BuiltAvatar | None:
-    """The avatar of the active object; where that is none, the last one of the scene."""
-    found = find_avatar(context.view_layer.objects.active)
-    if found is not None:
-        return found
-    rigs = [item for item in context.scene.objects if item.type == "ARMATURE" and HEAD in item]
-    return find_avatar(rigs[-1]) if rigs else None
+def free_spot(wanted: Any, unit: float = 1.0) -> Any:
+    """`wanted`, or a point near it where a head stands beside other heads and in front of everything else.
 
-
-def free_spot(wanted: Any) -> Any:
-    """`wanted`, or the nearest point to its right where a head does not stand inside another object."""
-    boxes = [_world_box(item) for item in bpy.context.view_layer.objects if item.type == "MESH" and item.visible_get()]
+    In front, because an object between the head and whoever looks at it would hide it.
+    """
+    room = _ROOM * unit
+    items = [item for item in bpy.context.view_layer.objects if item.type == "MESH" and item.visible_get()]
+    boxes = [(_world_box(item), find_avatar(item) is not None) for item in items]
     spot = Vector(wanted)
     for _ in range(200):
-        if not any(_touches(spot, low, high) for low, high in boxes):
+        hit = next(((box, is_head) for box, is_head in boxes if _touches(spot, *box, room)), None)
+        if hit is None:
             return spot
-        spot = spot + Vector((_ROOM + 0.05, 0.0, 0.0))
+        (low, _high), is_head = hit
+        beside, before = spot + Vector((room + 0.05 * unit, 0.0, 0.0)), Vector((spot.x, low.y - room, spot.z))
+        spot = beside if is_head else before
     return Vector(wanted)
 
 
@@ -108,8 +88,8 @@ def _world_box(item: Any) -> tuple[Any, Any]:
     )
 
 
-def _touches(spot: Any, low: Any, high: Any) -> bool:
-    return all(low[axis] - _ROOM / 2 < spot[axis] < high[axis] + _ROOM / 2 for axis in range(3))
+def _touches(spot: Any, low: Any, high: Any, room: float) -> bool:
+    return all(low[axis] - room / 2 < spot[axis] < high[axis] + room / 2 for axis in range(3))
 
 
 def _link(avatar: AvatarFile, rig: Any, head: Any, camera: Any, eye_target: Any) -> None:

@@ -50,31 +50,37 @@ def photo_lens(avatar: AvatarFile) -> Lens:
     )
 
 
-def build_camera(avatar: AvatarFile, rig: Any, name: str) -> Any:
+def build_camera(avatar: AvatarFile, rig: Any, name: str, unit: float = 1.0) -> Any:
     """The camera object with the photo as its background, parented to the rig so that both move together."""
-    lens = photo_lens(avatar)
     data = bpy.data.cameras.new(name)
     data.sensor_fit = "HORIZONTAL"
     data.sensor_width = SENSOR_WIDTH
-    data.lens = lens.focal_length
-    data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
-    data.clip_start, data.clip_end = 0.01, 100.0
+    data.clip_start, data.clip_end = 0.01 * unit, 100.0 * unit  # a scaled parent does not scale them
     data.passepartout_alpha = 0.9
     data.show_background_images = True
     background = data.background_images.new()
-    background.image = pack_image(avatar.photo, f"{name} Image")
     background.frame_method = "STRETCH"
     background.display_depth = "BACK"
     background.alpha = 1.0
     camera = bpy.data.objects.new(name, data)
-    camera["meshlam_resolution"] = [lens.width, lens.height]
-    camera["meshlam_pixel_aspect_y"] = lens.pixel_aspect_y
     camera.parent = rig
-    camera.location = blender_from_avatar(-avatar.photo_translation.astype(float))
     camera.rotation_euler = (pi / 2, 0.0, 0.0)  # look along Blender's +Y, that is the avatar's -Z
     camera.hide_select = False
     camera.data.display_size = 0.05
+    aim_camera(camera, avatar)
     return camera
+
+
+def aim_camera(camera: Any, avatar: AvatarFile) -> None:
+    """Give a photo camera the lens, the place and the picture of this avatar's photo."""
+    lens, data = photo_lens(avatar), camera.data
+    data.lens = lens.focal_length
+    data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
+    camera["meshlam_resolution"] = [lens.width, lens.height]
+    camera["meshlam_pixel_aspect_y"] = lens.pixel_aspect_y
+    camera.location = blender_from_avatar(-avatar.photo_translation.astype(float))
+    if len(data.background_images):
+        data.background_images[0].image = pack_image(avatar.photo, f"{camera.name} Image")
 
 
 def fit_render_to_photo(scene: Any, camera: Any) -> None:

@@ -36,6 +36,34 @@ def scene_as_found() -> Iterator[None]:
         bpy.context.scene.cursor.matrix = cursor
 
 
+def here(item: Any) -> bool:
+    """Whether an object is in the current view layer; others can be neither selected nor edited."""
+    found = bpy.context.view_layer.objects.get(item.name)
+    return bool(found == item)
+
+
+def set_hidden(item: Any, hidden: bool) -> None:
+    """Hide or show an object, where it is in the current view layer."""
+    if here(item):
+        item.hide_set(hidden)
+
+
+@contextmanager
+def editing(item: Any) -> Iterator[None]:
+    """Edit mode of an object that is `here`, also where it is hidden; afterwards object mode, hidden as before."""
+    hidden, off = item.hide_get(), item.hide_viewport
+    item.hide_viewport = False
+    item.hide_set(False)
+    bpy.context.view_layer.objects.active = item
+    bpy.ops.object.mode_set(mode="EDIT")
+    try:
+        yield
+    finally:
+        bpy.ops.object.mode_set(mode="OBJECT")
+        item.hide_set(hidden)
+        item.hide_viewport = off
+
+
 def select_only(names: list[str], active: str) -> None:
     """Select these objects of the view layer and no others."""
     _select(names, active)

@@ -9,8 +9,9 @@ import bpy
 
 from .. import compat
 from ..avatar_reader import AvatarFile, PngImage
+from .layers import ALBEDO
 from .mesh import UV_LAYER
-from .parts import EYES, LASHES, MOUTH, SKIN, SURFACES, TEETH
+from .parts import EYES, HAIR, LASHES, MOUTH, SKIN, SURFACES, TEETH
 
 _FLESH = (1.0, 0.35, 0.2)  # relative scattering distances of red, green, blue in skin
 
@@ -37,6 +38,8 @@ LOOKS: dict[str, Look] = {
     TEETH: Look({"Roughness": 0.22, "Subsurface Weight": 0.1, "Subsurface Scale": 0.002}),
     MOUTH: Look({"Roughness": 0.3, "Subsurface Weight": 0.15, "Subsurface Radius": _FLESH, "Subsurface Scale": 0.003}),
     LASHES: Look({"Roughness": 0.7, "Specular IOR Level": 0.1}),
+    # strands reflect along a band across them; the texture's V runs down the head, as hair does
+    HAIR: Look({"Roughness": 0.45, "Specular IOR Level": 0.3, "Anisotropic": 0.7}),
 }
 
 
@@ -52,33 +55,68 @@ def pack_image(png: PngImage, name: str, colour_space: str = "sRGB") -> Any:
     return image
 
 
-def build_materials(avatar: AvatarFile, name: str) -> list[Any]:
-    """One material for each of SURFACES, in that order."""
-    albedo = pack_image(avatar.albedo, f"{name} Albedo")
+@dataclass(frozen=True)
+class _Maps:
+    """The images that every surface shares."""
+
+    albedo: Any
+    normal: Any  # or None
+    orm: Any  # or None
+
+
+def build_materials(avatar: AvatarFile, name: str, unit: float = 1.0) -> list[Any]:
+    """One material for each of SURFACES, in that order; `unit` is how many of the scene's units make a metre."""
+    maps = _Maps(
+        albedo=pack_image(avatar.albedo, f"{name} Albedo"),
+        normal=pack_image(avatar.normal, f"{name} Normal", "Non-Color") if avatar.normal is not None else None,
+        orm=pack_image(avatar.orm, f"{name} ORM", "Non-Color") if avatar.orm is not None else None,
+    )
     seen = pack_image(avatar.albedo_seen, f"{name} Seen", "Non-Color")
-    materials = [_material(f"{name} {surface}", albedo, LOOKS[surface]) for surface in SURFACES]
+    materials = [_material(f"{name} {surface}", maps, LOOKS[surface], unit) for surface in SURFACES]
     # Not linked to the shader: an artist can look at it to tell what the photo showed from what was filled in
     note = compat.node_tree(materials[SURFACES.index(SKIN)]).nodes.new("ShaderNodeTexImage")
-    note.image, note.label, note.location = seen, "White: seen in the photo", (-600, -120)
+    note.image, note.label, note.location = seen, "White: seen in the photo", (-600, -420)
     return materials
 
 
-def _material(name: str, albedo: Any, look: Look) -> Any:
+def _material(name: str, maps: _Maps, look: Look, unit: float) -> Any:
     material = bpy.data.materials.new(name)
     tree = compat.node_tree(material)
     tree.nodes.clear()
     output = tree.nodes.new("ShaderNodeOutputMaterial")
     shader = tree.nodes.new("ShaderNodeBsdfPrincipled")
-    texture = tree.nodes.new("ShaderNodeTexImage")
     uv = tree.nodes.new("ShaderNodeUVMap")
     uv.uv_map = UV_LAYER
-    texture.image = albedo
-    for node, x in ((uv, -820), (texture, -600), (shader, -280), (output, 60)):
+    texture = _texture(tree, uv, maps.albedo, 220)
+    texture.label = ALBEDO
+    for node, x in ((uv, -820), (shader, -280), (output, 60)):
         node.location = (x, 220)
-    tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
     tree.links.new(shader.outputs["BSDF"], output.inputs["Surface"])
     for socket, value in look.inputs.items():
         shader.inputs[socket].default_value = value
+    shader.inputs["Subsurface Scale"].default_value *= unit
+    if maps.normal is not None:
+        bump = tree.nodes.new("ShaderNodeNormalMap")
+        bump.uv_map, bump.location = UV_LAYER, (-460, -120)
+        tree.links.new(_texture(tree, uv, maps.normal, -120).outputs["Color"], bump.inputs["Color"])
+        tree.links.new(bump.outputs["Normal"], shader.inputs["Normal"])
+    if maps.orm is not None:
+        split = tree.nodes.new("ShaderNodeSeparateColor")
+        split.location = (-460, 60)
+        tree.links.new(_texture(tree, uv, maps.orm, 60).outputs["Color"], split.inputs["Color"])
+        tree.links.new(split.outputs["Green"], shader.inputs["Roughness"])
+        tree.links.new(split.outputs["Blue"], shader.inputs["Metallic"])
+    if "Anisotropic" in look.inputs:
+        tangent = tree.nodes.new("ShaderNodeTangent")
+        tangent.direction_type, tangent.uv_map, tangent.location = "UV_MAP", UV_LAYER, (-460, -260)
+        tree.links.new(tangent.outputs["Tangent"], shader.inputs["Tangent"])
     material.use_backface_culling = False
     return material
+
+
+def _texture(tree: Any, uv: Any, image: Any, height: float) -> Any:
+    node = tree.nodes.new("ShaderNodeTexImage")
+    node.image, node.location = image, (-680, height)
+    tree.links.new(uv.outputs["UV"], node.inputs["Vector"])
+    return node

@@ -14,6 +14,8 @@ from .parts import surface_of_faces
 
 UV_LAYER = "UVMap"
 PART_ATTRIBUTE = "part"
+HAIR_ATTRIBUTE = "hair"  # m, how far the hull lifts each vertex from the skull
+ORIGINAL_ATTRIBUTE = "meshlam_original"  # the positions as reconstructed, so that sculpting can be told from them
 MAX_GROUPS = 4  # per vertex: what game engines take
 
 
@@ -26,6 +28,9 @@ def build_mesh(avatar: AvatarFile, name: str) -> Any:
     layer.uv.foreach_set("vector", corners.ravel())
     attribute = mesh.attributes.new(PART_ATTRIBUTE, "INT", "POINT")
     attribute.data.foreach_set("value", avatar.part.astype(np.int32))
+    _point_vectors(mesh, ORIGINAL_ATTRIBUTE, avatar.vertices)
+    if avatar.hair is not None:
+        _point_vectors(mesh, HAIR_ATTRIBUTE, avatar.hair)
     mesh.shade_smooth()
     mesh.update()
     if mesh.validate():
@@ -33,11 +38,18 @@ def build_mesh(avatar: AvatarFile, name: str) -> Any:
     return bpy.data.objects.new(name, mesh)
 
 
+def _point_vectors(mesh: Any, name: str, vectors: NDArray[np.float32]) -> None:
+    """An attribute of one vector a vertex, turned to Blender's axes."""
+    attribute = mesh.attributes.new(name, "FLOAT_VECTOR", "POINT")
+    attribute.data.foreach_set("vector", np.ascontiguousarray(blender_from_avatar(vectors), np.float32).ravel())
+
+
 def assign_materials(avatar: AvatarFile, head: Any, materials: list[Any]) -> None:
     """One slot a surface, in the order of SURFACES; surfaces that the head lacks keep their slot empty of faces."""
     for material in materials:
         head.data.materials.append(material)
-    head.data.polygons.foreach_set("material_index", surface_of_faces(avatar.faces, avatar.part, avatar.parts))
+    surfaces = surface_of_faces(avatar.faces, avatar.part, avatar.parts, avatar.hair)
+    head.data.polygons.foreach_set("material_index", surfaces)
     head.data.update()
 
 

@@ -17,6 +17,7 @@ from ..axes import blender_from_avatar
 
 BASIS = "Basis"
 CORRECTIVE_PREFIX = "poseCorrective"
+BALD = "Bald"  # takes the hair's hull back to the skull; a hull of hair is 0, so that engines that start at 0 show it
 
 # (R - I) of a unit quaternion, element by element; "simple expressions", so they run with auto-run scripts off
 _ROTATION_MINUS_IDENTITY = (
@@ -40,6 +41,8 @@ def build_shape_keys(avatar: AvatarFile, head: Any) -> None:
         photo = float(avatar.photo_expression[index])
         # the slider clamps the value, so a photo beyond the range must fit in or the photo pose would be off
         _add_key(head, name, avatar.vertices + avatar.blendshapes[index], min(low, photo), max(high, photo))
+    if avatar.hair is not None:
+        _add_key(head, BALD, avatar.vertices - avatar.hair, 0.0, 1.0)
     head.active_shape_key_index = 0
 
 
@@ -54,9 +57,16 @@ def build_correctives(avatar: AvatarFile, head: Any, rig: Any) -> None:
 
 
 def expression_keys(head: Any) -> list[Any]:
-    """The keys an artist moves: all but the basis and the driven correctives."""
+    """The keys an artist moves: all but the basis, the driven correctives and the hair's switch."""
     keys = head.data.shape_keys
-    return [] if keys is None else [key for key in keys.key_blocks[1:] if not key.name.startswith(CORRECTIVE_PREFIX)]
+    blocks = [] if keys is None else keys.key_blocks[1:]
+    return [key for key in blocks if key.name != BALD and not key.name.startswith(CORRECTIVE_PREFIX)]
+
+
+def bald_key(head: Any) -> Any:
+    """The key that takes the hair away, or None where the head has no hull of hair."""
+    keys = head.data.shape_keys
+    return keys.key_blocks.get(BALD) if keys is not None else None
 
 
 def _add_key(head: Any, name: str, vertices: NDArray[np.float32], low: float, high: float) -> None:

@@ -142,14 +142,17 @@ def _network() -> list[Check]:
 
 
 def _self_test() -> list[Check]:
-    """Draw the head model's neutral head."""
+    """Open what a reconstruction opens: models, network, kernels; then draw the head model's neutral head."""
     import torch
 
+    from meshlam_core.commands.sessions import Sessions
     from meshlam_core.frames import Camera
     from meshlam_core.head.io import load_head
+    from meshlam_core.pipeline import ReconstructOptions
     from meshlam_core.raster.backends import get_rasteriser
     from meshlam_core.raster.project import project
 
+    Sessions().get(ReconstructOptions()).warm_up(ReconstructOptions())
     start = time.perf_counter()
     head = load_head(None)
     vertices = torch.tensor(head.template)[None] - torch.tensor([0.0, 0.1, 1.0])

@@ -18,17 +18,23 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     neural = neural_options(arguments)
     progress("reading", 0.0, arguments.avatar.name)
     avatar = read_avatar(arguments.avatar)
-    from meshlam_core.pipeline import choose_device
+    from meshlam_core.pipeline import choose_device, prefer_rasteriser
+    from meshlam_core.tracker.live_link import read_live_link, track_of
     from meshlam_core.tracker.retarget import avatar_rig, retarget
     from meshlam_core.tracker.track_io import read_track
     from meshlam_core.viewing.viewer import AvatarRenderer
 
-    track = read_track(arguments.track)
-    head = head_of(avatar, arguments.head)
+    performance = read_live_link(arguments.track) if arguments.track.suffix.lower() == ".csv" else None
+    track = None if performance else read_track(arguments.track)
+    rig = avatar_rig(avatar, head_of(avatar, arguments.head))
+    if performance:
+        track = track_of(performance, avatar, rig, arguments.track.name)
+    assert track is not None
     device = choose_device(arguments.device)
+    prefer_rasteriser(arguments.rasteriser, device)
     repaint = open_repaint(avatar, neural, device)
     renderer = AvatarRenderer(avatar, device, repaint=repaint)
-    poses = retarget(track, avatar_rig(avatar, head), len(avatar.joints))
+    poses = retarget(track, rig, len(avatar.joints))
     with atomic_folder(arguments.out) as folder:
         for index, pose in enumerate(poses):
             progress("rendering", 0.05 + 0.95 * index / len(track.frames), f"frame {index + 1} of {len(track.frames)}")

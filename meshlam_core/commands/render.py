@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         arguments.device,
         progress,
         neural_options(arguments),
+        arguments.rasteriser,
     )
 
 
@@ -48,6 +49,7 @@ def render_file(
     device: str,
     progress: Progress,
     neural: NeuralOptions | None = None,
+    rasteriser: str = "auto",
 ) -> dict[str, Any]:
     """Avatar file -> PNG, or the PNGs of a turntable in a folder."""
     if not (size == "native" or (isinstance(size, int) and 16 <= size <= 4096)):
@@ -57,11 +59,12 @@ def render_file(
     progress("reading", 0.0, source.name)
     avatar = read_avatar(source)
     progress("rendering", 0.1, view)
-    from meshlam_core.pipeline import choose_device
+    from meshlam_core.pipeline import choose_device, prefer_rasteriser
     from meshlam_core.viewing.viewer import AvatarRenderer, render_avatar, with_settings
 
     with_settings(avatar, avatar.photo.expression, settings)  # a wrong name is told before the work
     device = choose_device(device)
+    prefer_rasteriser(rasteriser, device)
     renderer = AvatarRenderer(avatar, device, repaint=open_repaint(avatar, neural, device))
     if view == "turntable":
         pixels = int(avatar.photo.size.max()) if isinstance(size, str) else size

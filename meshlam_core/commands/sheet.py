@@ -16,10 +16,12 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     check_output_file(arguments.out)
     progress("reading", 0.0, arguments.avatar.name)
     avatar = read_avatar(arguments.avatar)
-    from meshlam_core.pipeline import choose_device
+    from meshlam_core.pipeline import choose_device, prefer_rasteriser
     from meshlam_core.viewing.contact_sheet import contact_sheet
 
-    sheet = contact_sheet(avatar, progress, choose_device(arguments.device))
+    device = choose_device(arguments.device)
+    prefer_rasteriser(arguments.rasteriser, device)
+    sheet = contact_sheet(avatar, progress, device)
     write_file(arguments.out, encode_png(sheet))
     return {"out": str(arguments.out), "size": [sheet.shape[1], sheet.shape[0]]}
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from meshlam_core.pipeline import Session
     from meshlam_core.tracker.track import Track
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".tga", ".ppm")
 # where each stage of track_clip ends, as a fraction of the whole job
 _STAGES = {"landmarks": (0.05, 0.7), "person": (0.7, 0.75), "fit": (0.75, 0.97)}
 _TYPICAL_CLIP = 300  # frames; how many there will be is known only at the end
@@ -29,23 +28,34 @@ _TYPICAL_CLIP = 300  # frames; how many there will be is known only at the end
 
 def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Track and report."""
-    return track_file(arguments.source, arguments.out, arguments.face, arguments.device, Sessions(), progress)
+    given = arguments
+    kind = (given.landmarks, given.csv)
+    return track_file(given.source, given.out, given.face, given.device, Sessions(), progress, *kind)
 
 
 def track_file(
-    source: Path, out: Path, face: int | str, device: str, sessions: Sessions, progress: Progress
+    source: Path,
+    out: Path,
+    face: int | str,
+    device: str,
+    sessions: Sessions,
+    progress: Progress,
+    landmarks: str = "mediapipe",
+    as_csv: bool = False,  # as is a path that ends in .csv
 ) -> dict[str, Any]:
-    """Clip or photo -> track file."""
+    """Clip or photo -> track file, JSON or CSV."""
     check_output_file(out)
     progress("starting", 0.0, "loading the models")
+    from meshlam_core.tracker.live_link import write_live_link
     from meshlam_core.tracker.rig import landmark_rig
     from meshlam_core.tracker.track_io import write_track
 
-    session = sessions.get_tracker(device)
+    session = sessions.get_tracker(device, landmarks)
     start = time.perf_counter()
     track = track_source(source, session, face, progress)
     seconds = time.perf_counter() - start
-    write_track(out, track, landmark_rig(session.head))
+    write = write_live_link if as_csv or out.suffix.lower() == ".csv" else write_track
+    write(out, track, landmark_rig(session.head))
     errors = [frame.landmark_error for frame in track.frames if math.isfinite(frame.landmark_error)]
     return {
         "out": str(out),
@@ -62,7 +72,7 @@ def track_file(
 
 def track_source(source: Path, session: Session, face: int | str, progress: Progress) -> Track:
     """The track of a clip, or of a photo as a clip of one frame, on the photo's own pixel grid."""
-    from meshlam_core.files.images import Frame, load_photo, read_clip
+    from meshlam_core.files.images import PHOTO_SUFFIXES, Frame, load_photo, read_clip
     from meshlam_core.tracker.track import track_clip
 
     scale, native = 1.0, None

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from pillow_heif import register_heif_opener
 
 from meshlam_core.errors import UnreadableInput
 from meshlam_core.files.outputs import write_file
@@ -30,8 +31,17 @@ U8 = NDArray[np.uint8]
 MAX_SIDE = 4096  # px; a head that fills such a picture has twice the texels of a 1024 texture on every side
 MAX_PIXELS = 200_000_000  # larger claims are refused before anything is decoded
 MAX_BYTES = 1 << 30
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "AVIF", "JPEG2000", "ICO")  # JPEG includes MPO
-READABLE = "JPEG, PNG, WebP, TIFF, BMP or AVIF"
+# JPEG includes MPO; HEIF is what iPhones write
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "AVIF", "JPEG2000", "ICO", "HEIF")
+READABLE = "JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC"
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".tga"),
+    *(".avif", ".jp2", ".heic", ".heif", ".hif"),
+)
+RAW_SUFFIXES = (  # most of them are TIFFs that Pillow would open, and find a thumbnail or the sensor's mosaic
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
+    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+)
 NEUTRAL_GREY = 128  # sRGB behind transparent pixels: biases neither skin nor hair colours
 EXIF_FOCAL_35MM = 0xA405
 EXIF_IFD = 0x8769
@@ -71,6 +81,12 @@ def load_photo(path: str | os.PathLike[str], max_side: int = MAX_SIDE) -> Photo:
     """Read any still image the project accepts; UnreadableInput says why where it cannot."""
     path = Path(path)
     _check_file(path)
+    if path.suffix.lower() in RAW_SUFFIXES:
+        raise UnreadableInput(
+            f"{path.name} is a camera raw file: it holds the sensor's values, which are no picture yet.",
+            "Develop it in the camera's or any photo program and export it as JPEG, TIFF or HEIC.",
+        )
+    register_heif_opener()  # upright by itself; 10 bits become 8; gain maps and depth stay unread
     try:
         with warnings.catch_warnings():
             # Pillow warns from 90 megapixels on; our own limit comes first
@@ -105,11 +121,7 @@ def _unknown_format(path: Path, error: Exception) -> UnreadableInput:
         return UnreadableInput(
             f"{path.name} claims more than {MAX_PIXELS // 10**6} megapixels.", "Save a smaller copy."
         )
-    with path.open("rb") as file:
-        head = file.read(32)
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"hevc", b"msf1"):
-        return UnreadableInput(f"{path.name} is a HEIC picture, which cannot be read.", hint)
-    if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"):
+    if path.suffix.lower() in PHOTO_SUFFIXES:
         return UnreadableInput(f"{path.name} is no picture, or is damaged from its first bytes on.", hint)
     return UnreadableInput(f"{path.name} is not a picture in a known format.", hint)
 

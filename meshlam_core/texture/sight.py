@@ -31,9 +31,11 @@ F32 = NDArray[np.float32]
 
 HARDLY = 0.02  # weight below which a texel counts as not seen
 STRANGE = (0.3, 0.6)  # shares of a pixel between which what is neither hair nor skin, and hair on ears, is given up
+HAIR_SLANT = (0.35, 0.95)  # weights by slant between which hair is used: drawn out along the hull it is no hair
 MOUTH_SLANT = 6.0  # how many times less than skin teeth mind a slanted view
 INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's texel may take the dark between the lips
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
+OTHER_HUE = 0.12  # distance of its colour from the face's, brightness aside, from which most of the neck is clothes
 NECK_BARE = (0.04, 0.1)  # shares of the neck facing the camera between which what shows of it is used
 FEW = 200  # texels
 SAMPLED = 101  # every so many texels tell how fine the photo is
@@ -141,7 +143,11 @@ def _doubt_neck(photo: Tensor, view: TexelView, regions: Regions, atlas: Atlas) 
     unlike = torch.ones(len(rows))
     if len(sample) >= FEW:
         # a neck is hardly brighter than the face: where most of it is, that is a shirt
-        centre = torch.minimum(sample.median(0).values, torch.from_numpy(regions.skin_colour) + 0.06)
+        skin = torch.from_numpy(regions.skin_colour)
+        centre = torch.minimum(sample.median(0).values, skin + 0.06)
+        hue = (centre - skin) - (centre - skin).mean()
+        if float(hue.norm()) > OTHER_HUE:
+            centre = skin
         # brightness may vary more than hue
         off = colour - centre
         grey = off.mean(1, keepdim=True)

@@ -12,11 +12,12 @@ Dims: V vertices, P covered texels, G entries of the atlas's gather lists, C col
 import warp as wp
 
 from meshlam_core.raster.warp_kernels import MODULE
-from meshlam_core.texture.sight import HARDLY, INNER_LIP, MOUTH_SLANT, STRANGE
+from meshlam_core.texture.sight import HAIR_SLANT, HARDLY, INNER_LIP, MOUTH_SLANT, STRANGE
 from meshlam_core.texture.skin import DETAIL, HAIR_LINE, LID_GRAIN, LIFT, STRAND_WANDER, TRUSTED
 
 KERNELS = ("read_photo", "gather_at_vertices", "compose_skin", "pack")
 HARDLY_SEEN, SLANT = (wp.constant(wp.float32(x)) for x in (HARDLY, MOUTH_SLANT))
+HAIR_SLANT_LOW, HAIR_SLANT_HIGH = (wp.constant(wp.float32(x)) for x in HAIR_SLANT)
 STRANGE_LOW, STRANGE_HIGH = (wp.constant(wp.float32(x)) for x in STRANGE)
 LIP_LOW, LIP_HIGH = (wp.constant(wp.float32(x)) for x in INNER_LIP)
 TRUST_LOW, TRUST_HIGH = (wp.constant(wp.float32(x)) for x in TRUSTED)
@@ -84,7 +85,9 @@ def read_photo(
             bare = bare * (1.0 - ears[r] * wp.smoothstep(STRANGE_LOW, STRANGE_HIGH, hair))
             if neck[r] > 0.0:
                 bare = bare * (1.0 - neck[r] * (1.0 - between(maps, x, y, 2)))
-            weight = seen * bare * between(maps, x, y, 0)
+            # hair is no surface: what shows of it at a slant is drawn out along the hull when seen from the side
+            facing = seen + scalp[r] * hair * (wp.smoothstep(HAIR_SLANT_LOW, HAIR_SLANT_HIGH, seen) - seen)
+            weight = facing * bare * between(maps, x, y, 0)
             dark = wp.max(lash_line[r], wp.smoothstep(LIP_LOW, LIP_HIGH, cavity[r]))
             if dark > 0.0:
                 line = seen * dark * between(maps, x, y, 5)

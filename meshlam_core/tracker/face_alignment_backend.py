@@ -1,18 +1,25 @@
 """The optional second detector: the `face-alignment` package (BSD-3-Clause), 68 points by the 300-W annotation.
 
-It holds up better than MediaPipe on strongly turned or half covered faces, but downloads its own networks on first use
-and knows no expression coefficients. Its 68 points become the project's 478 by laying a neutral head's landmarks over
-them (weak perspective) and bending the rest along. Image frame: frames.py, pixels of the array that is passed in.
+It holds up better than MediaPipe on strongly turned or half covered faces, but knows no expression coefficients. The
+package would download its two networks by itself; here they are files that the user has put into the data folder, and
+they are checked before anything is loaded from them. Its 68 points become the project's 478 by laying a neutral head's
+landmarks over them (weak perspective) and bending the rest along. Image frame: frames.py, pixels of the array that is
+passed in.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.arkit import ARKIT_NAMES
+from meshlam_core.assets import home
 from meshlam_core.errors import AssetError
 from meshlam_core.points import CLASSIC_68
 from meshlam_core.tracker.types import Detection
@@ -21,8 +28,54 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
+NETWORKS = {  # file: the beginning of its sha256, which torch's hub writes into the name
+    "s3fd-619a316812.pth": "619a316812",
+    "2DFAN4-cd938726ad.zip": "cd938726ad",
+}
+ADDRESS = "https://www.adrianbulat.com/downloads/python-fan/"  # where the package gets them
 BEND_REACH = 0.06  # face heights over which a point's offset carries its neighbours along
 JAW = 17  # the first of the 68 that is not on the outline
+
+
+def find_networks() -> Path:
+    """The folder whose `checkpoints` hold the networks, whole. AssetError says what is missing and where it goes."""
+    folder = home() / "assets" / "face-alignment"
+    for name, start in NETWORKS.items():
+        path = folder / "checkpoints" / name
+        if not path.is_file():
+            raise AssetError(
+                f"The file {name} of the face-alignment detector is missing.",
+                f"Put {ADDRESS}{name} into {path.parent}, or use --landmarks mediapipe.",
+            )
+        with path.open("rb") as file:
+            if not hashlib.file_digest(file, "sha256").hexdigest().startswith(start):
+                raise AssetError(f"The file {path} is damaged: its hash is not the expected one.", "Get it again.")
+    return folder
+
+
+def _package() -> Any:
+    try:
+        import face_alignment
+    except ImportError as error:
+        raise AssetError(
+            "The face-alignment detector was asked for, but the package is not installed.",
+            "Run `pip install face-alignment`, or use --landmarks mediapipe.",
+        ) from error
+    return face_alignment
+
+
+@contextmanager
+def _hub_folder(folder: Path | None) -> Iterator[None]:
+    """Let torch's hub, by which the package loads its networks, look only here."""
+    import torch
+
+    before = torch.hub.get_dir()
+    if folder is not None:
+        torch.hub.set_dir(str(folder))
+    try:
+        yield
+    finally:
+        torch.hub.set_dir(before)
 
 
 class FaceAlignmentDetector:
@@ -32,18 +85,20 @@ class FaceAlignmentDetector:
         self,
         template: F32,  # [478, 3] m, landmarks of a neutral head, avatar frame
         device: str = "cpu",
+        networks: Path | None = None,  # the folder of find_networks; None leaves it to the package
     ) -> None:
-        try:
-            import face_alignment
-        except ImportError as error:
-            raise AssetError(
-                "The face-alignment detector was asked for, but the package is not installed.",
-                "Run `pip install face-alignment`, or use the default detector.",
-            ) from error
+        face_alignment = _package()
         kinds = face_alignment.LandmarksType
         kind = getattr(kinds, "TWO_D", None) or kinds._2D  # renamed in version 1.4
-        self._network: Any = face_alignment.FaceAlignment(kind, device=device, flip_input=False)
+        with _hub_folder(networks):
+            self._network: Any = face_alignment.FaceAlignment(kind, device=device, flip_input=False)
         self._template = template.astype(np.float64)
+
+    @classmethod
+    def open(cls, template: F32, device: str) -> FaceAlignmentDetector:
+        """With the networks of the data folder."""
+        _package()  # to be told first when both are missing
+        return cls(template, device, find_networks())
 
     def detect(self, image: U8, every: bool = True) -> list[Detection]:
         """Every face, from left to right."""

@@ -73,4 +73,12 @@ class CoreEngine:
         from meshlam_core.commands.track import track_file
 
         options = job.options
-        return track_file(Path(job.source), Path(job.out), options.face, options.device, self._sessions, progress)
+        return track_file(
+            Path(job.source),
+            Path(job.out),
+            options.face,
+            options.device,
+            self._sessions,
+            progress,
+            options.landmarks,
+        )

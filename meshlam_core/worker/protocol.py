@@ -42,6 +42,8 @@ class ReconstructFields:
     seed: int = 0
     weights: str = "auto"
     backbone: str = "auto"
+    landmarks: str = "mediapipe"
+    rasteriser: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class TrackFields:
 
     device: str = "auto"
     face: int | str = "largest"
+    landmarks: str = "mediapipe"
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class Server:
         self._running: str | None = None
         self._stop_running = False
         self._greeted = False
+        self.warmed = threading.Event()  # the first start compiles kernels: a job that comes meanwhile waits for it
 
     def serve(self) -> bool:
         """Talk until the input ends or shutdown; False when a job did not stop in time and still runs."""
@@ -136,6 +137,8 @@ class Server:
             if request.id in self._waiting or request.id == self._running:
                 raise ProtocolError(f"The id {request.id!r} belongs to a job that has not ended.")
             self._waiting[request.id] = request
+        if not self.warmed.is_set():
+            self._send(ProgressReport(request.id, "kernels", 0.0, "preparing the kernels"))
         self._jobs.put(request)
         return True
 
@@ -164,6 +167,7 @@ class Server:
             warm = True
             if isinstance(order, _Order):
                 self._guarded(self._engine.warm)
+                self.warmed.set()
             else:
                 self._do(order)
 

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from blender_addon.backend_setup import Backend
+from blender_addon.backend.locate import Backend
 from blender_addon.job import Session
 
 TESTS = Path(__file__).parents[1]

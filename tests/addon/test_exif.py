@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from blender_addon.exif import UPRIGHT, orientation
+from blender_addon.exif import UPRIGHT, orientation, size
 
 
 @pytest.mark.parametrize("how", range(1, 9))
@@ -33,3 +33,13 @@ def test_a_cut_file_is_taken_as_upright(tmp_path, kept):
 
 def test_a_missing_file_is_no_error(tmp_path):
     assert orientation(tmp_path / "none.jpg") == UPRIGHT
+
+
+def test_the_size_of_a_photo_is_read_from_its_header(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        Image.new("RGB", (321, 123)).save(tmp_path / name)
+        assert size(tmp_path / name) == (321, 123)
+    for data in (b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n1", b"GIF89a" + b"\0" * 30):
+        (tmp_path / "x").write_bytes(data)
+        assert size(tmp_path / "x") == (0, 0)
+    assert size(tmp_path / "none") == (0, 0)

@@ -140,7 +140,7 @@ def test_a_backend_that_is_no_program_is_a_failure_not_an_exception(session, fak
     backend = fake_backend("good")
     session.start(type(backend)(tmp_path / "nothing", None, backend.arguments), REQUEST)
     assert session.state is State.FAILED
-    assert "could not be started" in session.error.message
+    assert session.error.message.startswith(f"There is no program at {tmp_path / 'nothing'}")
 
 
 def test_two_jobs_at_once_are_refused(session, fake_backend):

@@ -17,6 +17,9 @@ import pytest  # noqa: E402
 from sample import Sample, make_sample, write_sample  # noqa: E402
 
 from blender_addon.avatar_reader import AvatarFile, read_avatar  # noqa: E402
+from blender_addon.building import extension  # noqa: E402
+
+MODULE = "bl_ext.user_default.meshlam"
 
 _status = 0
 
@@ -65,3 +68,33 @@ def real_avatar_path() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return Path(name).resolve()
+
+
+@pytest.fixture(scope="session")
+def extension_zip(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    assert extension.main(["--out", str(out)]) == 0
+    return out / f"meshlam-{extension.version()}.zip"
+
+
+@pytest.fixture
+def installed(extension_zip):
+    """The extension as users have it: installed from the zip and enabled."""
+    bpy.ops.extensions.package_install_files(
+        filepath=str(extension_zip), repo="user_default", enable_on_install=True, overwrite=True
+    )
+    yield sys.modules[MODULE]
+    if MODULE in bpy.context.preferences.addons:
+        bpy.ops.preferences.addon_disable(module=MODULE)
+    bpy.ops.extensions.package_uninstall(repo_index=_user_repository(), pkg_id="meshlam")
+
+
+def _user_repository() -> int:
+    return [repo.module for repo in bpy.context.preferences.extensions.repos].index("user_default")
+
+
+@pytest.fixture
+def photo(tmp_path, sample) -> Path:
+    path = tmp_path / "Ada Lovelace é.png"
+    path.write_bytes(sample.images["photo"])
+    return path

@@ -86,8 +86,8 @@ def _ball(centre: tuple[float, float, float], radius: float, rows: int, columns:
     return vertices, np.array(faces), np.array(uvs), np.array(uv_faces)
 
 
-def make_sample(correctives: bool = False, kind: str = "arkit") -> Sample:
-    """The made-up avatar; the same bytes every time."""
+def make_sample(correctives: bool = False, kind: str = "arkit", hair: bool = False) -> Sample:
+    """The made-up avatar; the same bytes every time. With hair, its scalp is a hull 2 cm above the skull."""
     rng = np.random.default_rng(7)
     pieces = [
         ((0.0, 0.08, 0.03), 0.1, 16, 24, 0),
@@ -152,6 +152,12 @@ def make_sample(correctives: bool = False, kind: str = "arkit") -> Sample:
     }
     if correctives:
         arrays["pose_correctives"] = (rng.normal(size=(36, len(vertices), 3)) * 1e-3).astype("<f4")
+
+    if hair:
+        lift = np.where(part == 1, 0.02 * np.clip((vertices[:, 1] - 0.13) / 0.02, 0, 1), 0)[:, None]
+        hull = lift * (vertices - [0.0, 0.08, 0.03]) / 0.1
+        arrays["hair"] = hull.astype("<f4")
+        arrays["vertices"] = (vertices + hull).astype("<f4")
 
     y, x = np.mgrid[0:64, 0:64]
     albedo = np.stack([150 + x, 110 + y, np.full_like(x, 100)], axis=-1).astype(np.uint8)

@@ -13,34 +13,10 @@ import bpy
 import pytest
 from sample import write_sample
 
-from blender_addon import build_extension
-from blender_addon.scene.build import RESULT, active_avatar
+from blender_addon.scene.found import RESULT, active_avatar
 
 ROOT = Path(__file__).parents[2]
 MODULE = "bl_ext.user_default.meshlam"
-
-
-@pytest.fixture(scope="session")
-def extension_zip(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    assert build_extension.main(["--out", str(out)]) == 0
-    return out / f"meshlam-{build_extension.version()}.zip"
-
-
-@pytest.fixture
-def installed(extension_zip):
-    """The extension as users have it: installed from the zip and enabled."""
-    bpy.ops.extensions.package_install_files(
-        filepath=str(extension_zip), repo="user_default", enable_on_install=True, overwrite=True
-    )
-    yield sys.modules[MODULE]
-    if MODULE in bpy.context.preferences.addons:
-        bpy.ops.preferences.addon_disable(module=MODULE)
-    bpy.ops.extensions.package_uninstall(repo_index=_user_repository(), pkg_id="meshlam")
-
-
-def _user_repository() -> int:
-    return [repo.module for repo in bpy.context.preferences.extensions.repos].index("user_default")
 
 
 @pytest.fixture
@@ -82,13 +58,6 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture
-def photo(tmp_path, sample) -> Path:
-    path = tmp_path / "Ada Lovelace é.png"
-    path.write_bytes(sample.images["photo"])
-    return path
-
-
 def registered() -> set[str]:
     found = {name for name in dir(bpy.types) if "MESHLAM" in name.upper()}
     return found | ({"Scene.meshlam"} if hasattr(bpy.types.Scene, "meshlam") else set())
@@ -97,14 +66,17 @@ def registered() -> set[str]:
 def test_the_zip_has_the_manifest_at_its_top_and_only_what_is_needed(extension_zip):
     names = set(zipfile.ZipFile(extension_zip).namelist())
     assert {"blender_manifest.toml", "__init__.py", "scene/mesh.py", "scene/__init__.py"} <= names
-    assert all(name.endswith((".py", ".toml", "LICENSE", "/")) for name in names)
-    assert "build_extension.py" not in names
+    assert all(name.endswith((".py", ".toml", "LICENSE", "/", ".whl", "requirements.json")) for name in names)
+    wheels = sorted(name.split("/")[-1].split("-")[0] for name in names if name.endswith(".whl"))
+    assert wheels == ["meshlam", "pip"]
+    assert not any(name.startswith("building") for name in names)
+    assert extension_zip.stat().st_size < 20_000_000
     for name in names:
         if name.endswith(".py"):
             text = zipfile.ZipFile(extension_zip).read(name).decode()
             assert "bl_info" not in text
             assert "import torch" not in text
-            assert "import meshlam_core" not in text.replace("import sys, meshlam_core", "")
+            assert "import meshlam_core" not in text.replace("import json, sys, meshlam_core", "")
             assert "sys.path" not in text
 
 
@@ -177,9 +149,9 @@ def test_without_photo_or_backend_the_button_says_what_to_do(installed, photo, t
     with pytest.raises(RuntimeError, match="There is no photo at"):
         bpy.ops.meshlam.reconstruct()
     bpy.context.scene.meshlam.photo = str(photo)
-    with pytest.raises(RuntimeError, match="choose Backend Python"):
+    with pytest.raises(RuntimeError, match="click Install Backend"):
         bpy.ops.meshlam.reconstruct()
-    with pytest.raises(RuntimeError, match="choose Backend Python"):
+    with pytest.raises(RuntimeError, match="click Install Backend"):
         bpy.ops.meshlam.check_backend()
 
 

@@ -16,7 +16,8 @@ from sample import ARKIT_NAMES, make_sample, write_sample
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
 from blender_addon.scene.action import photo_pose_shown, show_photo_pose
-from blender_addon.scene.build import PROVENANCE, build_avatar
+from blender_addon.scene.build import build_avatar
+from blender_addon.scene.found import PROVENANCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -127,7 +128,7 @@ def test_the_fbx_carries_the_texture_inside(posed, tmp_path):
 
 def test_an_unwritable_or_unknown_target_is_refused_in_one_sentence(posed, tmp_path):
     with pytest.raises(ExportError, match="Expected a name ending in"):
-        export_avatar(posed, tmp_path / "Ada.obj", ExportOptions())
+        export_avatar(posed, tmp_path / "Ada.dae", ExportOptions())
     with pytest.raises(ExportError, match="does not exist"):
         export_avatar(posed, tmp_path / "no" / "Ada.glb", ExportOptions())
     (tmp_path / "taken.glb").mkdir()
@@ -163,7 +164,7 @@ def test_the_command_lines_exit_codes_tell_what_is_wrong(avatar_path, tmp_path):
     run = command(str(broken), "-o", str(tmp_path / "a.blend"))
     assert run.returncode == 3
     assert len(run.stderr.strip().splitlines()) == 1
-    assert command(str(avatar_path), "-o", str(tmp_path / "a.obj")).returncode == 2
+    assert command(str(avatar_path), "-o", str(tmp_path / "a.dae")).returncode == 2
     assert command(str(avatar_path), "-o", str(tmp_path / "no" / "a.blend")).returncode == 2
     assert command(str(avatar_path)).returncode == 2
     assert [item.name for item in tmp_path.iterdir()] == ["broken.meshlam"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from types import SimpleNamespace
 
 import bpy
@@ -16,9 +17,12 @@ import pytest
 
 import blender_addon
 from blender_addon import panel, preferences, state
+from blender_addon.avatar_operators import AboutLikeness
 from blender_addon.exif import orientation
 from blender_addon.job import JobError, State
-from blender_addon.scene.build import RESULT, active_avatar, build_avatar
+from blender_addon.scene.build import build_avatar
+from blender_addon.scene.found import RESULT, active_avatar
+from blender_addon.scene.renew import renew
 
 FUNCTIONS = bpy.types.UILayout.bl_rna.functions
 ICONS = set(FUNCTIONS["prop"].parameters["icon"].enum_items.keys())
@@ -53,7 +57,8 @@ class StandInLayout:
 
 
 @pytest.fixture
-def registered(empty_scene):
+def registered(empty_scene, monkeypatch):
+    monkeypatch.setenv("MESHLAM_BACKEND", sys.executable)  # there is a backend
     blender_addon.register()
     yield
     blender_addon.unregister()
@@ -82,12 +87,20 @@ def test_the_empty_panel_asks_for_a_photo(drawn):
     assert "meshlam.choose_photo Choose Photo..." in text
     assert "meshlam.reconstruct" in text
     assert drawn(panel.AvatarPanel) == "hidden"
-    assert "Set Up Backend" in drawn(panel.OptionsPanel)
+    assert "Backend and Folders" in drawn(panel.OptionsPanel)
 
 
 def test_a_photo_that_is_gone_is_said(drawn, tmp_path):
     bpy.context.scene.meshlam.photo = str(tmp_path / "gone.jpg")
     assert "The photo is gone" in drawn(panel.MainPanel)
+
+
+def test_a_small_photo_is_announced_before_it_is_used(drawn, tmp_path, sample, monkeypatch):
+    monkeypatch.setattr(state, "photo_icon", lambda _: 1)  # no previews without a window
+    path = tmp_path / "small.png"
+    path.write_bytes(sample.images["photo"])  # 320 x 240
+    bpy.context.scene.meshlam.photo = str(path)
+    assert "Only 320 x 240 pixels" in drawn(panel.MainPanel).replace("\nlabel  ", " ")
 
 
 def test_a_running_job_shows_stage_and_cancel_instead_of_the_button(drawn, monkeypatch):
@@ -104,7 +117,7 @@ def test_an_error_shows_sentence_hint_and_report(drawn, monkeypatch):
     monkeypatch.setattr(state.session, "state", State.FAILED)
     monkeypatch.setattr(state.session, "error", JobError("backend", "No face was found.", "Try another photo.", "x"))
     text = drawn(panel.MainPanel)
-    for part in ("No face was found.", "Try another photo.", "meshlam.copy_report", "Preferences"):
+    for part in ("No face was found.", "Try another photo.", "meshlam.copy_report", "meshlam.check_backend"):
         assert part in text
     monkeypatch.setattr(state.session, "state", State.IDLE)
 
@@ -113,15 +126,17 @@ def test_the_head_shows_its_numbers_and_warnings(drawn, avatar):
     built = build_avatar(avatar, "Ada")
     built.rig[RESULT] = json.dumps({"landmark_error": 0.0123, "warnings": ["This hardly looks like a human face."]})
     text = drawn(panel.AvatarPanel)
-    assert "Landmark error 1.2 % of the face height" in text
+    assert "Roughly like the photo" in text
+    assert "1.2 %" in AboutLikeness.description(bpy.context, None)
     assert "This hardly looks like a human" in text
+    assert panel.own_photo(built).name == "Ada Photo Image"
     for operator in ("toggle_photo_pose", "toggle_photo_camera", "toggle_eye_aim", "toggle_bones", "export"):
         assert f"meshlam.{operator}" in text
 
 
 @pytest.mark.parametrize(
     ("weights", "words"),
-    [(None, "Not refined: the tracker's head"), ("small.safetensors", "Refined by the network (small.safetensors)")],
+    [(None, "Fitted to the photo"), ("small.safetensors", "Refined by the network")],
 )
 def test_the_head_says_whether_the_network_refined_it(drawn, avatar, weights, words):
     built = build_avatar(avatar, "Ada")
@@ -132,14 +147,13 @@ def test_the_head_says_whether_the_network_refined_it(drawn, avatar, weights, wo
 def test_the_export_dialog_announces_a_non_commercial_head(registered, avatar):
     built = build_avatar(avatar, "Ada")
     built.rig["meshlam_provenance"] = json.dumps({"head": "FLAME 2020", "head_licence": "CC BY-NC-SA 4.0"})
-    from blender_addon.avatar_operators import ExportAvatar
+    from blender_addon.export_operator import ExportAvatar
 
     seen: list[str] = []
     assert active_avatar(bpy.context).head == built.head
     stand_in = SimpleNamespace(
-        layout=StandInLayout(seen), known=set(ExportAvatar.__annotations__), avatar=lambda _: built
+        layout=StandInLayout(seen), known=set(ExportAvatar.__annotations__), avatar=lambda _: built, file_format=".glb"
     )
-    stand_in._notice = lambda context: ExportAvatar._notice(stand_in, context)
     ExportAvatar.draw(stand_in, SimpleNamespace(preferences=bpy.context.preferences, region=None))
     assert "FLAME 2020" in "\n".join(seen)
 
@@ -180,3 +194,65 @@ def test_the_preview_of_a_photo_stands_as_its_camera_was_held(tmp_path, how):
         wanted = upright[row * 40 // height, column * 60 // width, :3]
         assert np.abs(shown[row, column, :3] - wanted).max() < 0.2
     bpy.utils.previews.remove(previews)
+
+
+def test_a_shared_head_says_so_and_offers_to_part_it(drawn, avatar):
+    built = build_avatar(avatar, "Ada")
+    copy = built.head.copy()
+    built.collection.objects.link(copy)
+    bpy.context.view_layer.objects.active = copy
+    text = drawn(panel.AvatarPanel)
+    assert "shares its bones" in text
+    assert "meshlam.make_own" in text
+
+
+def test_what_was_kept_is_listed_with_the_way_back(drawn, avatar):
+    built = build_avatar(avatar, "Ada")
+    assert "meshlam.go_back" not in drawn(panel.AvatarPanel)
+    built.head.modifiers.new("Subdivision", "SUBSURF")
+    renew(built, avatar, avatar)
+    text = drawn(panel.AvatarPanel)
+    assert "Modifiers: Subdivision" in text
+    assert "meshlam.go_back" in text
+
+
+def test_saving_keeps_what_was_painted(registered, avatar, tmp_path):
+    image = bpy.data.images[f"{build_avatar(avatar, 'Ada').head.name} Albedo"]
+    image.pixels.foreach_set(np.tile(np.float32([0, 1, 0, 1]), 64 * 64))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"), check_existing=False)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    np.testing.assert_allclose(np.array(bpy.data.images["Ada Albedo"].pixels[:4]), [0, 1, 0, 1], atol=1e-3)
+
+
+def test_files_of_heads_that_were_undone_are_removed_and_others_stay(avatar, avatar_path, tmp_path, monkeypatch):
+    build_avatar(avatar, "Ada")
+    undone = tmp_path / "undone.meshlam"
+    undone.write_bytes(b"x")
+    monkeypatch.setattr(state, "made_files", [undone, avatar_path])
+    assert state.remove_unused_files() == 1
+    assert not undone.exists()
+    assert avatar_path.exists()
+
+
+def test_the_file_of_a_saved_head_stays_when_another_scene_is_opened(registered, avatar, tmp_path, monkeypatch):
+    kept = tmp_path / "kept.meshlam"
+    kept.write_bytes(b"x")
+    build_avatar(avatar, "Ada").rig["meshlam_source"] = str(kept)
+    monkeypatch.setattr(state, "made_files", [kept])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"), check_existing=False)
+    assert state.made_files == []
+    state.made_files.append(kept)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert kept.exists()
+
+
+def test_show_bones_enters_pose_mode_with_the_rig_selected_and_comes_back(registered, avatar):
+    built = build_avatar(avatar, "Ada")
+    bpy.ops.meshlam.toggle_bones()
+    assert bpy.context.mode == "POSE"
+    assert bpy.context.view_layer.objects.active == built.rig
+    bpy.ops.meshlam.toggle_bones()
+    assert bpy.context.mode == "OBJECT"
+    assert bpy.context.view_layer.objects.active == built.head
+    assert not built.rig.show_in_front

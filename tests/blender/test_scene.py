@@ -14,8 +14,9 @@ from sample import Sample, make_sample, posed, project, write_sample
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.axes import avatar_from_blender
 from blender_addon.scene.action import hide_photo_pose, photo_pose_shown, rest_pose, show_photo_pose
-from blender_addon.scene.build import active_avatar, build_avatar, find_avatar
+from blender_addon.scene.build import build_avatar
 from blender_addon.scene.camera import fit_render_to_photo, render_frame, restore_render_frame
+from blender_addon.scene.found import active_avatar, find_avatar
 from blender_addon.scene.mesh import limited_weights
 from blender_addon.scene.parts import SURFACES, surface_of
 
@@ -216,7 +217,7 @@ def test_the_artists_animation_is_put_aside_and_comes_back(avatar):
 def test_the_photo_pose_is_kept_as_actions_that_are_not_assigned(avatar):
     built = build_avatar(avatar, "Ada")
     assert {action.name for action in bpy.data.actions} == {"Ada Photo Pose", "Ada Photo Expression"}
-    assert all(action.use_fake_user for action in bpy.data.actions)
+    assert all(action.users == 1 for action in bpy.data.actions)  # the rig keeps them
     assert built.rig.animation_data is None
     assert built.head.data.shape_keys.animation_data is None
     rest_pose(built.rig, built.head)

@@ -24,6 +24,13 @@ def photo(portrait_file: Path) -> Path:
     return portrait_file
 
 
+def overlap(one: Path, other: Path) -> float:
+    """Intersection over union of two pictures' outlines."""
+    with Image.open(one) as a, Image.open(other) as b:
+        ours, theirs = np.array(a)[..., 3] > 127, np.array(b)[..., 3] > 127
+    return float((ours & theirs).sum() / (ours | theirs).sum())
+
+
 def test_an_avatar_driven_by_its_own_photo_lies_where_the_photo_view_puts_it(
     photo: Path, assets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,9 +44,13 @@ def test_an_avatar_driven_by_its_own_photo_lies_where_the_photo_view_puts_it(
     assert (code, driven["frames"]) == (0, 1), driven
     assert driven["size"] == read_avatar(avatar).photo.size.tolist()
     run(capsys, "render", avatar, "-o", tmp_path / "photo.png", "--view", "photo", "--size", "native")
-    with Image.open(tmp_path / "frames" / "00000.png") as a, Image.open(tmp_path / "photo.png") as b:
-        ours, theirs = np.array(a)[..., 3] > 127, np.array(b)[..., 3] > 127
-    assert (ours & theirs).sum() / (ours | theirs).sum() > 0.9
+    assert overlap(tmp_path / "frames" / "00000.png", tmp_path / "photo.png") > 0.9
+
+    # a CSV knows no camera: the head stays where the photo has it, and its turn is the track's
+    assert run(capsys, "track", photo, "--csv", "-o", tmp_path / "take.csv")[0] == 0
+    code, driven = run(capsys, "reenact", avatar, "--track", tmp_path / "take.csv", "-o", tmp_path / "from csv")
+    assert (code, driven["frames"], driven["found"]) == (0, 1, 1), driven
+    assert overlap(tmp_path / "from csv" / "00000.png", tmp_path / "photo.png") > 0.97
 
 
 def test_what_is_no_clip_and_no_track_is_refused_and_leaves_nothing(

@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -49,6 +50,35 @@ def test_every_exif_orientation_is_turned_upright(tmp_path, gradient, orientatio
     photo = load_photo(path)
     np.testing.assert_array_equal(photo.pixels, gradient)
     assert photo.native_size == (60, 40)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_heic_of_a_phone_comes_upright_with_its_focal_length(tmp_path, gradient, orientation):
+    undo = {1: gradient, 3: gradient[::-1, ::-1], 6: np.rot90(gradient, 1), 8: np.rot90(gradient, -1)}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769)[0xA405] = 26
+    stored = Image.fromarray(np.ascontiguousarray(undo[orientation])).resize(undo[orientation].shape[1::-1])
+    pillow_heif.from_pillow(stored).save(tmp_path / "IMG_1.HEIC", quality=-1, chroma=444, exif=exif.tobytes())
+    photo = load_photo(tmp_path / "IMG_1.HEIC")
+    assert photo.native_size == (60, 40)
+    assert photo.focal_35mm == 26
+    assert np.abs(photo.pixels.astype(int) - gradient).mean() < 2
+
+
+def test_a_heic_of_ten_bits_is_read_as_eight(tmp_path, gradient):
+    deep = gradient.astype(np.uint16) * 257
+    pillow_heif.encode("RGB;16", gradient.shape[1::-1], deep.tobytes(), tmp_path / "deep.heic", quality=-1, chroma=444)
+    assert pillow_heif.open_heif(tmp_path / "deep.heic", convert_hdr_to_8bit=False).info["bit_depth"] in (10, 12)
+    assert np.abs(load_photo(tmp_path / "deep.heic").pixels.astype(int) - gradient).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["DSC_1.NEF", "IMG_2.CR3", "IMG_3.dng"])
+def test_a_camera_raw_file_is_refused_with_what_to_do(tmp_path, gradient, name):
+    Image.fromarray(gradient).save(tmp_path / name, "TIFF")  # most of them are TIFFs, with a thumbnail first
+    with pytest.raises(UnreadableInput, match=f"{name} is a camera raw file") as caught:
+        load_photo(tmp_path / name)
+    assert "export it as JPEG" in caught.value.hint
 
 
 def test_exif_gives_the_35_mm_focal_length(tmp_path, gradient):
@@ -205,7 +235,7 @@ def test_bad_files_are_refused_with_one_sentence(tmp_path, gradient):
         "cut.jpg": "damaged or cut off",
         "empty.png": "empty",
         "text.jpg": "no picture",
-        "phone.heic": "HEIC",
+        "phone.heic": "no picture|damaged",
         "clip.bin": "not a picture",
     }
     for name, data in files.items():

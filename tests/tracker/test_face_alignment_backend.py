@@ -1,12 +1,17 @@
+import hashlib
 import sys
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from meshlam_core import cli
 from meshlam_core.errors import AssetError
 from meshlam_core.points import CLASSIC_68
-from meshlam_core.tracker.face_alignment_backend import FaceAlignmentDetector, spread_68
+from meshlam_core.tracker import face_alignment_backend as backend
+from meshlam_core.tracker.face_alignment_backend import NETWORKS, FaceAlignmentDetector, spread_68
 from tests.tracker.conftest import look_at
 
 
@@ -20,6 +25,7 @@ def package(monkeypatch):
     class FaceAlignment:
         def __init__(self, kind, device="cpu", flip_input=False):
             assert kind == 1
+            module.hub = torch.hub.get_dir()
 
         def get_landmarks_from_image(self, image):
             return module.answers or None
@@ -34,6 +40,34 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch, head):
     with pytest.raises(AssetError, match="not installed") as caught:
         FaceAlignmentDetector(head.landmarks(head.template))
     assert "pip install face-alignment" in caught.value.hint
+
+
+def test_its_networks_are_files_of_the_data_folder_and_checked(package, head, monkeypatch, tmp_path):
+    monkeypatch.setenv("MESHLAM_HOME", str(tmp_path))
+    template, content = head.landmarks(head.template), b"a network"
+    with pytest.raises(AssetError, match=r"s3fd-619a316812\.pth .* is missing") as caught:
+        FaceAlignmentDetector.open(template, "cpu")
+    assert str(tmp_path / "assets" / "face-alignment" / "checkpoints") in caught.value.hint
+    folder = tmp_path / "assets" / "face-alignment" / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in NETWORKS:
+        (folder / name).write_bytes(content)
+    with pytest.raises(AssetError, match="its hash is not the expected one"):
+        FaceAlignmentDetector.open(template, "cpu")
+    monkeypatch.setattr(backend, "NETWORKS", dict.fromkeys(NETWORKS, hashlib.sha256(content).hexdigest()[:10]))
+    before = torch.hub.get_dir()
+    FaceAlignmentDetector.open(template, "cpu")
+    assert package.hub == str(folder.parent), "the package loads from there, and asks nobody"
+    assert torch.hub.get_dir() == before
+
+
+def test_the_command_line_can_choose_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "face_alignment", None)
+    Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
+    for command, out in (("reconstruct", "a.meshlam"), ("track", "a.json")):
+        arguments = [command, str(tmp_path / "p.png"), "-o", str(tmp_path / out), "--landmarks", "face-alignment"]
+        assert cli.main(arguments) == 4
+        assert "pip install face-alignment" in capsys.readouterr().err
 
 
 def test_68_points_spread_to_all_478_near_where_they_belong(fitter, head):

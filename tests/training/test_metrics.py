@@ -9,6 +9,7 @@ from meshlam_core.points import CLASSIC_68
 from training.metrics import (
     cosine,
     face_outline_mask,
+    frechet_distance,
     landmark_distance,
     overlap,
     psnr,
@@ -89,3 +90,22 @@ def test_only_the_68_classic_landmarks_count() -> None:
     second[:] = (9, 9, 9)
     second[CLASSIC_68] = 0
     assert landmark_distance(first, second) == 0
+
+
+def test_the_frechet_distance_of_two_clouds_of_known_mean_and_spread() -> None:
+    random = np.random.default_rng(0)
+    cloud = random.normal(size=(4000, 3))
+    wide = cloud * [1, 2, 3] + [4, 0, 0]
+    # between normal distributions with diagonal covariances: means apart, and the deviations' differences
+    assert frechet_distance(cloud, wide) == pytest.approx(16 + 1 + 4, rel=0.05)
+    assert frechet_distance(cloud, cloud) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_frechet_distance_is_that_of_the_covariances_matrix_root() -> None:
+    from scipy.linalg import sqrtm
+
+    random = np.random.default_rng(1)
+    first, second = random.normal(size=(50, 6)), random.normal(size=(60, 6)) @ random.normal(size=(6, 6))
+    a, b = np.cov(first.T), np.cov(second.T)
+    expected = np.square(first.mean(0) - second.mean(0)).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
+    assert frechet_distance(first, second) == pytest.approx(float(expected))

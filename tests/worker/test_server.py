@@ -19,7 +19,9 @@ from meshlam_core.worker.server import Server
 class Toy:
     """Does what the photo's name says."""
 
-    def __init__(self) -> None:
+    def __init__(self, warms_slowly: bool = False) -> None:
+        self.warms_slowly = warms_slowly
+        self.may_be_warm = threading.Event()
         self.started = threading.Event()
         self.may_finish = threading.Event()
         self.log: list[str] = []
@@ -29,6 +31,8 @@ class Toy:
 
     def warm(self) -> None:
         self.log.append("warm")
+        if self.warms_slowly:
+            assert self.may_be_warm.wait(5)
         raise RuntimeError("warming failed, which is no reason to end")
 
     def free(self) -> None:
@@ -91,6 +95,8 @@ def talking(engine: Toy, idle_seconds: float = 60) -> Iterator[Caller]:
     try:
         caller.send(protocol.Hello(1))
         assert caller.reply() == engine.ready()
+        if not engine.warms_slowly:
+            assert caller.server.warmed.wait(5)
         yield caller
     finally:
         engine.may_finish.set()
@@ -199,6 +205,17 @@ def test_a_job_before_hello_and_another_protocol_are_refused() -> None:
     for stream in (caller.source, caller.target, caller.replies):
         stream.close()
     assert [getattr(answer, "kind", "") for answer in answers] == ["protocol", "protocol"]
+
+
+def test_a_job_that_comes_while_the_kernels_compile_is_told_so() -> None:
+    engine = Toy(warms_slowly=True)
+    with talking(engine) as caller:
+        caller.send(job("a", "fine"))
+        waiting = caller.reply()
+        assert isinstance(waiting, protocol.ProgressReport)
+        assert (waiting.id, waiting.stage, waiting.fraction) == ("a", "kernels", 0.0)
+        engine.may_be_warm.set()
+        assert [caller.reply(), caller.reply()][1] == protocol.Done("a", {"photo": "fine"})
 
 
 def test_the_models_are_warmed_after_hello_and_freed_when_idle() -> None:

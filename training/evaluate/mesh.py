@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import Camera
-from meshlam_core.raster.interface import get_rasteriser
+from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.project import project
 
 INNER_PARTS = (

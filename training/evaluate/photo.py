@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.avatar.record import Avatar
+from meshlam_core.errors import MeshlamError
 from meshlam_core.files.images import load_photo
 from meshlam_core.pipeline import Failure, ReconstructOptions, Session, reconstruct_many
 from meshlam_core.raster.render import Style
 from meshlam_core.viewing.viewer import AvatarRenderer, photo_camera
+from training.evaluate.likeness import Critics, Likeness, liken, on_black
 from training.evaluate.mesh import MeshFaults, mesh_faults
 from training.evaluate.truth import HeadTruth, Judges, find_truth
 from training.metrics import overlap, psnr, share_covered
@@ -45,22 +47,31 @@ class PhotoResult:
     rendering: U8 | None = None  # [H, W, 4]
     avatar: Avatar | None = None
     faults: MeshFaults | None = None
+    likeness: Likeness | None = None  # where critics were asked
 
 
-def measure_photo(path: Path, options: ReconstructOptions, session: Session, judges: Judges) -> PhotoResult:
+def measure_photo(
+    path: Path, options: ReconstructOptions, session: Session, judges: Judges, critics: Critics | None = None
+) -> PhotoResult:
     """Reconstruct a photo and compare."""
     (made,) = reconstruct_many([path], options, session)
-    photo = load_photo(path)
-    truth = find_truth(photo.pixels, judges, photo.scale)
-    if isinstance(made, Failure):
-        empty = None if truth is None else compare(np.zeros((*truth.hair.shape, 4), np.uint8), truth)
-        return PhotoResult(path, empty, str(made.error), truth)
+    avatar = None if isinstance(made, Failure) else made.avatar
+    failure = str(made.error) if isinstance(made, Failure) else ""
+    faults = mesh_faults(avatar) if avatar else None
+    truth = _truth(path, judges)
     if truth is None:
-        why = "the judges found no face"
-        return PhotoResult(path, None, why, avatar=made.avatar, faults=mesh_faults(made.avatar))
-    rendering = photo_view(made.avatar, truth)
-    scores = compare(rendering, truth)
-    return PhotoResult(path, scores, "", truth, rendering, made.avatar, mesh_faults(made.avatar))
+        return PhotoResult(path, None, failure or "the judges found no face", avatar=avatar, faults=faults)
+    rendering = photo_view(avatar, truth) if avatar else np.zeros((*truth.hair.shape, 4), np.uint8)
+    likeness = liken(rendering, truth, judges, critics) if critics else None
+    return PhotoResult(path, compare(rendering, truth), failure, truth, rendering, avatar, faults, likeness)
+
+
+def _truth(path: Path, judges: Judges) -> HeadTruth | None:
+    try:
+        photo = load_photo(path)
+    except MeshlamError:
+        return None  # that it cannot be read is the reconstruction's failure already
+    return find_truth(photo.pixels, judges, photo.scale)
 
 
 def photo_view(
@@ -84,9 +95,3 @@ def compare(
         silhouette=overlap(covered & truth.above_chin, truth.person & truth.above_chin),
         outline=psnr(picture, truth.picture, truth.outline),
     )
-
-
-def on_black(rendering: U8) -> U8:  # [H, W, 4] -> [H, W, 3]
-    """Colours times alpha."""
-    alpha = rendering[..., 3:].astype(np.float32) / 255
-    return np.asarray(rendering[..., :3] * alpha + 0.5, np.uint8)

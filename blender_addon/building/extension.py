@@ -1,9 +1,10 @@
 """Builds and validates the extension's zip with Blender's own tool.
 
-    python -m blender_addon.build_extension --out dist
+    python -m blender_addon.building.extension --out dist
 
-The tool is part of every Blender and of the bpy package. It is looked for in --blender-ext, in this Python's bpy, and
-in the .venv-bpy-* environments beside this project.
+The zip is all that an artist needs: it carries the wheels of meshlam and pip, from which Install Backend goes on.
+Blender's tool is part of every Blender and of the bpy package. It is looked for in --blender-ext, in this Python's bpy,
+and in the .venv-bpy-* environments beside this project.
 Exit codes: 0 done, 4 the tool was not found, 1 it refused the package.
 """
 
@@ -18,17 +19,24 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from blender_addon.building import own_wheels
+
+ROOT = Path(__file__).resolve().parents[2]
 _TOOL = "*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
 _PACKAGES = ("lib/python*/site-packages", "Lib/site-packages")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m blender_addon.build_extension", description="Build the add-on.")
+    parser = argparse.ArgumentParser(prog="python -m blender_addon.building.extension", description="Build the add-on.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="FOLDER", help="where the zip goes")
     parser.add_argument("--blender-ext", type=Path, metavar="FILE", help="Blender's blender_ext.py")
+    parser.add_argument(
+        "--python", default=sys.executable, metavar="FILE", help="a Python with pip (default: this one)"
+    )
+    parser.add_argument("--website", default="", metavar="URL", help="the page that Blender's list of add-ons links to")
+    parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="wheels of meshlam and pip made before")
     options = parser.parse_args(arguments)
-    tool = options.blender_ext or next(_tools(), None)
+    tool = options.blender_ext or next(tools(), None)
     if tool is None or not tool.is_file():
         print(
             "Expected Blender's blender_ext.py in a bpy package; install bpy or name it by --blender-ext.",
@@ -36,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 4
     staging = stage(ROOT / "build" / "extension")
+    if options.website:
+        _name_website(staging / "blender_manifest.toml", options.website)
+    wheels = staging / "backend" / "wheels"
+    if options.wheels is not None:
+        shutil.copytree(options.wheels, wheels)
+    else:
+        own_wheels.gather(wheels, options.python)
     zip_path = options.out.resolve() / f"meshlam-{version()}.zip"
     zip_path.parent.mkdir(parents=True, exist_ok=True)
     zip_path.unlink(missing_ok=True)
@@ -59,9 +74,10 @@ def stage(folder: Path) -> Path:
     """Lay the package out as Blender wants it: the manifest and the add-on's files at the top."""
     if folder.exists():
         shutil.rmtree(folder)
-    for source in sorted((ROOT / "blender_addon").rglob("*.py")):
-        if source.name != Path(__file__).name:
-            target = folder / source.relative_to(ROOT / "blender_addon")
+    addon = ROOT / "blender_addon"
+    for source in sorted([*addon.rglob("*.py"), *addon.rglob("*.json")]):
+        if addon / "building" not in source.parents:
+            target = folder / source.relative_to(addon)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     for name in ("blender_manifest.toml", "LICENSE"):
@@ -70,7 +86,14 @@ def stage(folder: Path) -> Path:
     return folder
 
 
-def _tools() -> Iterator[Path]:
+def _name_website(manifest: Path, website: str) -> None:
+    """This project has no page of its own: who publishes the add-on names theirs."""
+    text = manifest.read_text(encoding="utf-8")
+    before, marker, after = text.partition("maintainer = ")
+    manifest.write_text(f'{before}website = "{website}"\n{marker}{after}', encoding="utf-8")
+
+
+def tools() -> Iterator[Path]:
     """Every blender_ext.py that can be found, the newest Blender of a place first."""
     spec = importlib.util.find_spec("bpy")
     if spec is not None and spec.origin is not None:

@@ -1,0 +1,202 @@
+"""The export button: presets, the checks before, the file, and the check after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .avatar_operators import OnAvatar, draw_text
+from .export import ExportError, ExportOptions, export_avatar, verify
+from .exporting.options import PRESETS, PRINT_SUFFIXES, file_stem, target_path
+from .exporting.preflight import findings, fix
+from .exporting.writers import available
+from .scene.shape_keys import bald_key
+
+_FORMATS = (
+    (".glb", "glTF Binary (.glb)", "Web, Godot, three.js, and most other programs"),
+    (".fbx", "FBX (.fbx)", "Unreal, Unity, Maya"),
+    (".usdc", "USD (.usdc)", "Houdini, Omniverse; the texture goes into a folder beside it"),
+    (".usdz", "USD Package (.usdz)", "One file with the texture inside, for Apple's programs"),
+    (".stl", "STL (.stl)", "3D printers: a closed solid in millimetres"),
+    (".obj", "OBJ (.obj)", "3D printers and sculpting: a closed solid in millimetres"),
+)
+_PRESET_ITEMS = [(key, preset.title, preset.hint) for key, preset in PRESETS.items()]
+_CUSTOM = ("CUSTOM", "Custom", "Your own choices below")
+_offered: list[tuple[str, str, str]] = []  # Blender needs the texts of a computed enumeration to stay alive
+
+
+def _formats(_operator: Any, _context: Any) -> list[tuple[str, str, str]]:
+    """The formats that this Blender can write."""
+    _offered[:] = [item for item in _FORMATS if available(item[0])]
+    return _offered
+
+
+def _use_preset(chosen: Any, _context: Any) -> None:
+    preset = PRESETS.get(chosen.preset)
+    if preset is None or not available(preset.suffix):
+        return
+    options = preset.options
+    chosen.file_format = preset.suffix
+    chosen.content = "BONES" if options.bones else "MORPHS"
+    chosen.names = options.spelling.upper()
+    chosen.expressions = options.expressions == "vrm"
+    chosen.accessories = options.accessories
+    chosen.single_sided = options.single_sided
+
+
+class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Write the head for a game engine, another program or a 3D printer"""
+
+    bl_idname = "meshlam.export"
+    bl_label = "Export Head"
+    bl_options = {"PRESET"}
+    changes_head = False
+
+    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+    check_existing: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    filter_glob: bpy.props.StringProperty(  # type: ignore[valid-type]
+        default="*.glb;*.fbx;*.usdc;*.usda;*.usdz;*.stl;*.obj", options={"HIDDEN"}
+    )
+    preset: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="For", description="What the file is for", items=[_CUSTOM, *_PRESET_ITEMS], update=_use_preset
+    )
+    file_format: bpy.props.EnumProperty(name="Format", items=_formats)  # type: ignore[valid-type]
+    content: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Content",
+        items=[
+            (
+                "BONES",
+                "Bones and Morphs",
+                "Skeleton, skinning and morphs; open the mouth by jawOpen or the jaw bone, not both",
+            ),
+            ("MORPHS", "Morphs Only", "No skeleton; everything, the mouth included, is a morph"),
+        ],
+    )
+    names: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Names",
+        items=[
+            ("ARKIT", "jawOpen", "Apple's spelling"),
+            ("PASCAL", "JawOpen", "As Unreal's and Unity's Live Link write it"),
+            ("META", "eyeBlink_L", "Sides as _L and _R"),
+            ("METAHUMAN", "CTRL_expressions_eyeBlinkL", "MetaHuman's controls"),
+        ],
+    )
+    hair: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Hair",
+        items=[
+            ("HULL", "With Hair", "The hair's hull as it is"),
+            ("BALD", "Without Hair", "The bald head, for a groom of your own"),
+            ("SWITCH", "As a Morph", "With hair, and a morph `bald` that takes it away"),
+        ],
+    )
+    expressions: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="VRM Expressions",
+        description="VRM 1.0's expressions (happy, aa, blink, ...) as further morphs",
+        default=False,
+    )
+    accessories: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="What It Wears", description="Hat, glasses, clothes: meshes parented to the rig go with it", default=True
+    )
+    levels: bpy.props.IntProperty(  # type: ignore[valid-type]
+        name="Levels of Detail",
+        description="Files with half and a quarter of the triangles beside it",
+        default=1,
+        min=1,
+        max=3,
+    )
+    texture_size: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Texture",
+        description="Largest width and height of the textures in pixels",
+        items=[("0", "As It Is", ""), ("512", "512", ""), ("1024", "1024", ""), ("2048", "2048", "")],
+    )
+    single_sided: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Single-Sided", description="Faces are drawn from outside only, which is faster", default=False
+    )
+    consent: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Consent", description="What the person shown has agreed to; written into the file"
+    )
+    reimport: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Check the File",
+        description="Open the written file in a second Blender and compare names, places, pictures, counts and weights",
+        default=False,
+    )
+
+    def invoke(self, context: Any, _event: Any) -> set[str]:
+        folder = Path(self.filepath).parent if self.filepath else Path(bpy.data.filepath).parent
+        self.filepath = str(target_path(folder / file_stem(self.avatar(context).head.name), self.file_format))
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def check(self, _context: Any) -> bool:
+        """The name in the file browser follows the chosen format."""
+        wanted = str(target_path(self.filepath, self.file_format))
+        changed = bool(wanted != self.filepath)
+        self.filepath = wanted
+        return changed
+
+    def draw(self, context: Any) -> None:
+        column = self.layout.column()
+        column.use_property_split = True
+        column.prop(self, "preset")
+        column.prop(self, "file_format")
+        if self.file_format not in PRINT_SUFFIXES:
+            for name in ("content", "names", "expressions", "levels", "texture_size", "single_sided"):
+                column.prop(self, name)
+        column.prop(self, "accessories")
+        if bald_key(self.avatar(context).head) is not None:
+            column.prop(self, "hair")
+        column.prop(self, "consent")
+        column.prop(self, "reimport")
+        for finding in findings(self.avatar(context)):
+            box = self.layout.box()
+            draw_text(box, context, finding.sentence, "INFO")
+            if finding.fix:
+                box.operator("meshlam.fix_before_export", text=finding.fix_label).what = finding.fix
+
+    def execute(self, context: Any) -> set[str]:
+        path = target_path(bpy.path.abspath(self.filepath), self.file_format)
+        try:
+            wanted = export_avatar(self.avatar(context), path, self._options())
+        except ExportError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        problems = verify(path, wanted) if self.reimport else []
+        told = [*problems, *(finding.sentence for finding in findings(self.avatar(context)) if not finding.fix)]
+        for sentence in told:
+            self.report({"WARNING"}, sentence)
+        if not problems:
+            levels = "".join(f", LOD{index + 1} within {loss:.1f} mm" for index, loss in enumerate(wanted.losses))
+            self.report({"INFO"}, f"Wrote {path.name}{levels}{', checked' if self.reimport else ''}")
+        return {"FINISHED"}
+
+    def _options(self) -> ExportOptions:
+        return ExportOptions(
+            bones=self.content == "BONES",
+            names=self.names.lower(),
+            hair=self.hair.lower(),
+            expressions="vrm" if self.expressions else "",
+            accessories=self.accessories,
+            levels=self.levels,
+            texture_size=int(self.texture_size),
+            single_sided=self.single_sided,
+            consent=self.consent,
+        )
+
+
+class FixBeforeExport(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Put this right"""
+
+    bl_idname = "meshlam.fix_before_export"
+    bl_label = "Fix"
+    bl_options = {"INTERNAL", "UNDO"}
+
+    what: bpy.props.StringProperty()  # type: ignore[valid-type]
+
+    def execute(self, context: Any) -> set[str]:
+        fix(self.avatar(context), self.what)
+        return {"FINISHED"}
+
+
+CLASSES = (ExportAvatar, FixBeforeExport)

@@ -1,0 +1,133 @@
+"""The check of a written file: it is opened in a Blender of its own and compared with what was to be written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .. import reimport
+from ..reimport import MARK
+
+_VERIFY_SECONDS = 180
+_PLACE = 1e-4  # m
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a re-import must find."""
+
+    keys: dict[str, float]  # name -> how far the vertex that moves most moves, m
+    bones: tuple[str, ...]
+    vertices: int
+    triangles: int
+    low: tuple[float, ...]  # m, the corner of the box around everything, in Blender's axes
+    high: tuple[float, ...]
+    materials: dict[str, Any] = field(default_factory=dict)  # name -> size and hash of the colour texture, or None
+    actions: int = 0
+    scale: float = 1.0  # of the file's unit: print formats are in millimetres
+    losses: tuple[float, ...] = ()  # mm that the surface moved at most, for each further level of detail
+
+    @property
+    def size(self) -> tuple[float, ...]:
+        return tuple(high - low for low, high in zip(self.low, self.high, strict=True))
+
+
+def expected(meshes: tuple[Any, ...], rig: Any, scale: float = 1.0) -> Expected:
+    """What these objects are, measured by what measures the written file."""
+    found = reimport.facts(meshes)
+    return Expected(
+        keys=found["moved"],
+        bones=tuple(bone.name for bone in rig.data.bones) if rig is not None else (),
+        vertices=found["vertices"],
+        triangles=found["triangles"],
+        low=tuple(found["low"]),
+        high=tuple(found["high"]),
+        materials=found["materials"],
+        scale=scale,
+    )
+
+
+def verify(path: Path, wanted: Expected) -> list[str]:
+    """Re-import the file in a Blender of its own; one sentence for each thing that differs from the scene."""
+    script = str(Path(reimport.__file__))
+    if bpy.app.binary_path:
+        command = [bpy.app.binary_path, "--background", "--factory-startup", "--python", script, "--", str(path)]
+    else:
+        command = [sys.executable, script, "--", str(path)]
+    try:
+        run = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_VERIFY_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return [f"Re-importing took longer than {_VERIFY_SECONDS} s."]
+    line = next((line for line in run.stdout.splitlines() if line.startswith(MARK)), None)
+    if line is None:
+        return [f"Blender could not re-import {path.name}: {(run.stderr or run.stdout).strip()[-300:]}"]
+    found = json.loads(line.removeprefix(MARK))
+    if path.suffix.lower().startswith(".usd") and not wanted.bones:
+        found["bones"] = []  # USD keeps blend shapes on a skeleton, so Blender writes one with a dummy joint
+    return differences(found, wanted, path.suffix.lower())
+
+
+def differences(found: dict[str, Any], wanted: Expected, suffix: str) -> list[str]:
+    """One sentence for each thing that `found` in a file of this format is not as `wanted`."""
+    problems = [*_counts(found, wanted, suffix), *_places(found, wanted)]
+    if suffix not in (".obj", ".stl"):
+        problems += _pictures(found["materials"], wanted.materials)
+    if found["actions"] != wanted.actions:
+        problems.append(f"Expected {wanted.actions} animations, got {found['actions']}.")
+    if wanted.bones and (found["most_weights"] > 4 or found["weight_error"] > 1e-2):
+        problems.append(f"Skinning weights are off: {found['most_weights']} a vertex, sum off {found['weight_error']}.")
+    if any(abs(value) > 1e-6 for value in found["values"]):
+        problems.append("Some shape keys are not at 0.")
+    return problems
+
+
+def _counts(found: dict[str, Any], wanted: Expected, suffix: str) -> list[str]:
+    problems = []
+    if set(found["keys"]) != set(wanted.keys):
+        odd = sorted(set(found["keys"]) ^ set(wanted.keys))
+        problems.append(f"Shape keys differ: {', '.join(odd[:5])}.")
+    if set(found["bones"]) != set(wanted.bones):
+        problems.append(f"Expected the bones {sorted(wanted.bones)}, got {found['bones']}.")
+    if found["triangles"] != wanted.triangles:
+        problems.append(f"Expected {wanted.triangles} triangles, got {found['triangles']}.")
+    # formats that keep one normal and UV per vertex split vertices at seams, so only FBX keeps the count
+    if suffix == ".fbx" and found["vertices"] != wanted.vertices:
+        problems.append(f"Expected {wanted.vertices} vertices, got {found['vertices']}.")
+    return problems
+
+
+def _places(found: dict[str, Any], wanted: Expected) -> list[str]:
+    """Extents, place and movements; a head that stands off the origin or is turned or scaled shows here."""
+    problems = []
+    for corner in ("low", "high"):
+        is_at = [value / wanted.scale for value in found[corner]]
+        if any(abs(a - b) > _PLACE for a, b in zip(is_at, getattr(wanted, corner), strict=True)):
+            at, to = (", ".join(f"{value:.4f}" for value in values) for values in (is_at, getattr(wanted, corner)))
+            problems.append(f"Its {corner}est corner is at ({at}) m, expected ({to}) m.")
+    for name, distance in wanted.keys.items():
+        if abs(found["moved"].get(name, distance) - distance) > _PLACE:
+            problems.append(f"{name} moves {found['moved'][name]:.5f} m, expected {distance:.5f} m.")
+    return problems
+
+
+def _pictures(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    problems = []
+    if set(found) != set(wanted):
+        problems.append(f"Expected the materials {sorted(wanted)}, got {sorted(found)}.")
+    for name in sorted(set(found) & set(wanted)):
+        here, there = found[name], wanted[name]
+        if there is not None and here is None:
+            problems.append(f"The texture of {name} is missing or cannot be read.")
+        elif there is not None and here["size"] != there["size"]:
+            problems.append(f"The texture of {name} is {here['size']} pixels, expected {there['size']}.")
+        elif there is not None and here["pixels"] != there["pixels"]:
+            problems.append(f"The pixels of {name}'s texture differ from the scene's.")
+    return problems

@@ -1,0 +1,72 @@
+"""What an artist should know before a head is written, and what one click puts right."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ..licence import licence_notice
+from ..scene.action import hide_photo_pose, rest_pose
+from ..scene.found import PROVENANCE, BuiltAvatar, editable
+from ..scene.paint import pack_paint, unsaved_paint
+from ..scene.shape_keys import expression_keys
+
+_NAMED = 3  # of many, so many are named
+POSE, PAINT = "POSE", "PAINT"  # what `fix` can put right
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence, and what puts it right; nothing where there is nothing to do."""
+
+    sentence: str
+    fix: str = ""
+    fix_label: str = ""
+
+
+def findings(built: BuiltAvatar) -> list[Finding]:
+    """What is worth saying about this head; empty when it is ready."""
+    found = [*_pose(built), *_modifiers(built), *_paint(built)]
+    if built.head.data.shape_keys is None:
+        found.append(Finding("This head has no shape keys any more: no expressions are exported."))
+    notice = licence_notice(json.loads(built.rig.get(PROVENANCE, "{}")))
+    if notice:
+        found.append(Finding(notice))
+    return found
+
+
+def fix(built: BuiltAvatar, what: str) -> None:
+    """Put one finding right."""
+    if what == POSE:
+        hide_photo_pose(built.rig, built.head)
+        rest_pose(built.rig, built.head)
+    elif what == PAINT:
+        pack_paint(built)
+
+
+def _pose(built: BuiltAvatar) -> list[Finding]:
+    moved = [key.name for key in expression_keys(built.head) if abs(key.value) > 1e-6]
+    bent = [bone.name for bone in built.rig.pose.bones if abs(bone.rotation_quaternion.w) < 1 - 1e-6]
+    if not moved and not bent:
+        return []
+    parts = [f"{len(names)} {what} ({_some(names)})" for names, what in ((moved, "keys"), (bent, "bones")) if names]
+    sentence = f"Not at rest: {' and '.join(parts)}. The neutral head is exported."
+    return [Finding(sentence, *((POSE, "Rest Pose") if editable(built) else ()))]
+
+
+def _modifiers(built: BuiltAvatar) -> list[Finding]:
+    others = [item.name for item in built.head.modifiers if item.type != "ARMATURE"]
+    return [Finding(f"Left out, because they would drop the shape keys: {_some(others)}.")] if others else []
+
+
+def _paint(built: BuiltAvatar) -> list[Finding]:
+    images = [image.name for image in unsaved_paint(built)]
+    if not images:
+        return []
+    return [Finding(f"Unsaved paint on {_some(images)} is exported, but not in your .blend yet.", PAINT, "Keep Paint")]
+
+
+def _some(names: list[Any]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

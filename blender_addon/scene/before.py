@@ -1,0 +1,109 @@
+"""What a head was before it was renewed, kept with its rig, and the way back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import bpy
+
+from . import layers
+from .action import PHOTO_POSE, build_actions, hide_photo_pose
+from .found import PROVENANCE, RESULT, SOURCE, BuiltAvatar
+from .guard import editing, here, scene_as_found
+
+_MESH, _IMAGE, _CAMERA = "meshlam_before_mesh", "meshlam_before_albedo", "meshlam_before_camera"
+_REST = "meshlam_before"  # JSON: bones, custom properties
+_PROPERTIES = (PHOTO_POSE, PROVENANCE, SOURCE, RESULT, "meshlam_kept")
+
+
+def can_go_back(built: BuiltAvatar) -> bool:
+    return built.rig.get(_MESH) is not None and _REST in built.rig and here(built.rig)
+
+
+def kept_source(item: Any) -> str:
+    """The avatar file of what an object was before, empty where it was nothing."""
+    return str(json.loads(item[_REST])["properties"].get(SOURCE, "")) if _REST in item else ""
+
+
+def keep_before(built: BuiltAvatar) -> None:
+    """Keep the head as it is with its rig and go on with copies; what was kept earlier goes."""
+    rig, head = built.rig, built.head
+    old = head.data
+    name = old.name
+    head.data = old.copy()
+    old.name = f"{name} (before)"
+    head.data.name = name
+    rig[_MESH] = old
+    nodes = layers.albedo_nodes(head)
+    if nodes:
+        rig[_IMAGE] = nodes[0][1].image
+    if built.camera is not None:
+        data = built.camera.data
+        built.camera.data = data.copy()
+        data.name, built.camera.data.name = f"{data.name} (before)", data.name
+        rig[_CAMERA] = data
+    place = list(built.camera.location) if built.camera is not None else None
+    bones = {bone.name: [list(bone.head_local), list(bone.tail_local)] for bone in rig.data.bones}
+    properties = {key: rig[key] for key in _PROPERTIES if key in rig}
+    resolution = [list(built.camera["meshlam_resolution"]), built.camera["meshlam_pixel_aspect_y"]] if place else None
+    rig[_REST] = json.dumps({"bones": bones, "camera": place, "grid": resolution, "properties": properties})
+
+
+def go_back(built: BuiltAvatar) -> None:
+    """The head as it was before it was renewed: mesh, texture, bones, photo."""
+    rig, head = built.rig, built.head
+    rest = json.loads(rig[_REST])
+    with scene_as_found():
+        hide_photo_pose(rig, head)
+        _swap_mesh(head, rig[_MESH])
+        if rig.get(_IMAGE) is not None:
+            _swap_image(head, rig[_IMAGE])
+        if rig.get(_CAMERA) is not None and built.camera is not None:
+            built.camera.data = rig[_CAMERA]
+            built.camera.data.name = built.camera.name
+            built.camera.location = rest["camera"]
+            built.camera["meshlam_resolution"], built.camera["meshlam_pixel_aspect_y"] = rest["grid"]
+        _place_bones(rig, rest["bones"])
+        for key in _PROPERTIES:
+            if key in rest["properties"]:
+                rig[key] = rest["properties"][key]
+            elif key in rig:
+                del rig[key]
+        for key in (_MESH, _IMAGE, _CAMERA, _REST):
+            if key in rig:
+                del rig[key]
+        build_actions(rig, head, head.name)
+
+
+def _swap_mesh(head: Any, mesh: Any) -> None:
+    """The earlier mesh, with the expressions where they are now."""
+    newer = head.data
+    values = {key.name: key.value for key in newer.shape_keys.key_blocks} if newer.shape_keys is not None else {}
+    name, newer.name = newer.name, f"{newer.name} (undone)"
+    head.data, mesh.name = mesh, name
+    for key in mesh.shape_keys.key_blocks if mesh.shape_keys is not None else ():
+        key.value = values.get(key.name, 0.0)
+    if not newer.users:
+        bpy.data.meshes.remove(newer)
+
+
+def _swap_image(head: Any, image: Any) -> None:
+    nodes = layers.albedo_nodes(head)
+    newer = nodes[0][1].image if nodes else None
+    for tree, node in nodes:
+        layers.take_off(tree, node)
+        node.image = image
+    if newer is not None and newer != image:
+        name, newer.name = newer.name, f"{newer.name} (undone)"
+        image.name = name
+        if not newer.users:
+            bpy.data.images.remove(newer)
+
+
+def _place_bones(rig: Any, bones: dict[str, Any]) -> None:
+    with editing(rig):
+        for name, (head, tail) in bones.items():
+            bone = rig.data.edit_bones.get(name)
+            if bone is not None:
+                bone.head, bone.tail = head, tail

@@ -1,0 +1,126 @@
+"""A shared head gets bones, camera and mesh of its own; a head that is no longer wanted goes with all of its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from .armature import EYE_AIM
+from .found import CAMERA, EYE_TARGET, HEAD, RIG, BuiltAvatar, armature_modifier, find_avatar
+from .guard import here, set_hidden
+from .paint import images_of
+
+
+def make_own(built: BuiltAvatar) -> BuiltAvatar:
+    """Give this head a mesh, a rig, a camera and an eye target that no other head uses."""
+    head, rig = built.head, built.rig
+    if head.data.users > 1:
+        head.data = head.data.copy()
+    if rig.get(HEAD) != head:
+        shared, rig = rig, _copy_into(rig, head)
+        rig.data = shared.data.copy()
+        place = head.matrix_world.copy()
+        rig[HEAD] = head
+        armature_modifier(head).object = rig
+        head.parent = rig
+        rig.matrix_world = place
+        head.matrix_parent_inverse = head.matrix_basis.inverted_safe()
+        head[RIG] = rig
+    complete(rig)
+    found = find_avatar(head)
+    assert found is not None
+    return found
+
+
+def complete(rig: Any) -> None:
+    """A rig that was duplicated without its camera or eye target gets copies of these."""
+    target = None
+    for key in (CAMERA, EYE_TARGET):
+        item = rig.get(key)
+        if item is None or item.get(RIG) == rig or not item.is_editable:
+            continue
+        made = _copy_into(item, rig)
+        if made.data is not None:
+            made.data = item.data.copy()
+        made.parent, made[RIG] = rig, rig
+        rig[key] = made
+        set_hidden(made, here(item) and item.hide_get())
+        target = made if key == EYE_TARGET else target
+    for bone in rig.pose.bones if target is not None else ():
+        if EYE_AIM in bone.constraints:
+            bone.constraints[EYE_AIM].target = target
+
+
+def delete(built: BuiltAvatar) -> None:
+    """Remove the head, its rig, camera and eye target, and the data that nothing else uses."""
+    objects = [item for item in (built.head, *built.pieces, built.camera, built.eye_target) if item is not None]
+    shared = built.rig.get(HEAD) not in (None, built.head)
+    data = [*images_of(built), *_materials(built), *(item.data for item in objects if item.data is not None)]
+    if built.camera is not None and not shared:
+        data += [entry.image for entry in built.camera.data.background_images if entry.image is not None]
+    if shared:
+        objects = [built.head]
+    else:
+        objects.append(built.rig)
+        data += [built.rig.data, *(value for value in built.rig.values() if isinstance(value, bpy.types.Action))]
+    for child in [item for item in built.rig.children_recursive if item not in objects] if not shared else ():
+        place = child.matrix_world.copy()
+        child.parent = None  # what the head wore stays where it is
+        child.matrix_world = place
+    collection = built.collection
+    bpy.data.batch_remove(objects)
+    _purge(data)
+    if collection is not None and not collection.all_objects and collection != bpy.context.scene.collection:
+        bpy.data.collections.remove(collection)
+
+
+def leftovers() -> list[Any]:
+    """Objects of heads that are gone: rigs without a head, cameras and eye targets without a rig."""
+    found = []
+    for item in bpy.data.objects:
+        if not item.is_editable:
+            continue
+        if item.type == "ARMATURE" and HEAD in item:
+            found += [item] if find_avatar(item) is None else []
+        elif RIG in item and item.type in ("CAMERA", "EMPTY"):
+            rig = item.get(RIG)
+            found += [item] if rig is None or not rig.users_collection or find_avatar(rig) is None else []
+    return found
+
+
+def remove_leftovers() -> int:
+    """Remove them and what only they used; returns how many objects there were."""
+    items = leftovers()
+    data = [item.data for item in items if item.data is not None]
+    for item in items:
+        if item.type == "CAMERA":
+            data += [entry.image for entry in item.data.background_images if entry.image is not None]
+        data += [value for value in item.values() if isinstance(value, bpy.types.Action)]
+    bpy.data.batch_remove(items)
+    _purge(data)
+    return len(items)
+
+
+def _copy_into(item: Any, beside: Any) -> Any:
+    made = item.copy()
+    for collection in beside.users_collection:
+        collection.objects.link(made)
+    return made
+
+
+def _materials(built: BuiltAvatar) -> list[Any]:
+    slots = [slot for mesh in (built.head, *built.pieces) for slot in mesh.material_slots]
+    return [slot.material for slot in slots if slot.material is not None]
+
+
+def _purge(data: list[Any]) -> None:
+    """Remove what has no user left, users of users last."""
+    order = ("Mesh", "Armature", "Camera", "Action", "Material", "Image")
+    kinds: dict[str, list[Any]] = {name: [] for name in order}
+    for item in data:
+        kind = next((name for name in order if isinstance(item, getattr(bpy.types, name))), None)
+        if kind is not None and item not in kinds[kind]:
+            kinds[kind].append(item)
+    for name in order:
+        bpy.data.batch_remove([item for item in kinds[name] if not item.users])

@@ -1,0 +1,197 @@
+"""Another reconstruction onto a head that is there: what the artist did to it stays.
+
+Sculpting is told from the reconstruction by an attribute with the original positions, edits of the keys and painted
+texels by the avatar file that the head was made of; all of them are carried over to the new head. What the head was
+before is kept with the rig, so that one click goes back.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..avatar_reader import AvatarFile
+from ..axes import blender_from_avatar
+from . import layers
+from .action import build_actions, hide_photo_pose, store_photo_pose
+from .before import go_back, keep_before
+from .camera import aim_camera
+from .found import PROVENANCE, SOURCE, BuiltAvatar
+from .guard import editing, here, scene_as_found
+from .material import pack_image
+from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
+from .shape_keys import BALD, CORRECTIVE_PREFIX
+
+KEPT = "meshlam_kept"  # on the rig: what the last renewal kept, sentences, JSON
+_TOUCHED = 1e-6  # m: less than this is rounding
+
+
+class RenewError(ValueError):
+    """The new head cannot be put onto the old one; one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A head's neutral positions and movements, [V, 3] in Blender's axes."""
+
+    basis: Any
+    moved: dict[str, Any]  # by key
+
+    @staticmethod
+    def of(avatar: AvatarFile) -> _Shape:
+        moved = {
+            name: blender_from_avatar(avatar.blendshapes[index]) for index, name in enumerate(avatar.blendshape_names)
+        }
+        if avatar.hair is not None:
+            moved[BALD] = blender_from_avatar(-avatar.hair)
+        if avatar.pose_correctives is not None:
+            for index, corrective in enumerate(avatar.pose_correctives):
+                moved[f"{CORRECTIVE_PREFIX}{index:02d}"] = blender_from_avatar(corrective)
+        return _Shape(blender_from_avatar(avatar.vertices), moved)
+
+
+def fits(built: BuiltAvatar, avatar: AvatarFile) -> bool:
+    """Whether a head has the mesh and the joints of this avatar, so that edits can be carried over vertex by vertex."""
+    mesh = built.head.data
+    if len(mesh.vertices) != len(avatar.vertices) or len(mesh.polygons) != len(avatar.faces) or built.pieces:
+        return False
+    if ORIGINAL_ATTRIBUTE not in mesh.attributes or not set(avatar.joint_names) <= set(built.rig.data.bones.keys()):
+        return False
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    return bool(corners.size == avatar.faces.size and (corners.reshape(-1, 3) == avatar.faces).all())
+
+
+def renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> list[str]:
+    """Turn the head into `avatar`; `before` is what it was made of, None where that file is gone.
+
+    Returns what was kept, a sentence each.
+    """
+    if not here(built.rig):
+        raise RenewError(f"{built.rig.name} is not in this view layer; show its collection first.")
+    if not fits(built, avatar):
+        raise RenewError(
+            f"{built.head.name} no longer has the mesh that it was made with, so the new head stands beside it."
+        )
+    with scene_as_found():
+        hide_photo_pose(built.rig, built.head)
+        keep_before(built)
+        try:
+            kept = _renew(built, avatar, before)
+        except BaseException:
+            go_back(built)
+            raise
+    built.rig[KEPT] = json.dumps(kept)
+    return kept
+
+
+def _renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> list[str]:
+    kept = _renew_mesh(built.head, _Shape.of(avatar), _Shape.of(before) if before is not None else None)
+    kept += _renew_albedo(built, avatar, before)
+    _move_bones(built.rig, avatar)
+    if built.camera is not None:
+        aim_camera(built.camera, avatar)
+    store_photo_pose(avatar, built.rig)
+    built.rig[PROVENANCE] = json.dumps(avatar.provenance, ensure_ascii=False)
+    built.rig[SOURCE] = str(avatar.path)
+    kept += _kept_as_they_are(built)
+    build_actions(built.rig, built.head, built.head.name)
+    return kept
+
+
+def _renew_mesh(head: Any, new: _Shape, old: _Shape | None) -> list[str]:
+    """Positions and keys: the new head's, and on them what was sculpted."""
+    mesh = head.data
+    blocks = mesh.shape_keys.key_blocks if mesh.shape_keys is not None else []
+    now = _vectors(blocks[0].data if blocks else mesh.vertices, "co")
+    sculpt = now - _vectors(mesh.attributes[ORIGINAL_ATTRIBUTE].data, "vector")
+    sculpt[np.abs(sculpt) < _TOUCHED] = 0.0
+    basis = new.basis + sculpt
+    own, edited = [], []
+    moved = {key.name: _vectors(key.data, "co") - now for key in blocks[1:]}
+    for key in blocks[1:]:
+        shift = moved[key.name]
+        if key.name in new.moved:
+            edit = shift - old.moved[key.name] if old is not None and key.name in old.moved else np.zeros_like(shift)
+            edit[np.abs(edit) < 1e-5] = 0.0
+            edited += [key.name] if edit.any() else []
+            shift = new.moved[key.name] + edit
+        elif key.name != BALD:
+            own.append(key.name)
+        _set_vectors(key.data, "co", basis + shift)
+    if blocks:
+        _set_vectors(blocks[0].data, "co", basis)
+    _set_vectors(mesh.vertices, "co", basis)
+    _set_vectors(mesh.attributes[ORIGINAL_ATTRIBUTE].data, "vector", new.basis)
+    if HAIR_ATTRIBUTE in mesh.attributes and BALD in new.moved:
+        _set_vectors(mesh.attributes[HAIR_ATTRIBUTE].data, "vector", -new.moved[BALD])
+    mesh.update()
+    kept = []
+    touched = int(np.any(sculpt, axis=1).sum())
+    if touched:
+        kept.append(f"Sculpting on {touched} vertices")
+    if edited:
+        kept.append(f"Edits of {len(edited)} shape keys: {', '.join(edited[:4])}")
+    if own:
+        kept.append(f"Your own shape keys: {', '.join(own[:4])}")
+    return kept
+
+
+def _renew_albedo(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> list[str]:
+    """The new texture in the place of the old one, and over it what was painted."""
+    nodes = layers.albedo_nodes(built.head)
+    if not nodes:
+        return ["Your own materials: the new texture is not used by them"]
+    image = nodes[0][1].image
+    painted = layers.painted_pixels(image, before.albedo.data) if before is not None else None
+    name = image.name
+    image.name = f"{name} (before)"
+    fresh = pack_image(avatar.albedo, name)
+    layer = layers.paint_layer(f"{name} Paint", painted, layers.layer_of(nodes)) if painted is not None else None
+    for tree, node in nodes:
+        node.image = fresh
+        if layer is not None:
+            layers.lay_over(tree, node, layer)
+    return ["Painted texels, as the image layer " + layer.name] if layer is not None else []
+
+
+def _move_bones(rig: Any, avatar: AvatarFile) -> None:
+    """The avatar's joints go to their new places with the bones' own directions and lengths; other bones stay."""
+    heads = blender_from_avatar(avatar.joints.astype(np.float64))
+    with editing(rig):
+        for joint, name in enumerate(avatar.joint_names):
+            bone = rig.data.edit_bones[name]
+            reach = bone.tail - bone.head
+            bone.head = heads[joint]
+            bone.tail = bone.head + reach
+
+
+def _kept_as_they_are(built: BuiltAvatar) -> list[str]:
+    """What a renewal does not touch, where there is any of it."""
+    kept = []
+    if built.rig.animation_data is not None and built.rig.animation_data.action is not None:
+        kept.append("Animation of the bones")
+    keys = built.head.data.shape_keys
+    if keys is not None and keys.animation_data is not None and keys.animation_data.action is not None:
+        kept.append("Animation of the expressions")
+    others = [item.name for item in built.head.modifiers if item.type != "ARMATURE"]
+    if others:
+        kept.append(f"Modifiers: {', '.join(others[:4])}")
+    mine = {built.head, built.camera, built.eye_target}
+    worn = [item.name for item in built.rig.children_recursive if item not in mine]
+    if worn:
+        kept.append(f"Objects on the head: {', '.join(worn[:4])}")
+    return kept
+
+
+def _vectors(items: Any, attribute: str) -> Any:
+    flat = np.empty(len(items) * 3, np.float32)
+    items.foreach_get(attribute, flat)
+    return flat.reshape(-1, 3)
+
+
+def _set_vectors(items: Any, attribute: str, vectors: Any) -> None:
+    items.foreach_set(attribute, np.ascontiguousarray(vectors, np.float32).ravel())

@@ -1,0 +1,376 @@
+"""What goes into an exported file, what the check notices, and what happens when a disk fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Matrix
+from sample import ARKIT_NAMES, encode_png, make_sample, write_sample
+
+from blender_addon.avatar_reader import read_avatar
+from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
+from blender_addon.exporting.check import Expected, differences
+from blender_addon.exporting.expressions import VRM
+from blender_addon.exporting.preflight import PAINT, POSE, findings, fix
+from blender_addon.exporting.solid import is_closed
+from blender_addon.scene.build import build_avatar
+
+
+@pytest.fixture
+def built(avatar):
+    return build_avatar(avatar, "Ada")
+
+
+@pytest.fixture
+def hairy(tmp_path):
+    return build_avatar(read_avatar(write_sample(tmp_path / "hair.meshlam", make_sample(hair=True))), "Eve")
+
+
+def gltf_json(path: Path) -> dict:
+    data = path.read_bytes()
+    return json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
+
+
+def paint(image, colour=(1.0, 0.0, 0.0, 1.0)) -> None:
+    """Pixels changed in memory, as a brush does: not packed, not saved."""
+    pixels = np.array(image.pixels[:]).reshape(-1, 4)
+    pixels[:200] = colour
+    image.pixels.foreach_set(pixels.astype(np.float32).ravel())
+    image.update()
+
+
+def albedo(built):
+    return bpy.data.images[f"{built.head.name} Albedo"]
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".usdz", ".usdc", ".fbx"])
+@pytest.mark.parametrize("bones", [True, False])
+def test_a_moved_turned_scaled_head_is_exported_at_the_origin_in_metres(built, tmp_path, suffix, bones):
+    bpy.context.scene.unit_settings.scale_length = 0.01
+    built.rig.matrix_world = Matrix.Translation((5, 6, 7)) @ Matrix.Rotation(1.0, 4, "Z") @ Matrix.Scale(3, 4)
+    bpy.context.view_layer.update()
+    wanted = export_avatar(built, tmp_path / f"Ada{suffix}", ExportOptions(bones=bones))
+    np.testing.assert_allclose(wanted.low, (-0.1, -0.13, -0.02), atol=1e-6)
+    assert verify(tmp_path / f"Ada{suffix}", wanted) == []
+    assert bpy.context.scene.unit_settings.scale_length == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("suffix", [".usdc", ".fbx"])
+def test_unsaved_paint_is_exported_with_its_pixels(built, tmp_path, suffix):
+    paint(albedo(built))
+    path = tmp_path / f"Ada{suffix}"
+    wanted = export_avatar(built, path, ExportOptions())
+    assert albedo(built).is_dirty  # and still unsaved in the scene
+    assert verify(path, wanted) == []
+    clean = export_avatar(built, tmp_path / f"again{suffix}", ExportOptions())
+    assert clean.materials == wanted.materials
+    albedo(built).reload()
+    assert any(
+        "pixels of Ada_Skin's texture differ" in problem for problem in verify(path, expected_of(built, tmp_path))
+    )
+
+
+def expected_of(built, folder: Path) -> Expected:
+    return export_avatar(built, folder / "other.usdc", ExportOptions())
+
+
+def test_a_texture_that_is_gone_is_noticed(built, tmp_path):
+    path = tmp_path / "Ada.usdc"
+    wanted = export_avatar(built, path, ExportOptions())
+    (texture,) = (tmp_path / "textures").iterdir()
+    assert texture.read_bytes() == bytes(albedo(built).packed_file.data)
+    texture.unlink()
+    assert any("texture of Ada_Skin is missing" in problem for problem in verify(path, wanted))
+
+
+FOUND = {
+    "keys": ["a"], "moved": {"a": 0.01}, "values": [0.0], "bones": ["root"], "vertices": 8, "triangles": 12,
+    "materials": {"Skin": {"size": [4, 4], "pixels": "x"}}, "most_weights": 4, "weight_error": 0.0,
+    "low": [0.0, 0.0, 0.0], "high": [1.0, 1.0, 1.0], "actions": 0,
+}  # fmt: skip
+WANTED = Expected(
+    keys={"a": 0.01}, bones=("root",), vertices=8, triangles=12, low=(0.0, 0.0, 0.0), high=(1.0, 1.0, 1.0),
+    materials=FOUND["materials"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"keys": ["b"]}, "Shape keys differ"),
+        ({"moved": {"a": 0.02}}, "a moves 0.02000 m"),
+        ({"values": [0.5]}, "not at 0"),
+        ({"bones": []}, "Expected the bones"),
+        ({"vertices": 9}, "Expected 8 vertices"),
+        ({"triangles": 11}, "Expected 12 triangles"),
+        ({"low": [0.0, 0.0, 0.1]}, "lowest corner"),
+        ({"high": [2.0, 2.0, 2.0]}, "highest corner"),
+        ({"materials": {}}, "Expected the materials"),
+        ({"materials": {"Skin": None}}, "texture of Skin is missing"),
+        ({"materials": {"Skin": {"size": [2, 2], "pixels": "x"}}}, "is [2, 2] pixels"),
+        ({"materials": {"Skin": {"size": [4, 4], "pixels": "y"}}}, "pixels of Skin's texture differ"),
+        ({"actions": 1}, "Expected 0 animations, got 1"),
+        ({"most_weights": 5}, "Skinning weights are off"),
+        ({"weight_error": 0.5}, "Skinning weights are off"),
+    ],
+)
+def test_the_check_sees_every_kind_of_difference(change, sentence):
+    assert differences(FOUND, WANTED, ".fbx") == []
+    (problem,) = differences(FOUND | change, WANTED, ".fbx")
+    assert sentence in problem
+
+
+def test_what_the_head_wears_goes_with_it_at_its_place(built, tmp_path):
+    bpy.ops.mesh.primitive_cube_add(size=0.02, location=(0, 0, 0.3))
+    hat = bpy.context.object
+    hat.modifiers.new("Subdivision", "SUBSURF")
+    hat.parent, hat.parent_type, hat.parent_bone = built.rig, "BONE", "neck"
+    hat.matrix_world = Matrix.Translation((0, 0, 0.3))
+    bpy.ops.mesh.primitive_cube_add(size=0.02, location=(0, 0, 0.6))  # not worn
+    built.rig.location = (3, 0, 0)
+    bpy.context.view_layer.update()
+    for bones in (True, False):
+        path = tmp_path / f"{bones}.glb"
+        wanted = export_avatar(built, path, ExportOptions(bones=bones))
+        assert 0.3 < wanted.high[2] < 0.311
+        assert verify(path, wanted) == []
+    without = export_avatar(built, tmp_path / "bare.glb", ExportOptions(accessories=False))
+    assert without.high[2] < 0.2
+    assert hat.parent == built.rig
+    assert "Subdivision" in hat.modifiers
+
+
+def test_a_head_separated_by_material_is_exported_whole(built, tmp_path):
+    before = len(built.head.data.polygons)
+    bpy.context.view_layer.objects.active = built.head
+    built.head.select_set(True)
+    bpy.ops.mesh.separate(type="MATERIAL")
+    from blender_addon.scene.found import find_avatar
+
+    found = find_avatar(built.rig)
+    assert len(found.pieces) == 4
+    wanted = export_avatar(found, tmp_path / "a.glb", ExportOptions())
+    assert wanted.triangles == before
+    assert sorted(wanted.keys) == sorted(ARKIT_NAMES)
+    assert verify(tmp_path / "a.glb", wanted) == []
+
+
+def test_a_head_joined_with_something_or_without_keys_still_exports(built, tmp_path):
+    bpy.ops.mesh.primitive_cube_add(size=0.02)
+    built.head.select_set(True)
+    bpy.context.view_layer.objects.active = built.head
+    bpy.ops.object.join()
+    assert verify(tmp_path / "a.fbx", export_avatar(built, tmp_path / "a.fbx", ExportOptions())) == []
+    built.head.shape_key_clear()
+    wanted = export_avatar(built, tmp_path / "b.glb", ExportOptions())
+    assert wanted.keys == {}
+    assert verify(tmp_path / "b.glb", wanted) == []
+    assert any("no shape keys" in finding.sentence for finding in findings(built))
+
+
+def test_a_linked_head_can_be_exported(built, tmp_path):
+    from blender_addon.scene.found import active_avatar, editable, limits
+
+    library = tmp_path / "library.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(library), check_existing=False)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(library), link=True) as (source, target):
+        target.collections = source.collections
+    bpy.context.scene.collection.children.link(bpy.data.collections["Ada"])
+    linked = active_avatar(bpy.context)
+    assert not editable(linked)
+    assert "linked from another file" in limits(linked)[0]
+    wanted = export_avatar(linked, tmp_path / "a.glb", ExportOptions())
+    assert verify(tmp_path / "a.glb", wanted) == []
+    assert linked.head.name == "Ada"
+
+
+def test_the_skeleton_is_the_same_for_every_head(avatar, tmp_path):
+    names = []
+    for name in ("Ada", "Bob"):
+        export_avatar(build_avatar(avatar, name), tmp_path / f"{name}.glb", ExportOptions())
+        content = gltf_json(tmp_path / f"{name}.glb")
+        joints = {content["nodes"][joint]["name"] for joint in content["skins"][0]["joints"]}
+        names.append(joints | {node["name"] for node in content["nodes"] if "mesh" not in node})
+    assert names[0] == names[1] == {"Armature", "root", "neck", "jaw", "left_eye", "right_eye"}
+
+
+def test_weights_painted_over_more_than_four_bones_are_brought_to_four(built, tmp_path):
+    for group in built.head.vertex_groups:
+        group.add([0, 1], 0.4, "REPLACE")
+    wanted = export_avatar(built, tmp_path / "a.fbx", ExportOptions())
+    assert verify(tmp_path / "a.fbx", wanted) == []
+    assert len(built.head.data.vertices[0].groups) == 5
+
+
+def test_levels_of_detail_keep_keys_skeleton_and_texture(built, tmp_path):
+    wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions(levels=3))
+    sizes = []
+    for name in ("a.glb", "a_LOD1.glb", "a_LOD2.glb"):
+        content = gltf_json(tmp_path / name)
+        assert content["meshes"][0]["extras"]["targetNames"] == list(ARKIT_NAMES)
+        assert len(content["skins"][0]["joints"]) == 5
+        assert len(content["images"]) == 1
+        primitives = content["meshes"][0]["primitives"]
+        sizes.append(sum(content["accessors"][item["indices"]]["count"] for item in primitives) // 3)
+    assert sizes[0] == wanted.triangles
+    assert 0.4 < sizes[1] / sizes[0] < 0.6
+    assert 0.15 < sizes[2] / sizes[0] < 0.3
+    assert len(wanted.losses) == 2
+    assert 0 < wanted.losses[0] <= wanted.losses[1] < 10
+    assert [mesh.name for mesh in bpy.data.meshes] == ["Ada"]
+
+
+@pytest.mark.parametrize("suffix", [".stl", ".obj"])
+def test_for_printing_the_head_is_one_closed_solid_in_millimetres(built, tmp_path, suffix):
+    wanted = export_avatar(built, tmp_path / f"a{suffix}", ExportOptions())
+    assert verify(tmp_path / f"a{suffix}", wanted) == []
+    if suffix == ".stl":
+        bpy.ops.wm.stl_import(filepath=str(tmp_path / "a.stl"))
+        solid = bpy.context.object
+        assert is_closed(solid.data)
+        assert solid.dimensions.z == pytest.approx(200, abs=3)
+
+
+def test_vrm_expressions_come_beside_the_52(built, tmp_path):
+    export_avatar(built, tmp_path / "a.glb", ExportOptions(expressions="vrm"))
+    names = gltf_json(tmp_path / "a.glb")["meshes"][0]["extras"]["targetNames"]
+    assert names == [*ARKIT_NAMES, *VRM]
+
+
+def test_hair_can_be_exported_kept_taken_off_or_switchable(hairy, tmp_path):
+    tops = {}
+    for how in ("hull", "bald", "switch"):
+        wanted = export_avatar(hairy, tmp_path / f"{how}.glb", ExportOptions(hair=how))
+        tops[how] = wanted.high[2]
+        content = gltf_json(tmp_path / f"{how}.glb")
+        names = content["meshes"][0]["extras"]["targetNames"]
+        assert names == [*ARKIT_NAMES, "bald"] if how == "switch" else list(ARKIT_NAMES)
+        assert any(material["name"] == "Eve Hair" for material in content["materials"])
+        assert verify(tmp_path / f"{how}.glb", wanted) == []
+    assert tops["hull"] == tops["switch"] == pytest.approx(0.2, abs=1e-5)
+    assert tops["bald"] == pytest.approx(0.18, abs=1e-5)
+
+
+def test_textures_are_shrunk_and_materials_single_sided_when_asked(built, tmp_path):
+    wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions(texture_size=32, single_sided=True))
+    assert {picture["size"][0] for picture in wanted.materials.values()} == {32}
+    assert not any(material.get("doubleSided") for material in gltf_json(tmp_path / "a.glb")["materials"])
+    assert tuple(albedo(built).size) == (64, 64)
+    assert verify(tmp_path / "a.glb", wanted) == []
+
+
+def test_normal_and_orm_maps_go_into_material_and_file(tmp_path):
+    sample = make_sample()
+    flat = np.full((64, 64, 3), (128, 128, 255), np.uint8)
+    sample.images |= {"normal": encode_png(flat), "orm": encode_png(np.full((64, 64, 3), (255, 120, 0), np.uint8))}
+    built = build_avatar(read_avatar(write_sample(tmp_path / "maps.meshlam", sample)), "Ada")
+    wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions())
+    for material in gltf_json(tmp_path / "a.glb")["materials"]:
+        assert "normalTexture" in material
+        assert "metallicRoughnessTexture" in material["pbrMetallicRoughness"]
+    assert verify(tmp_path / "a.glb", wanted) == []
+
+
+def test_the_file_tells_of_licences_and_consent(built, tmp_path):
+    export_avatar(built, tmp_path / "a.glb", ExportOptions(consent="Signed on paper."))
+    told = gltf_json(tmp_path / "a.glb")["asset"]["extras"]["meshlam"]
+    assert told["head_licence"] == "CC0-1.0"
+    assert told["consent"] == "Signed on paper."
+    export_avatar(built, tmp_path / "a.usda", ExportOptions())
+    text = (tmp_path / "a.usda").read_text()
+    assert 'userProperties:head_licence = "CC0-1.0"' in text
+    assert "Use it only with that person's consent" in text
+    assert "head_licence" not in built.head
+
+
+def test_the_checks_before_name_what_is_off_and_put_it_right(built):
+    assert findings(built) == []
+    built.head.data.shape_keys.key_blocks["jawOpen"].value = 0.5
+    built.rig.pose.bones["neck"].rotation_quaternion = (0.9, 0.4, 0, 0)
+    built.head.modifiers.new("Subdivision", "SUBSURF")
+    paint(albedo(built))
+    sentences = [finding.sentence for finding in findings(built)]
+    assert ["jawOpen" in sentences[0], "neck" in sentences[0], "Subdivision" in sentences[1]] == [True] * 3
+    assert "Ada Albedo" in sentences[2]
+    fix(built, POSE)
+    fix(built, PAINT)
+    assert [finding.sentence for finding in findings(built)] == [sentences[1]]
+    assert not albedo(built).is_dirty
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """Every file that grows beyond `size` bytes is cut off there, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc", ".usdz", ".usda", ".stl", ".obj"])
+@pytest.mark.parametrize("room", [200, 20_000])
+def test_when_the_disk_ends_half_way_one_sentence_and_nothing_is_left(built, tmp_path, suffix, room):
+    path = tmp_path / f"Ada{suffix}"
+    path.write_bytes(b"the older file")
+    with files_end_at(room), pytest.raises(ExportError, match=r"cannot be written|no room") as caught:
+        export_avatar(built, path, ExportOptions())
+    assert "\n" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert [(item.name, item.read_bytes()) for item in tmp_path.iterdir()] == [(path.name, b"the older file")]
+    assert not [item.name for item in bpy.data.objects if "(scene)" in item.name or item.name == "Armature"]
+    assert len(bpy.data.images) == 3
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".usdc"])
+def test_a_read_only_folder_is_said_in_one_sentence(built, tmp_path, suffix):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o555)
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)  # root may write anywhere
+    try:
+        with pytest.raises(ExportError, match="you may not write there") as caught:
+            export_avatar(built, folder / f"Ada{suffix}", ExportOptions())
+    finally:
+        if is_root:
+            os.seteuid(0)
+    assert "\n" not in str(caught.value)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_blend_that_the_disk_cuts_off_leaves_nothing(avatar_path, tmp_path):
+    script = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000));"
+        f"sys.argv = ['x', {str(avatar_path)!r}, '-o', {str(tmp_path / 'a.blend')!r}];"
+        "runpy.run_module('blender_addon', run_name='__main__')"
+    )
+    root = Path(__file__).parents[2]
+    run = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "cannot be written" in run.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_of_another_format_does_no_harm(built, tmp_path):
+    wanted = export_avatar(built, tmp_path / "a.stl", replace(ExportOptions(), levels=3, names="meta"))
+    assert wanted.bones == ()
+    assert [item.name for item in tmp_path.iterdir()] == ["a.stl"]

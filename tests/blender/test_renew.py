@@ -1,0 +1,190 @@
+"""A second reconstruction onto a head: the artist's work stays, and one click goes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import bpy
+import numpy as np
+import pytest
+from sample import make_sample, write_sample
+
+from blender_addon.avatar_reader import read_avatar
+from blender_addon.axes import blender_from_avatar
+from blender_addon.export import ExportOptions, export_avatar, verify
+from blender_addon.scene.action import show_photo_pose
+from blender_addon.scene.before import can_go_back, go_back
+from blender_addon.scene.build import build_avatar
+from blender_addon.scene.found import find_avatar
+from blender_addon.scene.layers import albedo_nodes, pixels_of
+from blender_addon.scene.renew import RenewError, renew
+
+
+@pytest.fixture
+def second(tmp_path, sample):
+    """Another person on the same template: wider, other texture, other photo."""
+    from sample import encode_png
+
+    arrays = {name: array.copy() for name, array in sample.arrays.items()}
+    arrays["vertices"] *= np.float32([1.1, 1.0, 1.0])
+    arrays["joints"] *= np.float32([1.1, 1.0, 1.0])
+    arrays["photo_focal"] = np.array([900.0], "<f4")
+    arrays["photo_rotations"] = arrays["photo_rotations"] * np.float32(0.5)
+    images = sample.images | {"albedo": encode_png(np.full((64, 64, 3), 90, np.uint8))}
+    return read_avatar(write_sample(tmp_path / "second.meshlam", replace(sample, arrays=arrays, images=images)))
+
+
+def points(items, name="co") -> np.ndarray:
+    flat = np.empty(len(items) * 3, np.float32)
+    items.foreach_get(name, flat)
+    return flat.reshape(-1, 3)
+
+
+@pytest.fixture
+def worked_on(avatar):
+    """A head after a day of work."""
+    built = build_avatar(avatar, "Ada")
+    mesh = built.head.data
+    keys = mesh.shape_keys.key_blocks
+    for block in (*keys, mesh):
+        items = block.vertices if block == mesh else block.data
+        moved = points(items)
+        moved[:50, 2] += 0.005  # a sculpted forehead: sculpting the basis takes the keys along
+        items.foreach_set("co", moved.ravel())
+    edited = points(keys["jawOpen"].data)
+    edited[100] += 0.01
+    keys["jawOpen"].data.foreach_set("co", edited.ravel())
+    own = built.head.shape_key_add(name="Scar", from_mix=False)
+    own.data[7].co.x += 0.003
+    own.value = 0.0
+    image = albedo_nodes(built.head)[0][1].image
+    pixels = pixels_of(image)
+    pixels[10:20, 10:20] = (1, 0, 0, 1)
+    image.pixels.foreach_set(pixels.ravel())
+    built.rig.pose.bones["jaw"].keyframe_insert("rotation_quaternion", frame=5)
+    built.head.modifiers.new("Subdivision", "SUBSURF")
+    bpy.ops.mesh.primitive_cube_add(size=0.02, location=(0, 0, 0.3))
+    hat = bpy.context.object
+    hat.name, hat.parent = "Hat", built.rig
+    return built
+
+
+def test_what_an_artist_did_is_kept_and_listed(worked_on, avatar, second):
+    kept = renew(worked_on, second, avatar)
+    head = find_avatar(worked_on.rig).head
+    keys = head.data.shape_keys.key_blocks
+    wanted = blender_from_avatar(second.vertices).copy()
+    wanted[:50, 2] += 0.005
+    np.testing.assert_allclose(points(head.data.vertices), wanted, atol=1e-6)
+    jaw = blender_from_avatar(second.blendshapes[second.blendshape_names.index("jawOpen")]).copy()
+    jaw[100] += 0.01
+    np.testing.assert_allclose(points(keys["jawOpen"].data) - wanted, jaw, atol=2e-6)
+    assert points(keys["Scar"].data)[7, 0] - wanted[7, 0] == pytest.approx(0.003, abs=1e-6)
+    assert worked_on.rig.animation_data.action is not None
+    np.testing.assert_allclose(
+        np.array(worked_on.rig.data.bones["jaw"].head_local), blender_from_avatar(second.joints[2]), atol=1e-6
+    )
+    listed = "; ".join(kept)
+    for words in (
+        "Sculpting on 50 vertices",
+        "1 shape keys: jawOpen",
+        "Scar",
+        "Painted",
+        "bones",
+        "Subdivision",
+        "Hat",
+    ):
+        assert words in listed
+
+
+def test_paint_lies_over_the_new_texture_as_a_layer_and_is_exported(worked_on, avatar, second, tmp_path):
+    renew(worked_on, second, avatar)
+    (tree, node), *_ = albedo_nodes(worked_on.head)
+    np.testing.assert_allclose(pixels_of(node.image)[..., :3], 90 / 255, atol=1e-3)
+    path = tmp_path / "a.usdc"
+    wanted = export_avatar(worked_on, path, ExportOptions(accessories=False))
+    assert verify(path, wanted) == []
+    (texture,) = (tmp_path / "textures").iterdir()
+    image = bpy.data.images.load(str(texture))
+    pixels = pixels_of(image)
+    np.testing.assert_allclose(pixels[15, 15, :3], (1, 0, 0), atol=1e-3)
+    np.testing.assert_allclose(pixels[40, 40, :3], 90 / 255, atol=1e-3)
+    assert len([item for item in tree.nodes if item.label == "Paint"]) == 2
+
+
+def test_one_click_goes_back_to_the_head_as_it_was(worked_on, avatar, second):
+    def look() -> tuple:
+        head = worked_on.head
+        return (
+            points(head.data.vertices).round(6).tolist(),
+            {key.name: points(key.data).round(6).tolist() for key in head.data.shape_keys.key_blocks},
+            pixels_of(albedo_nodes(head)[0][1].image).round(3).tolist(),
+            [tuple(round(x, 6) for x in bone.head_local) for bone in worked_on.rig.data.bones],
+            round(worked_on.camera.data.lens, 4),
+            worked_on.rig["meshlam_photo_pose"],
+            head.data.name,
+        )
+
+    before = look()
+    renew(worked_on, second, avatar)
+    assert look() != before
+    assert can_go_back(worked_on)
+    go_back(worked_on)
+    assert look() == before
+    assert not can_go_back(worked_on)
+    assert not [item.name for item in bpy.data.meshes if "undone" in item.name]
+
+
+def test_a_failure_half_way_leaves_the_head_as_it_was(worked_on, avatar, second):
+    before = points(worked_on.head.data.vertices)
+    damaged = replace(second, photo=replace(second.photo, data=second.photo.data[:60]))
+    with pytest.raises(ValueError, match="could not decode"):
+        renew(worked_on, damaged, avatar)
+    np.testing.assert_array_equal(points(worked_on.head.data.vertices), before)
+    assert albedo_nodes(worked_on.head)[0][1].image.name == "Ada Albedo"
+    assert worked_on.camera.data.background_images[0].image is not None
+    assert not can_go_back(worked_on)
+
+
+def test_an_untouched_head_becomes_exactly_the_new_one(avatar, second):
+    built = build_avatar(avatar, "Ada")
+    show_photo_pose(built.rig, built.head)
+    assert renew(built, second, avatar) == []
+    fresh = build_avatar(second, "Bob")
+    keys, others = (item.head.data.shape_keys.key_blocks for item in (built, fresh))
+    for key, other in zip(keys, others, strict=True):
+        np.testing.assert_allclose(points(key.data), points(other.data), atol=1e-6)
+    assert built.camera.data.lens == fresh.camera.data.lens
+
+
+def test_twice_onto_the_same_head_keeps_everything_still(worked_on, avatar, second):
+    renew(worked_on, second, avatar)
+    kept = renew(worked_on, avatar, second)
+    assert any("Sculpting on 50" in sentence for sentence in kept)
+    (tree, _), *_ = albedo_nodes(worked_on.head)
+    layer = next(item for item in tree.nodes if item.label == "Paint" and item.type == "TEX_IMAGE").image
+    assert tuple(pixels_of(layer)[15, 15]) == (1, 0, 0, 1)
+
+
+def test_without_the_old_file_the_sculpt_is_kept_all_the_same(worked_on, second):
+    kept = renew(worked_on, second, None)
+    assert any("Sculpting on 50" in sentence for sentence in kept)
+
+
+def test_a_head_with_another_mesh_is_refused_and_left_alone(worked_on, avatar, second):
+    bpy.context.view_layer.objects.active = worked_on.head
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="SELECT")
+    bpy.ops.mesh.delete(type="ONLY_FACE")
+    bpy.ops.object.mode_set(mode="OBJECT")
+    with pytest.raises(RenewError, match="no longer has the mesh"):
+        renew(worked_on, second, avatar)
+    assert not can_go_back(worked_on)
+
+
+def test_hair_comes_along(tmp_path, avatar):
+    hairy = read_avatar(write_sample(tmp_path / "hair.meshlam", make_sample(hair=True)))
+    built = build_avatar(hairy, "Eve")
+    renew(built, hairy, hairy)
+    keys = built.head.data.shape_keys.key_blocks
+    np.testing.assert_allclose(points(keys["Bald"].data), blender_from_avatar(hairy.vertices - hairy.hair), atol=1e-6)
