@@ -30,6 +30,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     _sheet(add("sheet", "Make a contact sheet of an avatar: the photo, views and expressions."))
     _track(add("track", "Track the face of a clip or a photo."))
     _reenact(add("reenact", "Drive an avatar with a track: one PNG a frame, on the pixel grid of the clip."))
+    _evaluate(add("evaluate", "Measure how well heads made of photos and clips repeat them (REPORT.json and .html)."))
     _info(add("info", "Tell what is in an avatar file, or what a preset of the network costs."))
     _doctor(add("doctor", "Check that everything the program needs is there."))
     _assets(add("assets", "List, fetch or verify the downloadable files."))
@@ -109,6 +110,23 @@ def _reenact(command: argparse.ArgumentParser) -> None:
     _head_of_avatar(command)
     _neural(command)
     _rasteriser(command)
+    _device(command)
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("sources", type=Path, nargs="+", metavar="DIR|CLIP|PHOTO")
+    page = "the page for people is written beside it"
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="REPORT.json", help=page)
+    command.add_argument("--preset", choices=PRESETS, default="small")
+    command.add_argument("--weights", default="auto", metavar="auto|none|PATH", help="of the network")
+    command.add_argument("--backbone", default="auto", metavar="auto|DIR", help="the folder of DINOv2")
+    command.add_argument(
+        "--every", type=_between(1, 10**6), default=10, metavar="N", help="compare every N-th frame of clips"
+    )
+    command.add_argument(
+        "--pictures", type=_between(0, 1000), default=24, metavar="N", help="photos that the page shows from all sides"
+    )
+    command.add_argument("--teachers", type=Path, metavar="DIR", help="folder of hair_segmentation.tflite and LPIPS")
     _device(command)
 
 
