@@ -56,7 +56,7 @@ def imported(folder: str) -> set[str]:
                 found.add(node.module.partition(".")[0])
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(BY_NAME):
                 found.add(ast.literal_eval(node.args[0]).partition(".")[0] if constant(node) else "")
-    beside = {path.stem for path in (ROOT / "tests" / "blender").glob("*.py")}  # which pytest puts on the path there
+    beside = {path.stem for path in (ROOT / "tests").rglob("*.py")}  # modules that stand beside a test
     found -= {""} | (beside if folder == "tests" else set())
     return found - OURS - NOT_ON_AN_INDEX - set(sys.stdlib_module_names)
 
