@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from meshlam_core.errors import UsageError
 from meshlam_core.model.attention import CrossAttention
 from meshlam_core.model.backbone.interface import Fusion
-from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.compose import compose_texture
 from meshlam_core.model.config import Preset
 from meshlam_core.model.correction import correct_topology, keep_topology
@@ -27,6 +26,7 @@ from meshlam_core.model.part_clip import move
 from meshlam_core.model.shape_branch import ShapeBranch
 from meshlam_core.model.state import Photo, Rig, State, resize
 from meshlam_core.model.texture_branch import TextureBranch
+from meshlam_core.nets.mobilenet import MobileNet
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 GREY = 0.5  # the start texture where the ablation "no unwrapping" forbids the photo's
