@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from meshlam_core.assets import asset_path
 from meshlam_core.commands.sessions import Sessions
-from meshlam_core.commands.track import PHOTO_SUFFIXES
 from meshlam_core.errors import AssetError, UnreadableInput, UsageError
+from meshlam_core.files.images import PHOTO_SUFFIXES
 from meshlam_core.pipeline import ReconstructOptions, Session
 from meshlam_core.progress import Progress
 from training.evaluate.clip import ClipResult, measure_clip
