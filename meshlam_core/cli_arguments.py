@@ -38,9 +38,12 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
 
 
 def _reconstruct(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
-    several = "of several photos: a folder, which gets one NAME.meshlam for each"
+    folders = "a folder stands for all photos in it and below"
+    command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO|DIR", help=folders)
+    several = "of several photos: a folder, which gets one NAME.meshlam for each, and report.html"
     command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.meshlam", help=several)
+    again = "of several photos: make anew what an earlier run has done"
+    command.add_argument("--overwrite", action="store_true", help=again)
     command.add_argument("--preset", choices=PRESETS, default="small")
     command.add_argument("--head", default="open", metavar="open|PATH", help="the open head, or a FLAME file of yours")
     command.add_argument(
