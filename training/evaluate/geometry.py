@@ -57,6 +57,7 @@ class GeometryScores:
     hair_front: Millimetres  # the half of the hair before the skull's middle
     hair_back: Millimetres
     scalp: Millimetres
+    grown: Millimetres  # how far the avatar's scalp lies off its own skull
     silhouettes: dict[str, float]  # intersection over union by YAWS
 
 
@@ -89,11 +90,19 @@ def compare_geometry(avatar: Avatar, truth: KnownHead, head: HeadModel) -> Geome
         hair_front=measured(hair[hair[:, 2] > middle]),
         hair_back=measured(hair[hair[:, 2] <= middle]),
         scalp=measured(of((part == "scalp") & ~truth.hair)),
+        grown=_grown(avatar),
         silhouettes={
             name: overlap(silhouette(vertices, outside, yaw), silhouette(truth.vertices, truth.faces, yaw))
             for name, yaw in YAWS.items()
         },
     )
+
+
+def _grown(avatar: Avatar) -> Millimetres:
+    if avatar.hair is None:
+        return Millimetres(0.0, 0.0)
+    growth = 1000 * np.linalg.norm(avatar.hair, axis=1)[avatar.part == avatar.parts.index("scalp")]
+    return Millimetres(float(np.median(growth)), float(np.quantile(growth, 0.9)))
 
 
 def laid_on(avatar: Avatar, truth: KnownHead, head: HeadModel) -> F64:  # [V, 3] m

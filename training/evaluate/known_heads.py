@@ -9,7 +9,7 @@ Frames: avatar frame, metres; image frame (frames.py). Dims: V head vertices, F 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,8 @@ from training.hairstyles import HELD_OUT_FAMILIES, HELD_OUT_MESHES, figure, load
 
 SIZE = 640  # px
 IDENTITY = 0.7  # standard deviations of the people's identity coefficients
-HAIRY = 0.003  # m of growth from which a triangle of a hull is hair
+HAIRY = 0.003  # m of mean growth from which a triangle of a hull is hair
+SKINS = ("B000755", "S000510", "D000602")  # portraits whose faces the people have: hardly any hair, no glasses
 BARE = ("bald", "shaved")  # families that must stay bald
 COLOURS = ((38, 28, 24), (74, 50, 34), (120, 86, 54), (176, 140, 92), (150, 148, 146))  # sRGB of the hair
 NEIGHBOURS = 8  # head vertices that carry a vertex of a hair mesh
@@ -53,7 +54,7 @@ class KnownHead:
 def known_heads(
     data: Path,
     head: HeadModel,
-    skin: U8,  # [h, w, 3] albedo in the head's layout
+    skins: Sequence[U8],  # [h, w, 3] albedos in the head's layout, taken in turn
     each: int,  # heads per style
 ) -> Iterator[KnownHead]:
     """The same heads every time: held-out meshes and families, and heads that are bald or shaved."""
@@ -63,7 +64,7 @@ def known_heads(
     for style in (*HELD_OUT_MESHES, *HELD_OUT_FAMILIES, *BARE):
         for index in range(each):
             rng = np.random.default_rng([sum(style.encode()), index])
-            yield make_known_head(style, rng, data, head, hair, skin)
+            yield make_known_head(style, rng, data, head, hair, skins[index % len(skins)])
 
 
 def make_known_head(
@@ -81,7 +82,7 @@ def make_known_head(
         drawn = sample(rng, head, hair, (style,))
         vertices = hair.hull(bald, drawn.growth, drawn.hidden_ears).astype(np.float64)
         faces = head.faces
-        hairy = np.linalg.norm(vertices - bald, axis=1)[faces].min(axis=1) > HAIRY
+        hairy = np.linalg.norm(vertices - bald, axis=1)[faces].mean(axis=1) > HAIRY
     picture = _draw(vertices, faces, hairy, head, skin, data, rng)
     return KnownHead(style, picture, bald, vertices, faces, hairy)
 
