@@ -120,7 +120,7 @@ def load_hair_model(
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays.pop("json").tobytes())
         made_for = (str(header["format"]), int(header["version"]), str(header["head"]), str(header["topology"]))

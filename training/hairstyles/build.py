@@ -21,15 +21,16 @@ from meshlam_core.assets import asset_path
 from meshlam_core.head.hair import HAIR_BASIS, HairModel, save_hair_model
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from training.hairstyles.families import FAMILIES
 from training.hairstyles.field import build_field, skin_faces
 from training.hairstyles.meshes import MESHES, figure, load_mesh
-from training.hairstyles.procedural import FAMILIES, HELD_OUT_FAMILIES, HELD_OUT_MESHES, sample
+from training.hairstyles.procedural import HELD_OUT_FAMILIES, HELD_OUT_MESHES, sample
 from training.hairstyles.wrap import wrap
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-STYLES = 4000
+STYLES = 3000
 MESH_SHARE = 0.25  # of the styles that come from meshes: scaled, mirrored, blended
 MODES = 60
 SEED = 20261125
@@ -97,7 +98,11 @@ def principal_modes(
     mean = styles.mean(axis=0)
     root = np.sqrt(metric)
     scaled = (styles - mean) * root
-    variance, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+    if len(scaled) < len(root):  # the smaller of the two matrices with the same eigenvalues
+        variance, shares = np.linalg.eigh(scaled @ scaled.T / len(scaled))
+        axes = scaled.T @ shares / np.sqrt((variance * len(scaled)).clip(1e-30))
+    else:
+        variance, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
     order = np.argsort(variance)[::-1][:count]
     modes = (axes[:, order] * np.sqrt(variance[order].clip(0))).T / root
     peak = np.abs(modes).argmax(axis=1)

@@ -38,7 +38,7 @@ LEAST_WEIGHT = 0.02  # what could move less is left out
 EAR_SURROUNDINGS = 0.03  # m of skin that tell how the patch is curved
 PLATE_SMOOTHING = 1e-3
 EAR_ROOT = 0.010  # m around the ears that is laid flat with them
-FACING = (0.05, 0.3)  # cosine between ray and skin: none of the growth below the first, all above the second
+FACING = (0.25, 0.45)  # cosine between ray and skin: none of the growth below the first, all above the second
 UNIFORM_ROUNDS = 12  # in which the flat ear's triangles become alike
 
 
@@ -124,10 +124,14 @@ def _laplacian(edges: I64, weight: F64, count: int) -> sp.csr_matrix:
     return (sp.diags(np.asarray(matrix.sum(axis=1)).ravel()) - matrix).tocsr()
 
 
-def flat_ears(head: HeadModel) -> F64:  # [V, 3]
+def flat_ears(
+    head: HeadModel,
+    inner: I64,  # [E]
+    around: I64,  # [R]
+    weights: F64,  # [E, R]
+) -> F64:  # [V, 3]
     """The template with its ears laid flat, and bent outwards or inwards as the skull around them is."""
     centre = skull_centre(head)
-    inner, around, weights = ear_flattener(head)
     vertices = head.template.astype(np.float64)
     vertices[inner] = weights @ vertices[around]
     way = distance_over_skin(head, ear_patch(head))
@@ -188,7 +192,7 @@ def build_field(head: HeadModel) -> HairModel:
     centre = skull_centre(head)
     weight = participation(head, centre)
     inner, around, weights = ear_flattener(head)
-    flat = flat_ears(head)
+    flat = flat_ears(head, inner, around, weights)
     base = float(head.template[neck_border(head)][:, 1].mean())
     # the same on both sides, to the last digit
     flat = (flat + np.array([-1.0, 1, 1]) * flat[head.mirror]) / 2

@@ -194,7 +194,7 @@ def wrap_error(
     hull: NDArray[np.floating],  # [V, 3] m
     head: HeadModel,
 ) -> tuple[F64, F64, F64]:  # [P, 3] m, [P] m, [R] m
-    """The true surface's points, how far the hull passes them by, and how far the hull's hair is off the truth."""
+    """Points of the true outer surface, how far the hull passes them by, how far the hull's hair is off the truth."""
     solid = closed_solid(surface)
     points, _ = surface_points(surface.vertices, surface.faces, 0.003)
     points = points[points[:, 1] > FLOOR]
