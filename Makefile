@@ -6,10 +6,12 @@ PY := $(VENV)/bin/python
 # bpy pins numpy 1 and the core's libraries want numpy 2, so each Blender gets an environment of its own.
 BPY_VERSIONS := 4.2.23 4.5.15 5.0.1
 BPY := .venv-bpy-5.0.1
+# A real Blender program, for test-blender-app
+BLENDER ?= blender
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo test test-core test-blender test-web lint format lock extension bundle extension-repo assets head bench clean
+.PHONY: demo test test-core test-blender test-blender-app test-web lint format lock extension bundle extension-repo assets head bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.assets $(BPY)/.done
@@ -29,6 +31,12 @@ test-blender: $(VENV)/.assets extension out/demo.meshlam $(BPY_VERSIONS:%=$(VENV
 	  MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(CURDIR)/$(PY) PYTHONPATH=. \
 	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider || failed+=" $$version"; done; \
 	if test -n "$$failed"; then echo "failed in Blender:$$failed" >&2; exit 1; fi
+
+# The first use in a real Blender program, its settings and data in folders of their own.
+test-blender-app: extension
+	rm -rf build/app && mkdir -p build/app/user build/app/work
+	BLENDER_USER_RESOURCES=$(CURDIR)/build/app/user $(BLENDER) --background --factory-startup --python-exit-code 1 \
+	  --python tests/app/first_use.py -- dist/meshlam-[0-9]*.zip build/app/work
 
 test-web: $(VENV)/.assets out/demo.glb tests/web/node_modules/.done
 	$(PY) -m pytest tests/web

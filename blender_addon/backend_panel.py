@@ -87,9 +87,9 @@ def _draw_failure(layout: Any, context: Any) -> None:
 
 
 def _draw_message(layout: Any, context: Any) -> None:
-    row = layout.row(align=True)
-    draw_text(row.column(), context, backend_state.setup.message, "INFO")
-    row.operator("meshlam.dismiss_setup", text="", icon="X", emboss=False)
+    box = layout.box()
+    draw_text(box, context, backend_state.setup.message, "INFO")
+    box.operator("meshlam.dismiss_setup", text="OK")
 
 
 def _draw_offer(layout: Any, context: Any, found: Status) -> None:
@@ -115,7 +115,7 @@ def _draw_preflight(layout: Any, context: Any, looked: Preflight) -> None:
     requirements = looked.requirements
     if requirements is not None:
         bundle = chosen.bundle_path()
-        how = f"from {bundle.name}" if bundle is not None else f"{requirements.size / 1e6:,.0f} MB to download"
+        how = f"From {bundle.name}" if bundle is not None else f"{requirements.size / 1e6:,.0f} MB to download"
         time = in_words(seconds_needed(requirements, bundle is not None))
         draw_text(layout, context, f"{how}, about {time}{'' if bundle else ' at 50 Mbit/s'}, into {chosen.data_path()}")
     for finding in looked.findings:

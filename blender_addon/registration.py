@@ -32,6 +32,7 @@ def register() -> None:
     together.register()
     paint.register()
     bpy.app.handlers.load_pre.append(_before_load)
+    bpy.app.handlers.save_post.append(_after_save)
     bpy.types.TOPBAR_MT_file_import.append(_import_entry)
     bpy.app.timers.register(_idle_check, first_interval=_IDLE_CHECK_SECONDS, persistent=True)
     atexit.register(_close)
@@ -44,6 +45,7 @@ def unregister() -> None:
     if bpy.app.timers.is_registered(_idle_check):
         bpy.app.timers.unregister(_idle_check)
     bpy.types.TOPBAR_MT_file_import.remove(_import_entry)
+    bpy.app.handlers.save_post.remove(_after_save)
     bpy.app.handlers.load_pre.remove(_before_load)
     paint.unregister()
     together.unregister()
@@ -59,6 +61,12 @@ def _before_load(*_: Any) -> None:
         state.session.close()
     state.session.forget()
     state.remove_unused_files()
+    state.made_files.clear()  # what is left belongs to the scene that goes
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _after_save(*_: Any) -> None:
+    state.keep_used_files()
 
 
 def _close() -> None:

@@ -120,19 +120,29 @@ def _stand_upright(preview: bpy.types.ImagePreview, how: int) -> None:
     preview.image_pixels_float.foreach_set(np.ascontiguousarray(upright[::-1], np.float32).ravel())
 
 
-made_files: list[Path] = []  # avatar files that this session's reconstructions wrote
+made_files: list[Path] = []  # avatar files that reconstructions wrote and no saved .blend needs yet
 
 
 def remove_unused_files() -> int:
     """Remove the avatar files of heads that were undone or deleted; returns how many. Only this session's own."""
-    used = {str(item[SOURCE]) for item in bpy.data.objects if item.type == "ARMATURE" and SOURCE in item}
-    used |= {source for item in bpy.data.objects for source in [kept_source(item)] if source}
-    gone = [path for path in made_files if str(path) not in used]
+    gone = [path for path in made_files if str(path) not in _used_files()]
     for path in gone:
         with suppress(OSError):
             path.unlink(missing_ok=True)
         made_files.remove(path)
     return len(gone)
+
+
+def keep_used_files() -> None:
+    """A saved .blend may need the files of its heads from now on."""
+    used = _used_files()
+    made_files[:] = [path for path in made_files if str(path) not in used]
+
+
+def _used_files() -> set[str]:
+    """The avatar files of the heads in this .blend, and of what they were before."""
+    used = {str(item[SOURCE]) for item in bpy.data.objects if item.type == "ARMATURE" and SOURCE in item}
+    return used | {source for item in bpy.data.objects for source in [kept_source(item)] if source}
 
 
 def redraw() -> None:

@@ -30,6 +30,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     _sheet(add("sheet", "Make a contact sheet of an avatar: the photo, views and expressions."))
     _track(add("track", "Track the face of a clip or a photo."))
     _reenact(add("reenact", "Drive an avatar with a track: one PNG a frame, on the pixel grid of the clip."))
+    _evaluate(add("evaluate", "Measure how well heads made of photos and clips repeat them (REPORT.json and .html)."))
     _info(add("info", "Tell what is in an avatar file, or what a preset of the network costs."))
     _doctor(add("doctor", "Check that everything the program needs is there."))
     _assets(add("assets", "List, fetch or verify the downloadable files."))
@@ -37,9 +38,12 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
 
 
 def _reconstruct(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
-    several = "of several photos: a folder, which gets one NAME.meshlam for each"
+    folders = "a folder stands for all photos in it and below"
+    command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO|DIR", help=folders)
+    several = "of several photos: a folder, which gets one NAME.meshlam for each, and report.html"
     command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.meshlam", help=several)
+    again = "of several photos: make anew what an earlier run has done"
+    command.add_argument("--overwrite", action="store_true", help=again)
     command.add_argument("--preset", choices=PRESETS, default="small")
     command.add_argument("--head", default="open", metavar="open|PATH", help="the open head, or a FLAME file of yours")
     command.add_argument(
@@ -106,6 +110,23 @@ def _reenact(command: argparse.ArgumentParser) -> None:
     _head_of_avatar(command)
     _neural(command)
     _rasteriser(command)
+    _device(command)
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("sources", type=Path, nargs="+", metavar="DIR|CLIP|PHOTO")
+    page = "the page for people is written beside it"
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="REPORT.json", help=page)
+    command.add_argument("--preset", choices=PRESETS, default="small")
+    command.add_argument("--weights", default="auto", metavar="auto|none|PATH", help="of the network")
+    command.add_argument("--backbone", default="auto", metavar="auto|DIR", help="the folder of DINOv2")
+    command.add_argument(
+        "--every", type=_between(1, 10**6), default=10, metavar="N", help="compare every N-th frame of clips"
+    )
+    command.add_argument(
+        "--pictures", type=_between(0, 1000), default=24, metavar="N", help="photos that the page shows from all sides"
+    )
+    command.add_argument("--teachers", type=Path, metavar="DIR", help="folder of hair_segmentation.tflite and LPIPS")
     _device(command)
 
 

@@ -252,10 +252,11 @@ def _finish(
     draft: _Draft, refined: RefinedHead | None, options: ReconstructOptions, session: Session
 ) -> Reconstruction:
     """The avatar and what is to be told about it."""
+    from meshlam_core.model.topology.hull import with_fine_hull
     from meshlam_core.viewing.viewer import render_thumbnail
 
     with draft.clock.stage("preview"):
-        avatar = render_thumbnail(_assemble(draft, refined, session.head))
+        avatar = render_thumbnail(with_fine_hull(_assemble(draft, refined, session.head)))
     making = Making(
         photo=draft.path.name,
         photo_sha256=draft.sha256,

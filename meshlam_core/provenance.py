@@ -95,10 +95,23 @@ class Making:
             **self._quality(),
         }
 
+    def _hair(self) -> dict[str, Any]:
+        """Whether the head has a hull of hair, how far it reaches, and which ears it hides."""
+        hull = self.tracked.hair
+        if hull is None or not hull.displacement.any():
+            return {"kind": "bald"}
+        left, right = (ear > 0.5 for ear in hull.hidden_ears)
+        return {
+            "kind": "hull",
+            "largest_growth": round(float(hull.growth.max()), 4),  # m
+            "hidden_ears": {"left": left, "right": right},
+        }
+
     def _quality(self) -> dict[str, Any]:
         return {
             "landmark_error": round(self.tracked.landmark_error, 5),
             "plausibility": round(self.tracked.plausibility, 3),
+            "hair": self._hair(),
             "timings": self.total_timings,
             "warnings": self.warnings(),
         }

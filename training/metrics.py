@@ -106,6 +106,6 @@ def frechet_distance(
     a, b = first - first.mean(0), second - second.mean(0)
     a, b = a / np.sqrt(max(len(a) - 1, 1)), b / np.sqrt(max(len(b) - 1, 1))
     # the trace of the root of the covariances' product is the nuclear norm of a b^T, which triangles Q'a, Q'b keep
-    shared = np.linalg.svd(np.linalg.qr(a, "r") @ np.linalg.qr(b, "r").T, compute_uv=False).sum()
+    shared = np.linalg.svd(np.linalg.qr(a).R @ np.linalg.qr(b).R.T, compute_uv=False).sum()
     apart = np.square(first.mean(0) - second.mean(0)).sum()
     return float(apart + np.square(a).sum() + np.square(b).sum() - 2 * shared)

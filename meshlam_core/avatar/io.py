@@ -84,6 +84,15 @@ def read_avatar(path: Path) -> Avatar:
     return avatar
 
 
+def read_summary(path: Path) -> tuple[dict[str, Any], bytes]:  # provenance, thumbnail as PNG
+    """What a list of avatars shows of each, without unpacking the whole of it."""
+    with _open_archive(path) as archive:
+        members = _check_members(archive, path)
+        provenance = _read_json(archive, members, path).get("provenance")
+        thumbnail = _read_member(archive, members, "thumbnail.png", path)
+    return (provenance if isinstance(provenance, dict) else {}), thumbnail
+
+
 def _describe(avatar: Avatar) -> dict[str, Any]:
     arrays, images = avatar_arrays(avatar), avatar_images(avatar)
     modes = {spec.name: spec for spec in IMAGES}

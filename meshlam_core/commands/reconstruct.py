@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from meshlam_core.commands.sessions import Sessions, reconstruct_file, reconstruct_files
+from meshlam_core.commands.batch import reconstruct_files, table
+from meshlam_core.commands.sessions import Sessions, reconstruct_file
 from meshlam_core.files.outputs import check_output_file, check_output_folder
 from meshlam_core.progress import Progress
 
@@ -14,7 +15,7 @@ NOT_REFINED = "  not refined: head and texture are the tracker's, the network di
 
 def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Reconstruct and report."""
-    several = len(arguments.photos) > 1
+    several = len(arguments.photos) > 1 or arguments.photos[0].is_dir()
     (check_output_folder if several else check_output_file)(arguments.out)
     progress("starting", 0.0, "loading the models")
     from meshlam_core.pipeline import ReconstructOptions
@@ -33,20 +34,14 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         rasteriser=arguments.rasteriser,
     )
     if several:
-        return reconstruct_files(arguments.photos, arguments.out, options, Sessions(), progress)
+        return reconstruct_files(arguments.photos, arguments.out, options, Sessions(), progress, arguments.overwrite)
     return reconstruct_file(arguments.photos[0], arguments.out, options, Sessions(), progress)
 
 
 def show(result: dict[str, Any]) -> str:
     """A few lines for people."""
     if "results" in result:
-        return "\n".join(_show_one(one) for one in result["results"])
-    return _show_one(result)
-
-
-def _show_one(result: dict[str, Any]) -> str:
-    if "error" in result:
-        return f"{result['photo']}: FAILED: {result['error']['message']} {result['error']['hint']}".rstrip()
+        return f"{table(result['results'])}\nwith pictures: {result['report']}"
     timings = result["timings"]
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in timings.items() if name != "total")
     lines = [

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshlam_core.avatar.io import write_avatar
-from meshlam_core.commands.failures import describe_failure
-from meshlam_core.errors import DeviceError, InputError, UsageError, is_out_of_memory
+from meshlam_core.errors import DeviceError, InputError, is_out_of_memory
 from meshlam_core.files.outputs import check_output_file
 from meshlam_core.model.files import NONE, choose_weights
 from meshlam_core.progress import Progress
@@ -77,36 +76,7 @@ def reconstruct_file(
     return {"avatar": str(out)} | made.report
 
 
-def reconstruct_files(
-    photos: Sequence[Path], folder: Path, options: ReconstructOptions, sessions: Sessions, progress: Progress
-) -> dict[str, Any]:
-    """Photos -> FOLDER/NAME.meshlam, in batches; what fails is told beside the others' reports."""
-    targets = _targets(photos, folder)
-    folder.mkdir(exist_ok=True)
-    results = []
-    for photo, made in zip(photos, _reconstruct_all(photos, options, sessions, progress), strict=True):
-        out = targets[photo]
-        try:
-            if isinstance(made, Exception):
-                raise made
-            write_avatar(made.avatar, out)
-            results.append({"photo": str(photo), "avatar": str(out)} | made.report)
-        except Exception as error:
-            results.append({"photo": str(photo)} | describe_failure(error))
-    codes = [int(result.get("exit_code", 0)) for result in results]
-    return {"results": results, "exit_code": next(filter(None, codes), 0)}
-
-
-def _targets(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    targets = {photo: folder / f"{photo.stem}.meshlam" for photo in photos}
-    if len(set(targets.values())) < len(photos):
-        names = [target.name for target in targets.values()]
-        twice = next((name for name in names if names.count(name) > 1), photos[0].name)
-        raise UsageError(f"Two of the photos would become {twice}.", "Name each photo once, and rename namesakes.")
-    return targets
-
-
-def _reconstruct_all(
+def reconstruct_all(
     photos: Sequence[Path], options: ReconstructOptions, sessions: Sessions, progress: Progress
 ) -> Iterator[Reconstruction | Exception]:
     """In batches while the memory lasts, then one by one with less."""

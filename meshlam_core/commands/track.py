@@ -61,7 +61,9 @@ def track_file(
         "out": str(out),
         "size": list(track.size),
         "frames": len(track.frames),
-        "found": sum(frame.found for frame in track.frames),
+        "found": (found := sum(frame.found for frame in track.frames)),
+        "bridged": len(track.frames) - found - track.refused,
+        "refused": track.refused,
         "duration": round(track.frames[-1].time, 3),
         "landmark_error": round(float(np.median(errors)), 5),
         "seconds": round(seconds, 3),
@@ -99,8 +101,11 @@ def track_source(source: Path, session: Session, face: int | str, progress: Prog
 
 def show(result: dict[str, Any]) -> str:
     """A few lines for people."""
+    left = [f"{result[kind]} {kind}" for kind in ("bridged", "refused") if result[kind]]
+    missing = f" ({', '.join(left)})" if left else ""
     return (
-        f"{result['out']}: {result['found']} of {result['frames']} frames with a face, {result['duration']:.1f} s\n"
+        f"{result['out']}: {result['found']} of {result['frames']} frames with a face{missing}, "
+        f"{result['duration']:.1f} s\n"
         f"  landmark error {result['landmark_error']:.2%} of the face height (median)\n"
         f"  {result['frames'] / result['seconds']:.1f} frames a second"
     )

@@ -44,11 +44,10 @@ def spread_frames(
 def fit_person(
     fitter: HeadFitter,
     detections: list[Detection],  # [M]
-    size: tuple[int, int],  # px
+    centre: F64,  # [2] px, where the camera's axis meets the picture
     iterations: int = 6,
 ) -> tuple[Person, Face]:
     """The neutral head of the person in several frames, and the face of the first of them with the shared focal."""
-    centre = np.array(size, dtype=np.float64) / 2
     settings = fitter.settings
     starts = [fitter.start(detection, centre) for detection in detections]
     observations = [fitter.observe(d, centre, start) for d, start in zip(detections, starts, strict=True)]

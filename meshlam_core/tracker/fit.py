@@ -118,10 +118,10 @@ class HeadFitter:
     ) -> TrackedFace:
         """The head model on one photo."""
         lens = edge_lens(detection, size, focal_35mm)
-        usual = self._solve(detection)
+        usual = self.parametric(detection)
         if lens is not None:
             straight, view_from_straight = lens.straightened(detection)
-            turned = self._solve(straight)
+            turned = self.parametric(straight)
             if turned.cost < CLEARLY * usual.cost:
                 head = self._refine(straight, turned.face)
                 return self._through(lens, view_from_straight, head, detection, size)
@@ -129,7 +129,7 @@ class HeadFitter:
         x, y = face_centre(detection).tolist()
         return self._tracked(head, Camera(float(np.exp(head.face.log_focal)), (x, y), size), detection)
 
-    def _solve(self, detection: Detection) -> Solution:
+    def parametric(self, detection: Detection) -> Solution:
         """The parametric fit, by a camera whose axis meets the face's centre."""
         settings, centre = self.settings, face_centre(detection)
         start = self.start(detection, centre)

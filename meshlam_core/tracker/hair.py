@@ -44,9 +44,9 @@ KERNEL_SIGMA = 0.015  # m, of what the modes cannot say
 KERNEL_LENGTH = 0.028  # m
 ROBUST = 3.0  # sigmas from which an observation loses weight
 BEND_DOWN = 25.0  # degrees around straight down where chin, neck and collar hide the hair's outline
-LOW = (100.0, 155.0)  # degrees from straight up between which hair beside the neck would be seen
-SHORT = 0.25  # share of those angles with hair under which none hangs down
-SPARSE = 60  # vertices at most that say the same
+LOW = (122.0, 158.0)  # degrees from straight up between which hair beside the neck would be seen
+SHORT = 0.35  # share of those angles with hair under which none hangs down
+SPARSE = 90  # vertices at most that say the same
 TURNED = 0.35  # rad of yaw from which the far side of the neck cannot be judged
 HIDDEN = 0.5  # share of an ear's pixels that are hair from which the ear counts as hidden
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
@@ -242,26 +242,20 @@ def bare_scalp(
 def bare_nape(
     outline: Outline, landmarks: F32, rotation: F64, head: HeadModel, hair: HairModel
 ) -> NDArray[np.intp]:  # rows of Q
-    """Vertices below the ears on the sides where no hair hangs beside the neck: nothing grows there.
-
-    A side that is turned away is like the other.
-    """
+    """Vertices below the ears, where no hair hangs beside the neck: nothing grows there. A side that is turned away
+    is not asked."""
     up = (landmarks[FOREHEAD] - landmarks[CHIN]).astype(np.float64)
     around = np.degrees(outline.angle - np.arctan2(up[1], up[0]))
     around = (around + 180) % 360 - 180  # clockwise from straight up: the subject's left is positive
-    ears = head.template[head.part == head.parts.index("ears")]
-    below = head.template[hair.indices, 1] < ears[:, 1].min()
-    share = {}
-    for side in (1, -1):
-        sector = (side * around > LOW[0]) & (side * around < LOW[1])
-        share[side] = float(np.isfinite(outline.radius[sector]).mean())
     yaw = float(np.arctan2(rotation[0, 2], rotation[2, 2]))
-    chosen = np.zeros(len(hair.indices), bool)
+    asked = np.zeros(len(around), bool)
     for side in (1, -1):
-        seen = share[side] if side * yaw < TURNED else share[-side]
-        if seen < SHORT:
-            chosen |= below & (side * head.template[hair.indices, 0] >= 0)
-    rows = np.flatnonzero(chosen)
+        if side * yaw < TURNED:
+            asked |= (side * around > LOW[0]) & (side * around < LOW[1])
+    if np.isfinite(outline.radius[asked]).mean() >= SHORT:
+        return np.zeros(0, np.intp)
+    ears = head.template[head.part == head.parts.index("ears")]
+    rows = np.flatnonzero(head.template[hair.indices, 1] < ears[:, 1].min())
     return rows[:: max(1, len(rows) // SPARSE)]
 
 

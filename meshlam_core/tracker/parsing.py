@@ -44,7 +44,7 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 WINDOW = 3.2  # side of the parsed square, in face heights: hair to the shoulders, and hair as wide as two heads
-WORK = 480  # px, side of the window the masks are made at
+WORK = 2 * SIDE  # px, side of the window the masks are made at
 SUBSAMPLE = 4  # of the guided filter's statistics
 PERSON_SIDE = 256  # px, the segmenter's input
 DOUBTFUL = 0.5  # trust below which the masks failed
@@ -83,29 +83,32 @@ def parse_person(
     image = sample_region(crop, window, WORK)
     local = _to_window(points, window)
     face = polygon_mask(local[OVAL], (WORK, WORK))
-    opaque = np.full(crop.shape[:2], 255, np.uint8) if alpha is None else alpha
-    known = np.asarray(sample_region(np.dstack([opaque] * 3), window, WORK, 0)[..., 0], np.float32) / np.float32(255)
+    known = _within(window.picture_from_unit() / [WORK, WORK, 1], (WORK, WORK), crop.shape[:2])
+    if alpha is not None:
+        known *= sample_region(np.dstack([alpha] * 3), window, WORK)[..., 0] / np.float32(255)
 
-    rough = _classes(image, face, known > 0.5)
-    hair, skin, other = GuidedFilter(image)(rough[1:]) * known
-    total = np.maximum(hair + skin + other, 1)
-    hair, skin, other = hair / total, skin / total, other / total
+    hair, skin, other = found = GuidedFilter(image)(_classes(image, local, known))
+    found *= known / np.maximum(found.sum(axis=0), 1)
     person = np.minimum(hair + skin + other, 1)
     trust, trouble = judge_masks(person, hair, face, known)
 
     solid = image[hair > 0.8]
     skin_colour = _skin_colour(image, hair, face, local)
     hair_colour = np.median(solid, axis=0) / 255 if len(solid) > FEW_PIXELS else skin_colour
-    masks = _to_crop(np.stack([person, hair, skin, np.ones_like(known)]), window, crop.shape[:2])
+    shape, window_from_crop = crop.shape[:2], _window_from_crop(window)
+    reached = _within(window_from_crop, shape, (WORK, WORK))
+    if alpha is not None:
+        reached *= alpha / np.float32(255)
+    on_crop = _to_crop(np.stack([person, hair, skin]), window_from_crop, shape) * reached
     return Regions(
-        person=masks[0],
-        hair=masks[1],
-        skin=masks[2],
-        other=(masks[0] - masks[1] - masks[2]).clip(0, 1),
+        person=on_crop[0],
+        hair=on_crop[1],
+        skin=on_crop[2],
+        other=(on_crop[0] - on_crop[1] - on_crop[2]).clip(0, 1),
         skin_colour=skin_colour,
         hair_colour=np.asarray(hair_colour, np.float32),
         hair_share=float(hair.sum() / max(float(face.sum()), 1.0)),
-        known=masks[3] * (opaque / np.float32(255)),
+        known=reached,
         trust=trust,
         trouble=trouble,
     )
@@ -121,13 +124,14 @@ def judge_masks(
     size = max(float(face.sum()), 1.0)
     inside = float((person * face).sum()) / size
     background = float(((1 - person) * known).sum()) / size
-    unclear = float(((abs(person - 0.5) < 0.25) * known).sum()) / max(float(person.sum()), size)
+    above = slice(0, int(np.flatnonzero(face.any(axis=1))[-1]) + 1 if face.any() else None)  # the chin
+    unclear = float(((abs(person - 0.5) < 0.25) * known)[above].sum()) / max(float(person[above].sum()), size)
     veil = float((hair * face).sum()) / size
     far = float((hair * ~_around(face)).sum()) / size
     findings = (
         (smooth(inside, 0.5, 0.85), "the person mask misses the face"),
         (smooth(background, 0.02, 0.15), "hardly any background is seen beside the person"),
-        (1 - smooth(unclear, 0.25, 0.6), "the person's outline is unclear"),
+        (1 - smooth(unclear, 0.15, 0.45), "the person's outline is unclear"),
         (1 - smooth(veil, 0.45, 0.75), "the hair mask covers the face"),
         (1 - smooth(far, 1.0, 2.5), "the hair mask reaches far away from the head"),
     )
@@ -192,10 +196,11 @@ class GuidedFilter:
 
     def __call__(
         self,
-        masks: F32,  # [M, N, N]
+        masks: F32,  # [M, N, N], or smaller, as long as SUBSAMPLE allows
     ) -> F32:  # [M, N, N] in 0..1
         """The masks as locally linear functions of the image's colours."""
-        small = functional.avg_pool2d(torch.from_numpy(np.ascontiguousarray(masks, np.float32))[:, None], SUBSAMPLE)
+        rough = torch.from_numpy(np.ascontiguousarray(masks, np.float32))[:, None]
+        small = functional.avg_pool2d(rough, rough.shape[-1] // self._guide.shape[-1])
         mean = self._box(small)  # [M, 1, N/4, N/4]
         covariance = self._box(self._guide * small) - self._mean * mean  # [M, 3, N/4, N/4]
         slope = torch.einsum("ijhw,mjhw->mihw", self._inverse, covariance)
@@ -260,18 +265,22 @@ def _segmenter() -> Any:
 
 def _classes(
     image: U8,  # [N, N, 3]
-    face: F32,  # [N, N]
-    known: NDArray[np.bool_],  # [N, N]
-) -> F32:  # [C, N, N] probabilities of the network's CLASSES
+    points: NDArray[np.floating],  # [L, 2] px of the window
+    known: F32,  # [N, N]
+) -> F32:  # [3, SIDE, SIDE] probabilities of hair, skin and other
     """Ask the network at its own size."""
-    selfie = segment_known(image, known)
-    rgb = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-    masks = torch.from_numpy(np.stack([selfie, face, known]).astype(np.float32))[None]
-    small = functional.interpolate(torch.cat([rgb, masks], 1), size=(SIDE, SIDE), mode="area")
-    colours, seen, oval, reach = small.split([3, 1, 1, 1], 1)  # type: ignore[no-untyped-call]
-    inputs = network_inputs(colours, seen, (oval > 0.5).float(), (reach > 0.5).float(), positions(SIDE))
-    found = torch.from_numpy(predict(load_parsing_network(), inputs))[None]
-    return np.asarray(functional.interpolate(found, size=(WORK, WORK), mode="bilinear")[0].numpy())
+    small = np.array(Image.fromarray(image).reduce(WORK // SIDE))
+    reach = known[:: WORK // SIDE, :: WORK // SIDE] > 0.5
+    face = polygon_mask(points[OVAL] * (SIDE / WORK), (SIDE, SIDE))
+    rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
+    selfie = segment_known(small, reach)
+    hints = torch.from_numpy(np.stack([selfie, face, reach]).astype(np.float32))[None]
+    inputs = network_inputs(rgb, hints[:, :1], hints[:, 1:2], hints[:, 2:], positions(SIDE))
+    background, *found = predict(load_parsing_network(), inputs)
+    # clothes come in more forms than the network has seen: below the face the segmenter counts as much
+    chin = int(points[CHIN, 1] * SIDE / WORK)
+    found[2][max(0, chin) :] += (0.5 * background * selfie)[max(0, chin) :]
+    return np.stack(found)
 
 
 def _skin_colour(
@@ -302,24 +311,38 @@ def _resize(mask: F32, size: tuple[int, ...]) -> F32:  # [*size]
 
 def _to_window(points: NDArray[np.floating], window: Region) -> NDArray[np.floating]:
     """Crop pixels to pixels of the WORK-sized window."""
-    matrix = window.picture_from_unit()
-    return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T * WORK)
+    matrix = _window_from_crop(window)
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+
+
+def _window_from_crop(window: Region) -> NDArray[np.floating]:  # [2, 3]
+    """Crop pixels to pixels of the WORK-sized window, as a matrix."""
+    crop_from_unit = window.picture_from_unit()
+    linear = np.linalg.inv(crop_from_unit[:, :2]) * WORK
+    return np.column_stack([linear, -linear @ crop_from_unit[:, 2]])
+
+
+def _within(
+    matrix: NDArray[np.floating],  # [2, 3] from the pixels asked about to those of another picture
+    shape: tuple[int, ...],  # (height, width) of the pixels asked about
+    other: tuple[int, ...],  # (height, width) of the other picture
+) -> F32:  # [height, width] 1 where a pixel's centre lies in the other picture
+    """Where one picture reaches in another."""
+    rows, columns = np.arange(shape[0])[:, None] + 0.5, np.arange(shape[1]) + 0.5
+    inside = np.ones((), bool)
+    for line, size in zip(matrix, (other[1], other[0]), strict=True):
+        place = (line[0] * columns + line[2]).astype(np.float32) + (line[1] * rows).astype(np.float32)
+        inside = inside & (place >= 0) & (place <= size)
+    return inside.astype(np.float32)
 
 
 def _to_crop(
-    masks: F32,  # [M, N, N] over the window
-    window: Region,
+    masks: F32,  # [3, N, N] over the window
+    window_from_crop: NDArray[np.floating],  # [2, 3]
     shape: tuple[int, ...],  # (height, width) of the crop
-) -> F32:  # [M, H, W]
+) -> F32:  # [3, H, W] in steps of 1/255
     """Resample masks of the window onto the crop's pixels, 0 outside of the window."""
-    matrix = window.picture_from_unit()
-    inverse = np.linalg.inv(matrix[:, :2])
-    height, width = shape
-    # crop pixel -> the window's -1..1, as affine_grid wants it: from the crop's -1..1
-    half = np.diag([width / 2, height / 2])
-    linear = 2 * inverse @ half
-    offset = 2 * inverse @ (np.array([width / 2, height / 2]) - matrix[:, 2]) - 1
-    theta = torch.from_numpy(np.column_stack([linear, offset]).astype(np.float32))[None]
-    grid = functional.affine_grid(theta, [1, 1, height, width], align_corners=False)
-    source = torch.from_numpy(np.ascontiguousarray(masks))[None]
-    return np.asarray(functional.grid_sample(source, grid, padding_mode="zeros", align_corners=False)[0].numpy())
+    picture = Image.fromarray((masks.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8))
+    size, data = (shape[1], shape[0]), tuple(window_from_crop.ravel())
+    found = picture.transform(size, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
+    return np.asarray(np.asarray(found).transpose(2, 0, 1), np.float32) / np.float32(255)

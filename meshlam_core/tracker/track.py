@@ -1,7 +1,8 @@
 """From a photo to a TrackedFace, and from a clip to a Track.
 
-A clip has one identity and one focal length, estimated together from a dozen frames that differ most (clip_fit.py);
-every frame then gets its pose and expression, and the whole track is smoothed without lag (smoothing.py).
+Which face is followed, over cuts and losses, is said in shots.py. A clip has one identity and one focal length,
+estimated together from a dozen frames that differ most (clip_fit.py); every frame then gets its pose and expression,
+and the whole track is smoothed without lag (smoothing.py).
 Frames and units: frames.py. Dims: T frames, K blendshapes, L landmarks.
 """
 
@@ -14,15 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.errors import NoFace
 from meshlam_core.files.ahead import ahead
 from meshlam_core.files.images import Frame, Photo
 from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
 from meshlam_core.tracker.clip_fit import fit_person, spread_frames, with_shared
 from meshlam_core.tracker.fit import HeadFitter, Person, head_fitter
-from meshlam_core.tracker.landmarks import LandmarkDetector, check_face_size, choose_face
+from meshlam_core.tracker.landmarks import LandmarkDetector, check_face_size, choose_face, face_centre
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.rig import eye_joints
+from meshlam_core.tracker.shots import watch
 from meshlam_core.tracker.smoothing import smooth
 from meshlam_core.tracker.solver import solve
 from meshlam_core.tracker.teeth import seat_teeth
@@ -67,6 +68,7 @@ class Track:
     eyes: F32  # [2, 3] m, centres of the right and the left eyeball
     frames: tuple[TrackFrame, ...]
     source: str = ""  # file name of the clip
+    refused: int = 0  # frames bridged although they show a face: too small, or hardly human
 
 
 def find_face(
@@ -111,22 +113,23 @@ def track_clip(
 ) -> Track:
     """Track one face through a clip."""
     fitter = head_fitter(model)
-    times, detections, size = _detect_all(ahead(frames), detector, face, source, progress)
+    clip = watch(ahead(frames), detector, fitter, face, source, progress)
+    times, detections, size = clip.times, clip.detections, clip.size
     seen = [index for index, detection in enumerate(detections) if detection is not None]
-    if not seen:
-        raise NoFace(f"No face was found in {source}.", "Use a clip that shows one face from the front, well lit.")
     found = [detection for detection in detections if detection is not None]
     progress("person", 0.0)
-    person, start = fit_person(fitter, [found[i] for i in spread_frames(found, KEY_FRAMES)], size)
-    faces, errors = _follow(fitter, person, found, start, size, progress)
-    expression, rotation, translation = _fill_and_smooth(np.array(times), np.array(seen), faces)
+    # where the axis meets the picture is not known: see lens.py
+    centre = np.median([face_centre(detection) for detection in found], axis=0)
+    person, start = fit_person(fitter, [found[i] for i in spread_frames(found, KEY_FRAMES)], centre)
+    faces, errors = _follow(fitter, person, found, start, centre, progress)
+    expression, rotation, translation = _fill_and_smooth(np.array(times), np.array(seen), np.array(clip.shots), faces)
     all_errors = np.full(len(times), np.nan)
     all_errors[seen] = errors
     neutral = model.joint_regressor.astype(np.float64) @ person.vertices
     return Track(
         size=size,
         focal=float(np.exp(start.log_focal)),
-        centre=(size[0] / 2, size[1] / 2),
+        centre=(float(centre[0]), float(centre[1])),
         names=fitter.rig.names,
         identity=fitter.padded(start.identity),
         landmarks=person.rig.neutral.T.astype(np.float32),
@@ -143,48 +146,14 @@ def track_clip(
             for index, time in enumerate(times)
         ),
         source=source,
+        refused=clip.refused,
     )
 
 
-def _detect_all(
-    frames: Iterable[Frame], detector: LandmarkDetector, face: int | str, source: str, progress: Progress
-) -> tuple[list[float], list[Detection | None], tuple[int, int]]:
-    times: list[float] = []
-    detections: list[Detection | None] = []
-    previous: Detection | None = None
-    size = (0, 0)
-    for frame in frames:
-        size = (frame.pixels.shape[1], frame.pixels.shape[0])
-        current = None if previous is None else detector.follow(frame.pixels, previous)
-        if current is None:
-            current = _pick_up(detector.detect(frame.pixels), previous, face, source)
-            if current is not None and previous is None:
-                check_face_size(current, source)
-                current = detector.follow(frame.pixels, current) or current
-        times.append(frame.time)
-        detections.append(current)
-        previous = current or previous
-        progress("landmarks", 0.0)
-    return times, detections, size
-
-
-def _pick_up(found: list[Detection], previous: Detection | None, face: int | str, source: str) -> Detection | None:
-    """The face asked for in the first frame that has one; later the one nearest to where it was lost."""
-    if not found:
-        return None
-    if previous is None:
-        return choose_face(found, face, source)
-    middle = np.add(previous.box[:2], previous.box[2:]) / 2
-    nearest = min(found, key=lambda item: float(np.hypot(*(np.add(item.box[:2], item.box[2:]) / 2 - middle))))
-    jump = float(np.hypot(*(np.add(nearest.box[:2], nearest.box[2:]) / 2 - middle)))
-    return nearest if jump < 1.5 * (previous.box[3] - previous.box[1]) else None
-
-
 def _follow(
-    fitter: HeadFitter, person: Person, found: list[Detection], start: Face, size: tuple[int, int], progress: Progress
+    fitter: HeadFitter, person: Person, found: list[Detection], start: Face, centre: F64, progress: Progress
 ) -> tuple[list[Face], list[float]]:
     """Pose and expression of every frame, each starting from the frame before."""
-    centre = np.array(size, dtype=np.float64) / 2
     faces: list[Face] = []
     errors: list[float] = []
     for index, detection in enumerate(found):
@@ -211,6 +180,7 @@ def _follow(
 def _fill_and_smooth(
     times: F64,  # [T] s, of every frame
     seen: NDArray[np.intp],  # frames with a face
+    shots: NDArray[np.intp],  # [T] number of each frame's shot
     faces: list[Face],
 ) -> tuple[F64, F64, F64]:  # [T, K], [T, 3], [T, 3]
     """Channels of every frame: gaps bridged, jitter smoothed away."""
@@ -222,15 +192,21 @@ def _fill_and_smooth(
     )
     noise = np.full(channels.shape[1], EXPRESSION_NOISE)
     noise[:3], noise[3:6] = ROTATION_NOISE, TRANSLATION_NOISE
-    smoothed = _smooth_by_run(times[seen], channels, seen, noise)
-    filled = np.stack([np.interp(times, times[seen], channel) for channel in smoothed.T], axis=1)
+    smoothed = _smooth_by_run(times[seen], channels, seen, shots[seen], noise)
+    filled = np.empty((len(times), channels.shape[1]))
+    for shot in np.unique(shots):
+        there, inside = shots == shot, shots[seen] == shot
+        # a shot without the person holds what was last seen
+        known = inside if inside.any() else np.ones(len(seen), dtype=bool)
+        for channel in range(channels.shape[1]):
+            filled[there, channel] = np.interp(times[there], times[seen][known], smoothed[known, channel])
     rotations = rotation_from_axis_angle(filled[:, :3]) @ reference
     return filled[:, 6:], np.array([axis_angle_from_rotation(matrix) for matrix in rotations]), filled[:, 3:6]
 
 
-def _smooth_by_run(times: F64, channels: F64, seen: NDArray[np.intp], noise: F64) -> F64:
-    """Smooth each unbroken run of frames by itself: across a gap there is nothing to average."""
+def _smooth_by_run(times: F64, channels: F64, seen: NDArray[np.intp], shots: NDArray[np.intp], noise: F64) -> F64:
+    """Smooth each unbroken run of frames by itself: across a gap or a cut there is nothing to average."""
     out = channels.copy()
-    for run in np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen) > 1) + 1):
+    for run in np.split(np.arange(len(seen)), np.flatnonzero((np.diff(seen) > 1) | (np.diff(shots) > 0)) + 1):
         out[run] = smooth(times[run], channels[run], noise)
     return out

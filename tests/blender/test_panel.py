@@ -234,6 +234,19 @@ def test_files_of_heads_that_were_undone_are_removed_and_others_stay(avatar, ava
     assert avatar_path.exists()
 
 
+def test_the_file_of_a_saved_head_stays_when_another_scene_is_opened(registered, avatar, tmp_path, monkeypatch):
+    kept = tmp_path / "kept.meshlam"
+    kept.write_bytes(b"x")
+    build_avatar(avatar, "Ada").rig["meshlam_source"] = str(kept)
+    monkeypatch.setattr(state, "made_files", [kept])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"), check_existing=False)
+    assert state.made_files == []
+    state.made_files.append(kept)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert kept.exists()
+
+
 def test_show_bones_enters_pose_mode_with_the_rig_selected_and_comes_back(registered, avatar):
     built = build_avatar(avatar, "Ada")
     bpy.ops.meshlam.toggle_bones()

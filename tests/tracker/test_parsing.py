@@ -121,7 +121,8 @@ def test_hair_before_a_wall_of_its_own_colour_keeps_its_outline(
     dark = before(picture, regions.person, grainy(regions.hair_colour, picture.shape))
     found = parse_person(dark, landmarks)
     assert overlap(found.hair, regions.hair) > 0.85
-    assert overlap(found.person, regions.person) > 0.93
+    chin = int(landmarks[152, 1])
+    assert overlap(found.person[:chin], regions.person[:chin]) > 0.93
 
 
 def test_grey_hair_before_a_white_wall_keeps_its_outline(

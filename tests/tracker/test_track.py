@@ -92,7 +92,7 @@ def test_several_views_tell_the_shape_better_than_one(fitter):
         a, b = vertices[skin] - vertices[skin].mean(axis=0), truth[skin] - truth[skin].mean(axis=0)
         return np.linalg.norm(b - (a * b).sum() / (a**2).sum() * a, axis=1).mean()
 
-    person, start = fit_person(fitter, detections, SIZE)
+    person, start = fit_person(fitter, detections, np.array(SIZE) / 2)
     assert off(person.vertices) < off(fitter.fit(detections[3], SIZE).vertices.astype(float))
     assert 0.5 < np.exp(start.log_focal) / 1800 < 2.0
 

@@ -50,44 +50,47 @@ from training.evaluate.summary import (
 )
 from training.evaluate.teachers import HairTeacher, PersonTeacher
 from training.evaluate.truth import Judges
+from training.evaluate.variants import variants
 from training.lpips import Lpips
 from training.splits import held_out
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PHOTOS = ("portraits", "held-out", "hires")
 CLIPS = "clips"
-VARIANTS = {
-    "tracker": ReconstructOptions(weights="none", hair="bald"),
-    "hull": ReconstructOptions(weights="none"),
-    "network": ReconstructOptions(),
-}
+VARIANTS = ("tracker", "hull", "network")
 WANTED_PHOTOS = ("wanted of the hull", "", "", "", "25.5 (hires 24)", "", "0.97", "0.94", "29.1 (hires 30.2)", "", "0",
                  "0")  # fmt: skip
-WANTED_CLIPS = ("wanted of the hull", "", "", "", "", "", "22.8", "", "", "0.068", "", "", "", "", "")
+WANTED_CLIPS = ("wanted of the hull", "", "", "", "", "", "22.8", "", "", "0.068", "", "", "", "", "", "")
+
+
+Ways = dict[str, ReconstructOptions]
 
 
 def main() -> None:
     """Measure and print."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--data", type=Path, default=DATA)
-    options.add_argument("--set", choices=(*PHOTOS, CLIPS), nargs="+", default=["portraits", "hires", CLIPS])
-    options.add_argument("--limit", type=int, default=40, help="photos per set, evenly spread (default 40)")
-    options.add_argument("--every", type=int, default=20, help="of the clips' frames, every so many (default 20)")
-    options.add_argument("--variant", choices=list(VARIANTS), nargs="+", default=["tracker", "hull"])
-    options.add_argument("--worst", action="store_true", help="list the ten worst photos of each row")
-    options.add_argument("--sheets", type=Path, metavar="DIR", help="also draw every head from all sides")
-    chosen = options.parse_args()
-    sessions = {variant: Session.open(VARIANTS[variant]) for variant in chosen.variant}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--set", choices=(*PHOTOS, CLIPS), nargs="+", default=["portraits", "hires", CLIPS])
+    parser.add_argument("--limit", type=int, default=40, help="photos per set, evenly spread (default 40)")
+    parser.add_argument("--every", type=int, default=20, help="of the clips' frames, every so many (default 20)")
+    parser.add_argument("--variant", choices=VARIANTS, nargs="+", default=["tracker", "hull"])
+    parser.add_argument("--worst", action="store_true", help="list the ten worst photos of each row")
+    parser.add_argument("--sheets", type=Path, metavar="DIR", help="also draw every head from all sides")
+    chosen = parser.parse_args()
+    ways = {name: options for name, options in variants().items() if name in chosen.variant}
+    if missing := set(chosen.variant) - set(ways):
+        parser.error(f"there are no weights for {', '.join(missing)}")
+    sessions = {name: Session.open(options) for name, options in ways.items()}
     judges = open_judges(chosen.data, next(iter(sessions.values())))
     print(f"{describe_machine()}, {torch.get_num_threads()} threads\n")
     if photos := [name for name in PHOTOS if name in chosen.set]:
-        photo_table(chosen, photos, sessions, judges)
+        photo_table(chosen, photos, ways, sessions, judges)
     if CLIPS in chosen.set:
-        clip_table(chosen, sessions, judges)
+        clip_table(chosen, ways, sessions, judges)
 
 
 def photo_table(
-    chosen: argparse.Namespace, photos: Sequence[str], sessions: dict[str, Session], judges: Judges
+    chosen: argparse.Namespace, photos: Sequence[str], ways: Ways, sessions: dict[str, Session], judges: Judges
 ) -> None:
     """A row for each set and variant."""
     remarks: list[str] = []
@@ -96,15 +99,15 @@ def photo_table(
         for name in photos:
             paths = choose(chosen.data, name, chosen.limit)
             sheet = SheetWriter(chosen.sheets, f"{name}-{variant}") if chosen.sheets else None
-            results = list(measure_all(paths, VARIANTS[variant], session, judges, sheet))
-            print_row(name, variant, *cells(summarise_photos(results)))
+            results = list(measure_all(paths, ways[variant], session, judges, sheet))
+            print_row(name, variant, *cells(summarise_photos(results), PHOTO_TITLES))
             remarks += [f"  {name}, {variant}: {r.path.name} failed: {r.failure}" for r in results if r.failure]
             remarks += worst(f"{name}, {variant}", results) if chosen.worst else []
     print_row(*WANTED_PHOTOS)
     print("\n".join(["", *remarks]), flush=True)
 
 
-def clip_table(chosen: argparse.Namespace, sessions: dict[str, Session], judges: Judges) -> None:
+def clip_table(chosen: argparse.Namespace, ways: Ways, sessions: dict[str, Session], judges: Judges) -> None:
     """A row for each clip and variant, and the mean of the clips."""
     critics = Critics(Lpips.open(chosen.data / "teachers" / "lpips_alexnet.npz"), FaceIdentity.open())
     failures: list[str] = []
@@ -112,9 +115,9 @@ def clip_table(chosen: argparse.Namespace, sessions: dict[str, Session], judges:
     for variant, session in sessions.items():
         results = []
         for path in sorted((chosen.data / CLIPS).glob("*.mp4")):
-            results.append(measure_clip(path, VARIANTS[variant], session, judges, critics, chosen.every))
-            print_row(path.stem, variant, *cells(summarise_clip(results[-1])))
-        print_row("mean", variant, *cells(summarise_clips(results)))
+            results.append(measure_clip(path, ways[variant], session, judges, critics, chosen.every))
+            print_row(path.stem, variant, *cells(summarise_clip(results[-1]), CLIP_TITLES))
+        print_row("mean", variant, *cells(summarise_clips(results), CLIP_TITLES))
         failures += [f"  {variant}: {r.path.name} failed: {r.failure}" for r in results if r.failure]
     print_row(*WANTED_CLIPS)
     print("\n".join(["", *failures]), flush=True)

@@ -6,7 +6,7 @@ Frames without a face of their own have no truth: they are counted.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from meshlam_core.tracker.retarget import AvatarPose, avatar_rig, retarget
 from meshlam_core.viewing.viewer import AvatarRenderer
 from training.evaluate.likeness import Critics, Likeness, liken
 from training.evaluate.photo import PhotoScores, compare
-from training.evaluate.truth import Judges, Window, find_truth
+from training.evaluate.truth import HeadTruth, Judges, Window, find_truth
 
 U8 = NDArray[np.uint8]
 
@@ -46,8 +46,17 @@ class ClipResult:
     failure: str = ""  # why there is no avatar
 
 
+OnFrame = Callable[[int, HeadTruth, U8], None]  # number, truth and rendering [H, W, 4]
+
+
 def measure_clip(
-    clip: Path, options: ReconstructOptions, session: Session, judges: Judges, critics: Critics, every: int = 1
+    clip: Path,
+    options: ReconstructOptions,
+    session: Session,
+    judges: Judges,
+    critics: Critics,
+    every: int = 1,
+    on_frame: OnFrame | None = None,  # is shown every frame that is compared
 ) -> ClipResult:
     """Make the avatar of frame 0 and compare it with every N-th of the other frames."""
     actor, failure = None, ""
@@ -65,6 +74,8 @@ def measure_clip(
             faceless += 1
             continue
         rendering = actor.draw(index, truth.window) if actor else np.zeros((*truth.hair.shape, 4), np.uint8)
+        if on_frame:
+            on_frame(index, truth, rendering)
         frames.append(FrameScores(compare(rendering, truth), liken(rendering, truth, judges, critics)))
     return ClipResult(clip, tuple(frames), faceless, failure)
 

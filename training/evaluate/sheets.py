@@ -7,6 +7,7 @@ Pictures are [H, W, 3] sRGB.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,12 @@ def _title(result: PhotoResult) -> str:
         f"{result.path.name}   head {scores.head:.1f} dB   hair covered {scores.hair:.2f}   "
         f"silhouette {scores.silhouette:.2f}   face {scores.outline:.1f} dB"
     )
+
+
+def frame_strip(title: str, frames: Sequence[tuple[HeadTruth, U8]]) -> U8:  # [LABEL + CELL, 2 * CELL * frames, 3]
+    """Some frames of a clip, each with the rendering beside it."""
+    shown = [cell for truth, rendering in frames for cell in (_fitted(truth.picture), _fitted(_on_ground(rendering)))]
+    row = np.hstack(shown) if shown else np.full((CELL, 2 * CELL, 3), GROUND, np.uint8)
+    picture = Image.fromarray(np.vstack([np.full((LABEL, row.shape[1], 3), GROUND, np.uint8), row]))
+    ImageDraw.Draw(picture).text((4, 2), title, INK, ImageFont.load_default(13))
+    return np.array(picture)

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from training.evaluate.clip import ClipResult
+from training.evaluate.likeness import Likeness
 from training.evaluate.photo import PhotoResult
+from training.metrics import frechet_distance
 
 WORST = 0.1  # the share of photos whose best is told as "worst tenth"
 
@@ -32,6 +34,12 @@ class PhotoSummary:
     needles: float  # a head
     inverted: float  # a head
     through: float  # a head
+    ssim: float
+    ssim_window: float
+    lpips: float
+    akd: float  # px
+    csim: float
+    fid: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class ClipSummary:
     lpips: float
     akd: float  # px
     csim: float
+    fid: float
 
 
 PHOTO_TITLES = {
@@ -58,14 +67,18 @@ PHOTO_TITLES = {
     "silhouette": "silhouette IoU", "outline": "face outline dB", "needles": "needles", "inverted": "inverted",
     "through": "hair through face",
 }  # fmt: skip
+LIKENESS_TITLES = {
+    "ssim": "SSIM", "ssim_window": "SSIM, whole window", "lpips": "LPIPS", "akd": "AKD px", "csim": "CSIM",
+    "fid": "FID",
+}  # fmt: skip
 CLIP_TITLES = {
     "frames": "frames", "failed": "failed", "faceless": "no truth", "lost": "no face drawn", "head": "head region dB",
     "ssim": "SSIM", "ssim_window": "SSIM, whole window", "lpips": "LPIPS", "akd": "AKD px", "csim": "CSIM",
-    "hair": "hair covered", "silhouette": "silhouette IoU", "outline": "face outline dB",
+    "fid": "FID", "hair": "hair covered", "silhouette": "silhouette IoU", "outline": "face outline dB",
 }  # fmt: skip
 DIGITS = {
     "head": 2, "head_worst": 2, "outline": 2, "akd": 2, "needles": 2, "inverted": 2, "through": 2, "hair": 3,
-    "silhouette": 3, "ssim": 3, "ssim_window": 3, "lpips": 3, "csim": 3,
+    "silhouette": 3, "ssim": 3, "ssim_window": 3, "lpips": 3, "csim": 3, "fid": 1,
 }  # fmt: skip
 
 
@@ -85,6 +98,7 @@ def summarise_photos(results: Sequence[PhotoResult]) -> PhotoSummary:
         needles=mean(fault.needles for fault in faults),
         inverted=mean(fault.inverted for fault in faults),
         through=mean(fault.through for fault in faults),
+        **_likeness([result.likeness for result in results if result.likeness]),
     )
 
 
@@ -100,11 +114,7 @@ def summarise_clip(result: ClipResult) -> ClipSummary:
         hair=mean(frame.view.hair for frame in frames),
         silhouette=mean(frame.view.silhouette for frame in frames),
         outline=mean(frame.view.outline for frame in frames),
-        ssim=mean(frame.likeness.ssim for frame in frames),
-        ssim_window=mean(frame.likeness.ssim_window for frame in frames),
-        lpips=mean(frame.likeness.lpips for frame in frames),
-        akd=mean(frame.likeness.akd for frame in frames),
-        csim=mean(frame.likeness.csim for frame in frames),
+        **_likeness([frame.likeness for frame in frames]),
     )
 
 
@@ -114,7 +124,20 @@ def summarise_clips(results: Sequence[ClipResult]) -> ClipSummary:
     counts = {name: sum(getattr(clip, name) for clip in clips) for name in ("frames", "failed", "faceless", "lost")}
     names = [name for name in CLIP_TITLES if name not in counts]
     means: dict[str, Any] = {name: mean(getattr(clip, name) for clip in clips) for name in names}
+    means["fid"] = _fid([frame.likeness for result in results for frame in result.frames])  # of all frames together
     return ClipSummary(**counts, **means)
+
+
+def _likeness(found: Sequence[Likeness]) -> dict[str, float]:
+    names = ("ssim", "ssim_window", "lpips", "akd", "csim")
+    return {name: mean(getattr(one, name) for one in found) for name in names} | {"fid": _fid(found)}
+
+
+def _fid(found: Sequence[Likeness]) -> float:
+    pairs = [one.features for one in found if one.features]
+    if len(pairs) < 2:
+        return math.nan
+    return frechet_distance(np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs]))
 
 
 def mean(values: Iterable[float]) -> float:
@@ -123,11 +146,7 @@ def mean(values: Iterable[float]) -> float:
     return float(np.mean(known)) if known else math.nan
 
 
-def cells(summary: PhotoSummary | ClipSummary) -> list[str]:
-    """A row of the table whose head is PHOTO_TITLES or CLIP_TITLES."""
-    titles = PHOTO_TITLES if isinstance(summary, PhotoSummary) else CLIP_TITLES
-    row = []
-    for name in titles:
-        value = getattr(summary, name)
-        row.append("" if math.isnan(value) else f"{value:.{DIGITS.get(name, 0)}f}")
-    return row
+def cells(summary: PhotoSummary | ClipSummary, names: Iterable[str]) -> list[str]:
+    """The named values as texts, nothing for nan."""
+    values = {name: getattr(summary, name) for name in names}
+    return ["" if math.isnan(value) else f"{value:.{DIGITS.get(name, 0)}f}" for name, value in values.items()]

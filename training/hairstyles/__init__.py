@@ -4,9 +4,9 @@
 `meshes.load_mesh` gives surfaces as they are, to test against. What is held out of the basis is named in procedural.py.
 """
 
+from training.hairstyles.families import FAMILIES
 from training.hairstyles.meshes import MESHES, TrueHair, figure, load_mesh
 from training.hairstyles.procedural import (
-    FAMILIES,
     HELD_OUT_FAMILIES,
     HELD_OUT_MESHES,
     Hairstyle,

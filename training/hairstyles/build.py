@@ -21,9 +21,10 @@ from meshlam_core.assets import asset_path
 from meshlam_core.head.hair import HAIR_BASIS, HairModel, save_hair_model
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from training.hairstyles.families import FAMILIES
 from training.hairstyles.field import build_field, skin_faces
 from training.hairstyles.meshes import MESHES, figure, load_mesh
-from training.hairstyles.procedural import FAMILIES, HELD_OUT_FAMILIES, HELD_OUT_MESHES, sample
+from training.hairstyles.procedural import HELD_OUT_FAMILIES, HELD_OUT_MESHES, sample
 from training.hairstyles.wrap import wrap
 
 F32 = NDArray[np.float32]

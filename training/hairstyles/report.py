@@ -20,9 +20,10 @@ from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from training.hairstyles.build import vertex_metric
 from training.hairstyles.checks import folds
+from training.hairstyles.families import FAMILIES
 from training.hairstyles.field import skull_centre
 from training.hairstyles.meshes import MESHES, figure, load_mesh
-from training.hairstyles.procedural import FAMILIES, HELD_OUT_FAMILIES, HELD_OUT_MESHES, sample
+from training.hairstyles.procedural import HELD_OUT_FAMILIES, HELD_OUT_MESHES, sample
 from training.hairstyles.wrap import flat_starts, outer_points, wrap, wrap_error
 
 F64 = NDArray[np.float64]

@@ -1,0 +1,60 @@
+"""The hull of the hair on a mesh fine enough for it: growth stretches triangles, and long ones show as corners.
+
+Frame: avatar frame (see frames.py), metres. Dims: V vertices before, V' after.
+
+Long edges are split by the topology correction, and the new vertices lie on the curve that the corners' normals ask
+for (Boubekeur and Alexa, "Phong tessellation", 2008), so that the outline bends where it was straight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.avatar.record import Avatar
+from meshlam_core.model.topology.correct import Correction, correct
+from meshlam_core.tracker.rig import vertex_normals
+
+F32 = NDArray[np.float32]
+
+LONGEST = 0.012  # m, edges of the hull: outlines then turn a few degrees at each
+MOST = 9500  # vertices
+ROUNDNESS = 0.75  # the paper's
+
+
+def with_fine_hull(avatar: Avatar) -> Avatar:
+    """The avatar with the long triangles of its hair split and rounded; as it was where nothing is long."""
+    if avatar.hair is None or not avatar.hair.any():
+        return avatar
+    found = correct(avatar.vertices, avatar.faces, avatar.uvs, avatar.uv_faces, LONGEST, MOST)
+    if found.unchanged:
+        return avatar
+    vertices = found.carry(avatar.vertices) + rounding(avatar, found)
+    correctives = avatar.pose_correctives
+    return replace(
+        avatar,
+        vertices=vertices.astype(np.float32),
+        faces=found.faces,
+        uvs=found.uvs,
+        uv_faces=found.uv_faces,
+        part=found.carry_part(avatar.part),
+        weights=found.carry_weights(avatar.weights),
+        blendshapes=found.carry(avatar.blendshapes),
+        pose_correctives=None if correctives is None else found.carry(correctives),
+        hair=(vertices - found.carry(avatar.vertices - avatar.hair)).astype(np.float32),
+    )
+
+
+def rounding(avatar: Avatar, found: Correction) -> F32:  # [V', 3] m
+    """How far each new vertex of the hair lies off the flat triangle it was made in."""
+    assert avatar.hair is not None
+    normals = vertex_normals(avatar.vertices.astype(np.float64), avatar.faces)
+    flat = found.carry(avatar.vertices.astype(np.float64))
+    corners, normals = avatar.vertices[found.indices].astype(np.float64), normals[found.indices]  # [V', 3, 3]
+    height = ((corners - flat[:, None]) * normals).sum(axis=2, keepdims=True)
+    bent = (found.weights[..., None] * height * normals).sum(axis=1)
+    grown = np.linalg.norm(avatar.hair, axis=1)[found.indices].min(axis=1) > 0.0
+    bent[: found.copies] = 0
+    return np.asarray(ROUNDNESS * bent * grown[:, None], np.float32)
