@@ -33,6 +33,7 @@ SEEN = 2  # px in some look from which a triangle is on the outside
 SIDE = 384  # px of a silhouette
 DISTANCE = 1.2  # m from which it is seen
 ACROSS = 0.5  # m that it shows
+SCALP = ("scalp", "hair")  # parts that are scalp on the skull
 YAWS = {"front": 0.0, "side": 90.0, "back": 180.0}  # degrees
 
 F64 = NDArray[np.float64]
@@ -101,7 +102,8 @@ def compare_geometry(avatar: Avatar, truth: KnownHead, head: HeadModel) -> Geome
 def _grown(avatar: Avatar) -> Millimetres:
     if avatar.hair is None:
         return Millimetres(0.0, 0.0)
-    growth = 1000 * np.linalg.norm(avatar.hair, axis=1)[avatar.part == avatar.parts.index("scalp")]
+    scalp = np.isin(avatar.part, [avatar.parts.index(name) for name in SCALP if name in avatar.parts])
+    growth = 1000 * np.linalg.norm(avatar.hair, axis=1)[scalp]
     return Millimetres(float(np.median(growth)), float(np.quantile(growth, 0.9)))
 
 
