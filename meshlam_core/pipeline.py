@@ -223,7 +223,7 @@ def _network_job(
     from meshlam_core.model.session import RefineJob
 
     believed = believable(regions, tracked, picture.camera, head, texture.seen)
-    return RefineJob(tracked, picture.pixels, believed, picture.camera, texture.albedo)
+    return RefineJob(tracked, picture.pixels, believed, picture.camera, texture.albedo, regions)
 
 
 def _refine(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from meshlam_core.model.loop import Step
+from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.parsing_head import CLASSES
 from meshlam_core.model.render import View, animate, look, shade
 from meshlam_core.model.state import Rig, resize
@@ -83,6 +84,23 @@ class FeatureDistance(nn.Module):
 
 def _unit(features: Tensor) -> Tensor:
     return features / (features.square().sum(1, keepdim=True) + 1e-6).sqrt()
+
+
+class PaperStage:
+    """The paper's losses on pictures, as a stage of the trainer."""
+
+    def __init__(
+        self,
+        batches: Callable[[int], Sample],
+        rig: Rig,
+        weights: LossWeights,
+        perceptual: Perceptual | None = None,
+    ) -> None:
+        self.batch, self.rig, self.weights, self.perceptual = batches, rig, weights, perceptual
+
+    def loss(self, network: MeshLAM, batch: Sample) -> Tensor:
+        """Σ γ^(N-t) L_t of the network's steps."""
+        return total_loss(network(batch.photo, self.rig), batch, self.weights, self.perceptual)
 
 
 def total_loss(

@@ -28,8 +28,8 @@ from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.render import animate, look, shade
 from meshlam_core.model.state import Photo, Rig, make_rig
-from training.losses import LossWeights
-from training.synthetic import SyntheticSettings, make_sample
+from training.losses import LossWeights, PaperStage
+from training.synthetic.waves import SyntheticSettings, make_sample
 from training.trainer import StepReport, Trainer, TrainingSettings
 from training.views import Sample, TargetViews
 
@@ -37,6 +37,7 @@ HEADS = 8
 BATCH = 4
 STEPS = 300
 SEED = 0
+LOSSES = LossWeights(image=50.0, mask=0.0, normal=0.0, part=0.0, laplacian=0.02, vertex=0.3, texture=25.0)
 IMAGE = 256  # px, side of the photos and of the true textures
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "full": {},
@@ -79,15 +80,12 @@ def small_preset() -> Preset:
 
 def settings(steps: int) -> TrainingSettings:
     """A higher rate than the paper's, which is meant for 100 epochs of clips; the silhouettes follow the vertices."""
-    losses = LossWeights(image=50.0, mask=0.0, normal=0.0, part=0.0, laplacian=0.02, vertex=0.3, texture=25.0)
-    return TrainingSettings(steps=steps, learning_rate=3e-3, warm_up=min(20, steps), losses=losses)
+    return TrainingSettings(steps=steps, learning_rate=3e-3, warm_up=min(20, steps))
 
 
 def run_variant(name: str, sample: Sample, rig: Rig, steps: int, seed: int = SEED) -> Outcome:
     """Train one variant on the sample, again and again, and measure it there."""
     network = MeshLAM(small_preset().with_changes(**VARIANTS[name]), seed=seed)
-    trainer = Trainer(network, rig, settings(steps))
-    started = time.monotonic()
 
     def show(report: StepReport) -> None:
         if report.step % 10 == 0 or report.step == 1:
@@ -98,7 +96,9 @@ def run_variant(name: str, sample: Sample, rig: Rig, steps: int, seed: int = SEE
     def batch(step: int) -> Sample:
         return sample.take([(BATCH * step + i) % count for i in range(min(BATCH, count))])
 
-    trainer.run(batch, on_step=show)
+    trainer = Trainer(network, PaperStage(batch, rig, LOSSES), settings(steps))
+    started = time.monotonic()
+    trainer.run(on_step=show)
     return measure(name, network, sample, rig, time.monotonic() - started)
 
 

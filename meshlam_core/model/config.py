@@ -17,6 +17,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "geometry_update": ("gru", "direct"),  # direct: one offset from the attended features, no error feedback
     "texture_update": ("gru", "passthrough", "vertex_colours"),
     "reprojection": ("unwrap", "none"),
+    "borders": ("masks", "none"),  # masks: vertices see where hair and person end (borders.py) [ours]
     "deformation": ("part_aware", "free"),
     "correction": ("topology", "none"),
 }
@@ -49,6 +50,7 @@ class Preset:
     geometry_update: str = "gru"
     texture_update: str = "gru"
     reprojection: str = "unwrap"
+    borders: str = "masks"
     deformation: str = "part_aware"
     correction: str = "topology"
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from meshlam_core.model.part_clip import part_limits
+from meshlam_core.model.part_clip import part_limits, with_hair
 from meshlam_core.model.state import Rig, State
 from meshlam_core.model.topology import Correction, correct
 
@@ -51,16 +51,19 @@ def carry_rig(rig: Rig, found: Correction) -> Rig:
     part = found.carry_part(rig.part.cpu().numpy())
     weights = found.carry_weights(rig.weights.detach().cpu().float().numpy())
     device, dtype = rig.template.device, rig.template.dtype
+    limits = part_limits(part, rig.parts, found.faces).to(device, dtype)
+    hair = None if rig.hair is None else found.carry(rig.hair[:, None])[:, 0]
     return replace(
         rig,
         faces=torch.from_numpy(found.faces).long().to(device),
         uvs=torch.from_numpy(found.uvs).to(device, dtype),
         uv_faces=torch.from_numpy(found.uv_faces).long().to(device),
         part=torch.from_numpy(part).to(device),
-        limits=part_limits(part, rig.parts, found.faces).to(device, dtype),
+        limits=limits if hair is None else with_hair(limits, hair),
         template=found.carry(rig.template),
         weights=torch.from_numpy(weights).to(device, dtype),
         blendshapes=found.carry(rig.blendshapes),
         pose_correctives=None if rig.pose_correctives is None else found.carry(rig.pose_correctives),
+        hair=hair,
         maps={},
     )

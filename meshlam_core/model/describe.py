@@ -75,7 +75,7 @@ def _parts(preset: Preset, vertices: int) -> list[PartCost]:
     attention = CrossAttention(preset.width, preset.heads, preset.layers, preset.mlp_ratio)
     fusion, shape, texture = Fusion(widths, preset.feature_grid, preset.width), ShapeBranch(preset), _texture(preset)
     compare, geometry, painter, parsing = Unwrap(preset), GeometryGru(preset), TextureGru(preset), ParsingHead(widths)
-    projected = sum(2 * _weights(p) * grid**2 for p, grid in zip(fusion.project, grids, strict=True))
+    projected = 2 * _weights(fusion.project) * preset.feature_grid**2
     parsed = sum(
         2 * _weights(layer) * grid**2
         for stage in (parsing.project, parsing.smooth)
@@ -86,6 +86,7 @@ def _parts(preset: Preset, vertices: int) -> list[PartCost]:
         backbone,
         _part("fusion", fusion, projected + 2 * _weights(fusion.fuse) * preset.feature_grid**2),
         _part("attention", attention, 0),
+        *_mask_tokens(preset),
         _part("shape branch", shape, 2 * _weights(shape) * vertices + _attend(preset, vertices)),
         texture,
         _part("error features", compare, rounds * 2 * _weights(compare) * error),
@@ -93,6 +94,14 @@ def _parts(preset: Preset, vertices: int) -> list[PartCost]:
         _part("texture GRU", painter, 2 * latent * (rounds * _weights(painter) - _at_zero(painter.cell))),
         _part("head parsing", parsing, parsed + 2 * _weights(parsing.classify) * grids[0] ** 2),
     ]
+
+
+def _mask_tokens(preset: Preset) -> list[PartCost]:
+    """Where the preset looks at the masks."""
+    if preset.borders == "none":
+        return []
+    layer = nn.Conv2d(3, preset.width, 4, 4)
+    return [_part("mask tokens", layer, 2 * _weights(layer) * preset.feature_grid**2)]
 
 
 def _attend(preset: Preset, tokens: int) -> int:

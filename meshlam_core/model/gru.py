@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meshlam_core.model.borders import BORDERS, REACH, WAYS
 from meshlam_core.model.config import Preset
 from meshlam_core.model.encoding import encode_vertices, encoded_width
 from meshlam_core.model.gates import run_cell
@@ -42,24 +43,35 @@ class GeometryGru(nn.Module):
         super().__init__()
         self.frequencies = preset.frequencies
         self.step_scale = preset.step_scale
+        self.borders = BORDERS if preset.borders == "masks" else 0
         inner = preset.geometry_hidden
         self.embed = nn.Sequential(  # ψ
-            nn.Linear(encoded_width(3, preset.frequencies) + preset.error_width + 1, inner),
+            nn.Linear(encoded_width(3, preset.frequencies) + preset.error_width + 1 + self.borders, inner),
             nn.GELU(),
             nn.Linear(inner, inner),
         )
         self.cell = nn.GRUCell(inner + preset.width, inner)
-        self.to_displacement = _zeroed(nn.Linear(inner, 3))  # the untrained network keeps the tracker's head
+        # the untrained network keeps the tracker's head; [ours] it also says how far to go to each border
+        self.to_displacement = _zeroed(nn.Linear(inner, 3 + (2 if self.borders else 0)))
 
     def forward(self, state: State, observed: Observation) -> tuple[Tensor, Tensor]:
         position = encode_vertices(state.vertices, self.frequencies)
-        inputs = torch.cat([position, observed.vertex_error, observed.vertex_seen], -1)
+        seen = [observed.vertex_error, observed.vertex_seen]
+        if self.borders:
+            known = observed.vertex_borders
+            seen.append(state.vertices.new_zeros(*state.vertices.shape[:2], BORDERS) if known is None else known)
+        inputs = torch.cat([position, *seen], -1)
         embedded = self.embed(inputs)
         pieces = [embedded.flatten(0, 1), state.vertex_features.flatten(0, 1)]
         before = None if state.geometry_hidden is None else state.geometry_hidden.flatten(0, 1)
         hidden = run_cell(self.cell, pieces, before).view(*state.vertices.shape[:2], -1)
-        displacement = self.step_scale * self.to_displacement(hidden)
-        return displacement.to(state.vertices.dtype), hidden.to(state.vertices.dtype)
+        with torch.autocast(hidden.device.type, enabled=False):  # bfloat16 would move a vertex by half a millimetre
+            proposed = self.to_displacement(hidden.to(self.to_displacement.weight.dtype)).to(state.vertices.dtype)
+        displacement = self.step_scale * proposed[..., :3]
+        if self.borders and observed.vertex_borders is not None:
+            ways = observed.vertex_borders[..., WAYS].reshape(*proposed.shape[:2], 2, 3) * REACH
+            displacement = displacement + (proposed[..., 3:, None] * ways).sum(-2)
+        return displacement, hidden.to(state.vertices.dtype)
 
 
 class DirectGeometry(nn.Module):

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from meshlam_core.model.error_features import Reprojection
 from meshlam_core.model.gru import GeometryUpdate, TextureUpdate
-from meshlam_core.model.state import Photo, Rig, State
+from meshlam_core.model.state import Observation, Photo, Rig, State
 
 Deform = Callable[[Tensor, Tensor, Tensor], Tensor]  # V_t [B, V, 3] m, ΔV [B, V, 3] m, limits [V] m -> V_{t+1}
 Correct = Callable[[Rig, State], tuple[Rig, State]]
+LookAtBorders = Callable[[Observation, State, Photo, Rig], Observation]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Components:
     """What stands at each place of the loop. Ablations put simpler parts here."""
 
     reproject: Reprojection
+    look_at_borders: LookAtBorders
     update_geometry: GeometryUpdate
     update_texture: TextureUpdate
     deform: Deform
@@ -48,7 +50,7 @@ def refine(
     rig, state = start.rig, start.state
     for _ in range(iterations):
         # animate M_t with the tracked expression and pose, rasterise it, unwrap the photo and the error features
-        observed = parts.reproject(state, photo, rig)
+        observed = parts.look_at_borders(parts.reproject(state, photo, rig), state, photo, rig)
 
         # geometry GRU -> ΔV -> part-aware clip -> V_{t+1}
         displacement, geometry_hidden = parts.update_geometry(state, observed)

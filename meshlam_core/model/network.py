@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from meshlam_core.errors import UsageError
 from meshlam_core.model.attention import CrossAttention
 from meshlam_core.model.backbone.interface import Fusion
+from meshlam_core.model.borders import FIELDS, about_start, look_at_borders
 from meshlam_core.model.compose import compose_texture
 from meshlam_core.model.config import Preset
 from meshlam_core.model.correction import correct_topology, keep_topology
@@ -23,10 +24,12 @@ from meshlam_core.model.gru import make_geometry_update, make_texture_update
 from meshlam_core.model.loop import Components, Step, refine
 from meshlam_core.model.parsing_head import ParsingHead
 from meshlam_core.model.part_clip import move
+from meshlam_core.model.render import animate, look, vertices_seen
 from meshlam_core.model.shape_branch import ShapeBranch
-from meshlam_core.model.state import Photo, Rig, State, resize
+from meshlam_core.model.state import Observation, Photo, Rig, State, resize
 from meshlam_core.model.texture_branch import TextureBranch
 from meshlam_core.nets.mobilenet import MobileNet
+from meshlam_core.raster.normals import vertex_normals
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 GREY = 0.5  # the start texture where the ablation "no unwrapping" forbids the photo's
@@ -62,6 +65,7 @@ class MeshLAM(nn.Module):
             self.geometry_update = make_geometry_update(preset)
             self.texture_update = make_texture_update(preset)
             self.parsing = ParsingHead(widths)
+            self.mask_tokens = nn.Conv2d(3, preset.width, 4, 4) if preset.borders == "masks" else None
 
     def forward(
         self,
@@ -75,13 +79,16 @@ class MeshLAM(nn.Module):
     def encode(self, photo: Photo, rig: Rig) -> tuple[Step, Photo]:
         """Both branches: the start of the loop, and the photo at the size that the loop compares."""
         preset = self.preset
-        image = self.fusion(self.backbone(photo.resized(preset.backbone_size).image))  # F_I [B, M, C]
+        image = self.image_tokens(
+            self.pooled(photo.resized(preset.backbone_size).image), photo.borders
+        )  # F_I [B, M, C]
         first = resize(photo.texture, preset.texture_grid)
         if preset.reprojection == "none":
             first = torch.full_like(first, GREY)
         latent, texture = self.texture_branch(image, self.attention, first)
         dtype = photo.vertices.dtype
-        features = self.shape_branch(rig.template, image, self.attention).to(dtype)
+        about = None if preset.borders == "none" else start_in_photo(photo.resized(preset.error_size), rig)
+        features = self.shape_branch(rig.template, image, self.attention, about).to(dtype)
         state = State(
             vertices=photo.vertices,
             texture=texture.to(dtype),
@@ -90,6 +97,24 @@ class MeshLAM(nn.Module):
             latent=latent.to(dtype),
         )
         return Step(rig, state), photo.resized(preset.error_size)
+
+    def pooled(self, image: Tensor) -> Tensor:  # [B, 3, H, H] 0..1 -> [B, c, g, g]
+        """The frozen part of F_I."""
+        found: Tensor = self.fusion.pool(self.backbone(image))
+        return found
+
+    def image_tokens(
+        self,
+        pooled: Tensor,  # [B, c, g, g]
+        borders: Tensor | None,  # [B, FIELDS, R, R]
+    ) -> Tensor:  # [B, M, C]
+        """F_I, to which the masks are laid where the preset looks at them. [ours]"""
+        masks = None
+        if self.mask_tokens is not None and borders is not None:
+            known = resize(borders[:, FIELDS - 3 :], 4 * self.preset.feature_grid)
+            masks = self.mask_tokens(known)
+        tokens: Tensor = self.fusion(pooled, masks)
+        return tokens
 
     def parse(self, image: Tensor) -> Tensor:  # [B, 3, H, H] 0..1 -> [B, 6, h, h] logits
         """Head parsing of square crops; see parsing_head.CLASSES."""
@@ -135,11 +160,37 @@ class MeshLAM(nn.Module):
         preset = self.preset
         return Components(
             reproject=self.reprojection,
+            look_at_borders=see_borders if preset.borders == "masks" else see_no_borders,
             update_geometry=self.geometry_update,
             update_texture=self.texture_update,
             deform=move if preset.deformation == "part_aware" else move_freely,
             correct=correct_topology if preset.correction == "topology" else keep_topology,
         )
+
+
+def start_in_photo(photo: Photo, rig: Rig) -> Tensor:  # [B, V, ABOUT]
+    """What the vertices of the start know of their place in the photo."""
+    with torch.no_grad():
+        view = look(animate(photo.vertices, rig, photo), rig, photo.cameras)
+        normals = vertex_normals(view.vertices, rig.faces)
+        seen = vertices_seen(view, normals)
+        return about_start(view.vertices, normals, seen, photo.vertices - rig.template, photo.cameras)
+
+
+def see_borders(observed: Observation, state: State, photo: Photo, rig: Rig) -> Observation:
+    """The borders of the masks as the vertices see them where they are now. Where to look needs no gradient."""
+    if photo.borders is None:
+        return observed
+    with torch.no_grad():
+        posed = animate(state.vertices, rig, photo)
+        seen = look_at_borders(posed, photo.cameras, photo.rotations, photo.borders)
+    return replace(observed, vertex_borders=seen)
+
+
+def see_no_borders(observed: Observation, state: State, photo: Photo, rig: Rig) -> Observation:
+    """The paper's observation."""
+    del state, photo, rig
+    return observed
 
 
 def move_freely(

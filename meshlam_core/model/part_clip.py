@@ -101,6 +101,14 @@ def part_limits(
     return torch.from_numpy(blended.astype(np.float32))
 
 
+def with_hair(
+    limits: Tensor,  # [V] m, of the parts
+    hair: Tensor,  # [V] 0..1, how far hair can move each vertex
+) -> Tensor:  # [V] m
+    """Vertices under hair go where the hair goes, whatever part they belong to."""
+    return torch.maximum(limits, HAIR * hair.to(limits) * (limits > 0))
+
+
 def clip_displacement(
     displacement: Tensor,  # [..., V, 3] m
     limits: Tensor,  # [V] m; 0 fixes a vertex, inf leaves it free

@@ -17,16 +17,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.backbone.dinov2 import load_dinov2
+from meshlam_core.model.borders import SIDE, border_fields
 from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.files import find_backbone
 from meshlam_core.model.network import MeshLAM, Reconstruction, autocast
-from meshlam_core.model.state import Photo, Rig, is_finite, make_rig
+from meshlam_core.model.state import Photo, Rig, hair_share, is_finite, make_rig
 from meshlam_core.model.weights import AGAIN, WeightsInfo, check_fit, load_weights, read_info
+from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
@@ -45,6 +48,7 @@ class RefineJob:
     person: F32  # [h, w] 0..1, what of it may colour the head: skin and hair, not clothes
     camera: Camera  # of the picture
     albedo: U8  # [D, D, 3] sRGB, the tracker stage's texture
+    regions: Regions | None = None  # of the picture; None: where hair and person end is not known
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Refiner:
     def __init__(self, network: MeshLAM, head: HeadModel, device: str = "cpu", info: WeightsInfo | None = None) -> None:
         self.network = network.eval().to(device)
         self.head = head
-        self.rig: Rig = make_rig(head, network.preset.target_vertices).to(device)
+        self.rig: Rig = make_rig(head, network.preset.target_vertices, hair_share(head)).to(device)
         self.device = device
         self.info = info
 
@@ -119,11 +123,15 @@ class Refiner:
         return [_to_numpy(result) for result in found]
 
     def _own_rig(self, tracked: TrackedFace) -> Rig:
-        """The rig with this person's own blendshapes, where the tracker found some."""
-        if tracked.blendshapes is None:
+        """The rig with this person's own blendshapes and hair that follows the skull, where the tracker found some."""
+        if tracked.blendshapes is None and tracked.hair is None:
             return self.rig
-        own = torch.from_numpy(np.array(tracked.blendshapes, np.float32)).to(self.rig.blendshapes)
-        return replace(self.rig, blendshapes=own)
+        shapes, weights = tracked.blendshapes_on(self.head), tracked.weights_on(self.head)
+        return replace(
+            self.rig,
+            blendshapes=torch.from_numpy(np.array(shapes, np.float32)).to(self.rig.blendshapes),
+            weights=torch.from_numpy(np.array(weights, np.float32)).to(self.rig.weights),
+        )
 
     def _runaway(self, trouble: str) -> AssetError:
         name = self.info.file if self.info else "given"
@@ -165,16 +173,33 @@ def make_photo(job: RefineJob, head: HeadModel, device: str = "cpu") -> Photo:
         rotations=_row(tracked.rotations),
         translation=_row(tracked.translation),
         expression=_row(tracked.expression),
-        vertices=_row(tracked.vertices),
+        vertices=_row(tracked.surface),
         joints=_row(head.joints(tracked.vertices)),
         texture=_colours(job.albedo)[None],
+        borders=_borders(job, side),
     )
     return photo.resized(min(side, MAX_PHOTO)).to(device)
 
 
+def _borders(job: RefineJob, side: int) -> Tensor | None:  # [1, FIELDS, R, R]
+    """The fields of the masks over the square canvas; beyond the picture they go on as at its edge."""
+    if job.regions is None:
+        return None
+    hair, person, known = job.regions.hair, job.regions.person, job.regions.known
+    height, width = hair.shape
+    all_known = np.ones_like(hair) if known is None else known
+    masks = torch.from_numpy(np.stack([hair, person, all_known]).astype(np.float32))[None]
+    padded = functional.pad(masks, (0, side - width, 0, side - height), mode="replicate")
+    padded[:, 2, height:] = 0
+    padded[:, 2, :, width:] = 0
+    return border_fields(functional.interpolate(padded, size=(SIDE, SIDE), mode="area"))
+
+
 def _stack(photos: list[Photo]) -> Photo:
     names = [name for name in vars(photos[0]) if name != "cameras"]
-    joined: dict[str, Any] = {name: torch.cat([getattr(photo, name) for photo in photos]) for name in names}
+    together = {name: [getattr(photo, name) for photo in photos] for name in names}
+    missing = [name for name, values in together.items() if any(value is None for value in values)]
+    joined: dict[str, Any] = {name: torch.cat(values) for name, values in together.items() if name not in missing}
     return Photo(**joined, cameras=tuple(photo.cameras[0] for photo in photos))
 
 

@@ -19,8 +19,10 @@ from torch.nn import functional
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
+from meshlam_core.head.hair import load_hair_model
 from meshlam_core.head.model import HeadModel
-from meshlam_core.model.part_clip import part_limits
+from meshlam_core.model.borders import FIELDS
+from meshlam_core.model.part_clip import part_limits, with_hair
 from meshlam_core.model.topology import epsilon_for
 from meshlam_core.raster.build_uv_map import build_uv_map
 from meshlam_core.raster.shapes import check_shape
@@ -43,6 +45,7 @@ class Rig:
     parts: tuple[str, ...]
     max_edge: float  # m, longer edges are split
     pose_correctives: Tensor | None = None  # [9 (J - 1), V, 3] m, FLAME only
+    hair: Tensor | None = None  # [V] 0..1, how far hair can move each vertex; None: as its part says
     maps: dict[int, UvMap] = field(default_factory=dict, compare=False, repr=False)
 
     def uv_map(self, size: int) -> UvMap:
@@ -75,6 +78,7 @@ class Rig:
 def make_rig(
     head: HeadModel,
     target_vertices: int = 0,  # 0 makes no limit for edges
+    hair: np.ndarray[Any, Any] | None = None,  # [V] 0..1, how far hair can move each vertex
 ) -> Rig:
     """The rig of a head model; refuses one without texture coordinates or parts.
 
@@ -92,12 +96,13 @@ def make_rig(
             f"got {len(head.part)} labels of {len(head.parts)} parts.",
             "Use a head model with parts.",
         )
+    limits = part_limits(head.part, head.parts, head.faces)
     return Rig(
         faces=_tensor(head.faces).long(),
         uvs=_tensor(head.uvs),
         uv_faces=_tensor(head.uv_faces).long(),
         part=_tensor(head.part).long(),
-        limits=part_limits(head.part, head.parts, head.faces),
+        limits=limits if hair is None else with_hair(limits, _tensor(hair)),
         template=_tensor(head.template),
         weights=_tensor(head.weights),
         blendshapes=_tensor(head.blendshapes),
@@ -105,7 +110,18 @@ def make_rig(
         parts=head.parts,
         max_edge=epsilon_for(head.template, head.faces, target_vertices) if target_vertices else math.inf,
         pose_correctives=None if head.pose_correctives is None else _tensor(head.pose_correctives),
+        hair=None if hair is None else _tensor(hair).float(),
     )
+
+
+def hair_share(head: HeadModel) -> np.ndarray[Any, Any] | None:  # [V] 0..1
+    """How far hair can move each vertex of a head model; None where it has no hair model."""
+    hair = load_hair_model(head)
+    if hair is None:
+        return None
+    share = np.zeros(len(head.template), np.float32)
+    share[hair.indices] = hair.fade
+    return share
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
@@ -145,13 +161,15 @@ class Photo:
     vertices: Tensor  # [B, V, 3] m, the tracker's neutral heads M_0
     joints: Tensor  # [B, J, 3] m, their rest joints; deformation leaves them where they are
     texture: Tensor  # [B, 3, D, D] the tracker's texture
+    borders: Tensor | None = None  # [B, FIELDS, R, R] of the masks of hair and person: borders.py; None: not known
 
     def __len__(self) -> int:
         return len(self.image)
 
     def one(self, index: int) -> Photo:
         """A batch of one."""
-        cut = {entry.name: getattr(self, entry.name)[index : index + 1] for entry in fields(self)}
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        cut = {name: value[index : index + 1] for name, value in values.items() if value is not None}
         return Photo(**cut)
 
     def resized(self, size: int) -> Photo:
@@ -166,7 +184,8 @@ class Photo:
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Photo:
         """The same batch elsewhere."""
-        moved = {e.name: getattr(self, e.name).to(device, dtype) for e in fields(self) if e.name != "cameras"}
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        moved: dict[str, Any] = {name: v.to(device, dtype) for name, v in values.items() if torch.is_tensor(v)}
         return replace(self, **moved)
 
     def check(self, rig: Rig) -> None:
@@ -183,6 +202,9 @@ class Photo:
                 f"cameras: expected {sizes['B']} of {sizes['H']}x{sizes['H']} px, "
                 f"got {[camera.size for camera in self.cameras]}."
             )
+        if self.borders is not None:
+            check_shape("borders", self.borders, "B C R R", B=sizes["B"], C=FIELDS)
+            patterns["borders"] = "B C R R"
         for name in ("image", "mask", *patterns):
             if not is_finite(getattr(self, name)):
                 raise UsageError(f"{name}: expected finite numbers, got NaN or infinity.")
@@ -223,3 +245,4 @@ class Observation:
     latent_seen: Tensor  # [B, 1, G, G] 0..1
     vertex_error: Tensor  # [B, V, E] F_d2v
     vertex_seen: Tensor  # [B, V, 1] 0..1
+    vertex_borders: Tensor | None = None  # [B, V, BORDERS] see borders.py; where the preset looks at them

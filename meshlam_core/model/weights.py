@@ -62,9 +62,12 @@ def save_weights(
     path: Path,
     licence: str,
     notes: Mapping[str, Any] | None = None,
+    half: bool = False,  # store numbers in half precision
 ) -> None:
     """Write the file whole or not at all."""
     values = own_tensors(network)
+    if half:
+        values = {name: v.half() if v.dtype == torch.float32 else v for name, v in values.items()}
     for name, value in values.items():
         if value.is_floating_point() and not is_finite(value):
             raise UsageError(f"weights: expected finite numbers, got NaN or infinity in {name}.")
@@ -171,7 +174,8 @@ def _read(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
         raise _damaged(path, error) from error
     for name, value in values.items():
         want = expected[name]
-        if value.shape != want.shape or value.dtype != want.dtype:
+        fits = value.dtype == want.dtype or (value.dtype, want.dtype) == (torch.float16, torch.float32)
+        if value.shape != want.shape or not fits:
             raise AssetError(
                 f"The weights {path}: expected {name} as {want.dtype} {tuple(want.shape)}, "
                 f"got {value.dtype} {tuple(value.shape)}.",

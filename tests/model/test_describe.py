@@ -50,5 +50,5 @@ def test_the_backbones_have_their_published_costs() -> None:
 
 def test_the_table_has_a_row_for_each_part_and_a_total() -> None:
     lines = describe(preset("small")).table().splitlines()
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert lines[-1].startswith("total")

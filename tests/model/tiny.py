@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
+from meshlam_core.model.borders import border_fields
 from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.state import Photo, make_rig
@@ -87,7 +88,17 @@ def tiny_photo(batch: int = 1, head: HeadModel | None = None, size: int = SIZE, 
         vertices=vertices,
         joints=joints,
         texture=torch.rand(batch, 3, 64, 64, generator=generator),
+        borders=border_fields(_round_masks(batch)),
     )
+
+
+def _round_masks(batch: int) -> torch.Tensor:  # [B, 3, 32, 32]
+    """Hair around a person's head, all of it known."""
+    at = (torch.arange(32) + 0.5) / 16 - 1
+    radius = (at[:, None].square() + at.square()).sqrt()
+    person = (radius < 0.8).float()
+    hair = person * (at < -0.2).float()[:, None]
+    return torch.stack([hair, person, torch.ones(32, 32)])[None].repeat(batch, 1, 1, 1)
 
 
 def awake(network: MeshLAM, seed: int = 1, scale: float = 0.2) -> MeshLAM:

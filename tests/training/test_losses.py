@@ -26,7 +26,7 @@ from training.losses import (
     total_loss,
     vertex_loss,
 )
-from training.synthetic import SyntheticSettings, make_sample
+from training.synthetic.waves import SyntheticSettings, make_sample
 from training.views import Sample, view_normals
 
 SETTINGS = SyntheticSettings(image_size=64, texture_size=32)

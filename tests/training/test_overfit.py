@@ -9,7 +9,7 @@ from meshlam_core.model.network import MeshLAM
 from tests.model.tiny import TINY_HEAD, TINY_RIG, tiny_preset
 from training import overfit
 from training.overfit import VARIANTS, Outcome, measure, remembered, run_variant, table
-from training.synthetic import SyntheticSettings, make_sample
+from training.synthetic.waves import SyntheticSettings, make_sample
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -29,8 +29,8 @@ from meshlam_core.model.describe import describe
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.state import Photo, Rig, make_rig
 from meshlam_core.model.topology import correct, epsilon_for
-from training.losses import LossWeights
-from training.synthetic import SyntheticSettings, make_sample
+from training.losses import LossWeights, PaperStage
+from training.synthetic.waves import SyntheticSettings, make_sample
 from training.trainer import Trainer, TrainingSettings
 
 PHOTO = 1024  # px
@@ -111,12 +111,12 @@ def train(runs: int, batch: int = 4, precision: str = "float32") -> Measured:
     """Seconds a step of `small`: two target views of 256 px a head, all losses of the paper."""
     sizes, head = preset("small").with_changes(correction="none"), load_head()
     rig = make_rig(head)
-    settings = TrainingSettings(losses=LossWeights(), precision=precision, warm_up=0)
+    settings = TrainingSettings(precision=precision, warm_up=0)
     sample = make_sample(head, rig, batch, SyntheticSettings(image_size=256, texture_size=256, views=2), 0)
-    trainer = Trainer(make_network(sizes), rig.to(device()), settings)
     moved = replace(sample, photo=sample.photo.to(device()), targets=sample.targets.to(device()))
-    trainer.train_step(moved)
-    return timed(lambda: trainer.train_step(moved), runs, f"batch of {batch}")
+    trainer = Trainer(make_network(sizes), PaperStage(lambda step: moved, rig.to(device()), LossWeights()), settings)
+    trainer.train_step()
+    return timed(trainer.train_step, runs, f"batch of {batch}")
 
 
 def timed(call: Callable[[], object], runs: int, note: str) -> Measured:

@@ -41,13 +41,25 @@ class Fusion(nn.Module):
         inner = width // len(widths)
         self.project = nn.ModuleList(nn.Conv2d(c, inner, 1) for c in widths)
         self.fuse = nn.Conv2d(inner * len(widths), width, 1)
+        self.widths = widths
+
+    def pool(
+        self,
+        levels: list[Tensor],  # levels x [B, c, h, h]
+    ) -> Tensor:  # [B, sum of c, g, g]
+        """What of the levels is used; nothing here is learnt, so that training can keep it."""
+        return torch.cat([_to_grid(_unit(level), self.grid) for level in levels], 1)
 
     def forward(
         self,
-        levels: list[Tensor],  # levels x [B, c, h, h]
+        pooled: Tensor,  # [B, sum of c, g, g]
+        masks: Tensor | None = None,  # [B, C, g, g] tokens of the masks, where the preset looks at them
     ) -> Tensor:  # [B, g * g, C]
-        maps = [_to_grid(layer(_unit(level)), self.grid) for layer, level in zip(self.project, levels, strict=True)]
-        fused = self.fuse(torch.cat(maps, 1)).flatten(2).transpose(1, 2)
+        # a 1x1 projection and averaging may change places: averaged first, it costs least
+        levels = pooled.split(self.widths, 1)  # type: ignore[no-untyped-call]
+        maps = [layer(level) for layer, level in zip(self.project, levels, strict=True)]
+        fused = self.fuse(torch.cat(maps, 1))
+        fused = (fused if masks is None else fused + masks).flatten(2).transpose(1, 2)
         tokens: Tensor = fused + grid_encoding(self.grid, self.grid, fused.shape[-1], fused)
         return tokens
 

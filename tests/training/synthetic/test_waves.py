@@ -5,7 +5,7 @@ import torch
 from meshlam_core.model.parsing_head import CLASSES
 from meshlam_core.model.render import animate, look, shade
 from tests.model.tiny import TINY_HEAD, TINY_RIG
-from training.synthetic import SyntheticSettings, make_sample
+from training.synthetic.waves import SyntheticSettings, make_sample
 from training.views import UNKNOWN
 
 SETTINGS = SyntheticSettings(image_size=64, texture_size=64, views=2)

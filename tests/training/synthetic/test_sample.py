@@ -1,0 +1,73 @@
+"""The engine on the shared data: what it draws, and how it is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meshlam_core.errors import UnreadableInput
+from meshlam_core.frames import project, rotation_from_axis_angle
+from meshlam_core.model.borders import SIDE
+from meshlam_core.model.config import preset
+from meshlam_core.model.network import MeshLAM
+from training.data.record import make_item, picture_of, read_record
+from training.data.shards import Item
+from training.synthetic import open_engine
+from training.synthetic.sample import Engine, SyntheticPhoto
+from training.synthetic.world import BACKGROUND, HAIR, LABELS
+
+
+@pytest.fixture(scope="module")
+def engine(shared_data: Path) -> Engine:
+    return open_engine(shared_data)
+
+
+@pytest.fixture(scope="module")
+def samples(engine: Engine) -> list[SyntheticPhoto]:
+    many = (engine.sample((9, i), portrait=True) for i in range(20))
+    return [sample for sample in many if (sample.label == HAIR).mean() > 0.02][:3]  # neither bald nor in a hood
+
+
+def test_a_seed_always_gives_the_same_photograph(engine: Engine, samples: list[SyntheticPhoto]) -> None:
+    first, again = (engine.sample((9, 1), portrait=True) for _ in range(2))
+    np.testing.assert_array_equal(again.picture, first.picture)
+    np.testing.assert_array_equal(again.truth, first.truth)
+    assert not np.array_equal(samples[0].picture, samples[1].picture)
+
+
+def test_labels_and_true_vertices_lie_on_each_other(samples: list[SyntheticPhoto]) -> None:
+    for sample in samples:
+        assert sample.label.max() < len(LABELS)
+        tracked = sample.tracked
+        view = sample.truth @ rotation_from_axis_angle(tracked.rotation).T + tracked.translation
+        x, y = project(view, tracked.camera)[:, :2].T
+        width, height = sample.shot.filled
+        shown = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+        on = sample.label[y[shown].round().astype(int), x[shown].round().astype(int)] != BACKGROUND
+        assert on.mean() > 0.93  # an open mouth and frayed hair are not in the neutral head
+
+
+def test_tracker_and_hull_fit_are_off_but_not_lost(engine: Engine, samples: list[SyntheticPhoto]) -> None:
+    hair = engine.hair.model.indices
+    for sample in samples:
+        error = np.linalg.norm(sample.tracked.start - sample.truth, axis=1)
+        assert 0.001 < error.mean() < 0.06
+        assert not np.array_equal(sample.tracked.start[hair], sample.tracked.bald[hair])
+
+
+def test_a_sample_is_read_as_it_was_stored(engine: Engine, samples: list[SyntheticPhoto]) -> None:
+    sample, rig = samples[0], engine.world.rig
+    joints = engine.world.head.joints(sample.tracked.bald)
+    item = make_item("0", sample, MeshLAM(preset("small")), rig, joints)
+    record = read_record(item)
+    np.testing.assert_allclose(record.truth, sample.truth, atol=1.5e-4)
+    np.testing.assert_allclose(record.start, sample.tracked.start, atol=1.5e-4)
+    np.testing.assert_allclose(record.hair / 255, sample.hair, atol=0.003)
+    assert record.person.shape == (SIDE, SIDE)
+    assert record.camera == sample.tracked.camera
+    assert 0.2 < record.seen.mean() < 0.8
+    assert np.abs(picture_of(item).astype(int) - sample.picture).mean() < 6
+    with pytest.raises(UnreadableInput, match="The sample 0 is not whole"):
+        read_record(Item("0", {**item.files, "npz": item.files["npz"][:-500]}))

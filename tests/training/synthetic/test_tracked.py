@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meshlam_core.frames import Camera, project, rotation_from_axis_angle
+from meshlam_core.head.io import load_head
+from meshlam_core.points import CHIN, FOREHEAD
+from training.synthetic.camera import Shot, take
+from training.synthetic.tracked import Tracked, TrackerErrors, as_seen, load_errors, placed
+from training.synthetic.tracker_errors import gaussian
+
+HEAD = load_head()
+SIZE = 256
+
+
+def shot(seed: int, **kind: bool) -> Shot:
+    return take(HEAD, HEAD.template, SIZE, np.random.default_rng(seed), **kind)
+
+
+def landmarks_of(found: Shot) -> np.ndarray:
+    shaped = HEAD.template + np.tensordot(found.expression, HEAD.blendshapes, axes=1)
+    view = HEAD.landmarks(shaped.astype(np.float32)) @ rotation_from_axis_angle(found.rotation).T + found.translation
+    return project(view, found.camera)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_photograph_shows_the_face_where_the_pipeline_would_cut_it(seed: int) -> None:
+    found = shot(seed)
+    points = landmarks_of(found)
+    assert bool((points[:, 2] > 0.1).all())
+    inside = (points[:, :2] > 0).all(axis=1) & (points[:, :2] < np.array(found.filled)).all(axis=1)
+    assert inside.mean() > 0.85
+    assert max(found.filled) == SIZE
+    assert found.face == pytest.approx(np.linalg.norm(points[FOREHEAD, :2] - points[CHIN, :2]), rel=1e-3)
+
+
+def test_photographs_reach_from_tele_to_wide_and_heads_turn_to_both_sides() -> None:
+    many = [shot(seed, whole=True) for seed in range(80)]
+    fov = [np.degrees(2 * np.arctan(one.filled[1] / 2 / one.camera.focal)) for one in many]
+    assert min(fov) < 16
+    assert max(fov) > 60
+    yaw = [np.degrees(one.rotation[1]) for one in many]
+    assert min(yaw) < -35
+    assert max(yaw) > 35
+
+
+def test_the_pose_that_lays_points_onto_pixels_is_found_again() -> None:
+    points = HEAD.landmarks(HEAD.template).astype(np.float64)
+    turn, move = rotation_from_axis_angle(np.array([0.1, 0.5, -0.05])), np.array([0.03, -0.1, -0.7])
+    camera = Camera(500.0, (120.0, 130.0), (SIZE, SIZE))
+    pixels = project(points @ turn.T + move, camera)[:, :2]
+    begin = rotation_from_axis_angle(np.array([0.0, 0.3, 0.0]))
+    found_turn, found_move = placed(points, pixels, begin, camera, HEAD.landmark_weight)
+    np.testing.assert_allclose(found_turn, turn, atol=1e-4)
+    np.testing.assert_allclose(found_move, move, atol=1e-4)
+
+
+def test_whoever_tracks_without_errors_sees_the_true_head() -> None:
+    found = shot(3)
+    tracked = Tracked(found.camera, found.rotation, found.translation, found.expression, HEAD.template, HEAD.template)
+    grown = (1.05 * HEAD.template).astype(np.float32)
+    np.testing.assert_allclose(as_seen(grown, found, tracked, HEAD, HEAD.template), grown, atol=1e-5)
+
+
+def test_a_head_as_seen_through_another_camera_lies_on_the_same_pixels() -> None:
+    found = shot(5)
+    longer = Camera(1.7 * found.camera.focal, found.camera.centre, found.camera.size)
+    farther = (found.translation + np.array([0, 0, -0.3], np.float32)).astype(np.float32)
+    tilted = (found.rotation + np.array([0.08, 0, 0], np.float32)).astype(np.float32)
+    tracked = Tracked(longer, tilted, farther, found.expression, HEAD.template, HEAD.template)
+    there = as_seen(HEAD.template, found, tracked, HEAD, HEAD.template)
+    before = project(HEAD.template @ rotation_from_axis_angle(found.rotation).T + found.translation, found.camera)
+    after = project(there @ rotation_from_axis_angle(tilted).T + farther, longer)
+    np.testing.assert_allclose(after[:, :2], before[:, :2], atol=0.01)
+
+
+def test_the_stored_errors_are_those_of_this_head() -> None:
+    errors = load_errors(HEAD)
+    assert len(errors.mean) == 1 + len(HEAD.blendshapes) + len(HEAD.identity_basis)
+    drawn = errors.draw(0.0, np.random.default_rng(0))
+    assert bool(np.isfinite(drawn).all())
+
+
+def test_the_gaussian_gives_back_mean_spread_and_what_goes_together() -> None:
+    rng = np.random.default_rng(1)
+    both = rng.standard_normal((4000, 1))
+    errors = np.concatenate([0.3 * both + 0.1, 0.2 * both, 0.05 * rng.standard_normal((4000, 1))], axis=1)
+    fitted = gaussian(errors, np.zeros(4000))
+    found = TrackerErrors(
+        fitted["mean"], fitted["components"].astype(np.float32), fitted["spread"], float(fitted["sideways"])
+    )
+    drawn = np.stack([found.draw(0.0, rng) for _ in range(4000)])
+    np.testing.assert_allclose(drawn.mean(axis=0), [0.1, 0, 0], atol=0.03)
+    np.testing.assert_allclose(drawn.std(axis=0), [0.3, 0.2, 0.05], rtol=0.1)
+    assert np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1] > 0.9

@@ -1,0 +1,97 @@
+"""The error on held-out samples, in millimetres, apart by what and where, beside that of the start V_0.
+
+Dims: B samples, V vertices.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from meshlam_core.model.network import MeshLAM
+from meshlam_core.model.state import Rig
+from training.data.record import Record
+from training.geometry.batch import GeometryBatch, make_batch
+from training.geometry.stage import refine_start
+from training.geometry.subset import Surface
+
+BATCH = 16
+VERTICES = 900  # looked at, the same ones each time
+SEED = 5
+
+
+class HeldOut:
+    """Samples that are never learnt from."""
+
+    def __init__(self, records: list[Record], rig: Rig, vertices: int = VERTICES) -> None:
+        surface = Surface(rig)
+        rng = np.random.default_rng(SEED)
+        chosen = np.sort(rng.choice(surface.movable, min(vertices, len(surface.movable)), replace=False))
+        subset = surface.of(chosen)
+        parts = [records[i : i + BATCH] for i in range(0, len(records), BATCH)]
+        self.batches = [make_batch(part, subset, len(rig.parents)) for part in parts]
+        self.groups = groups(subset.rig)
+
+    def start(self) -> dict[str, float]:
+        """Mean errors of V_0, mm."""
+        return self._errors([batch.photo.vertices for batch in self.batches])
+
+    @torch.no_grad()
+    def measure(self, network: MeshLAM) -> dict[str, float]:
+        """Mean errors of the network's result, mm."""
+        return self._errors([refine_start(network, batch)[-1].state.vertices for batch in self.batches])
+
+    def _errors(self, found: list[torch.Tensor]) -> dict[str, float]:
+        pairs = zip(found, self.batches, strict=True)
+        error = 1000 * torch.cat([(vertices - batch.truth).norm(dim=-1) for vertices, batch in pairs])  # [B, n]
+        seen = torch.cat([batch.seen for batch in self.batches]) > 0.5
+        result = {name: float(error[:, group].mean()) for name, group in self.groups.items()}
+        hair = torch.from_numpy(self.groups["hair front"] | self.groups["hair back"])
+        result["hair seen"] = float(error[seen & hair].mean())
+        result["hair hidden"] = float(error[~seen & hair].mean())
+        turned = torch.tensor([abs(_yaw(batch, i)) > 0.6 for batch in self.batches for i in range(len(batch))])
+        face = torch.from_numpy(self.groups["face"])
+        result["face turned"] = float(error[turned][:, face].mean()) if bool(turned.any()) else float("nan")
+        result["all"] = float(error.mean())
+        return result
+
+
+def _yaw(batch: GeometryBatch, index: int) -> float:
+    return float(batch.photo.rotations[index, 0, 1])
+
+
+def groups(rig: Rig) -> Mapping[str, NDArray[np.bool_]]:  # [n] each
+    """Face, ears, neck, and what hair moves, before and behind the middle of the head."""
+    part = np.array(rig.parts)[rig.part.numpy()]
+    moved = rig.limits.numpy() > 0.03
+    front = rig.template[:, 2].numpy() > float(rig.template[:, 2].mean()) - 0.03
+    ears, neck = part == "ears", part == "neck"
+    hair = moved & ~ears & ~neck
+    return {
+        "face": ~moved & ~ears & ~neck,
+        "ears": ears,
+        "neck": neck,
+        "hair front": hair & front,
+        "hair back": hair & ~front,
+    }
+
+
+class Curve:
+    """A CSV file of errors against samples seen."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, samples: int, minutes: float, errors: Mapping[str, float]) -> None:
+        """One more row; the header is written with the first."""
+        new = not self.path.is_file()
+        with self.path.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            if new:
+                writer.writerow(["samples", "minutes", *errors])
+            writer.writerow([samples, f"{minutes:.1f}", *(f"{value:.3f}" for value in errors.values())])

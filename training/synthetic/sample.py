@@ -1,0 +1,123 @@
+"""One synthetic photograph with everything that is known of it.
+
+Frames and units: frames.py. Dims: H canvas side, R side of the masks, V vertices, K blendshapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.frames import rotation_from_axis_angle
+from meshlam_core.model.borders import SIDE as SIDE_OF_MASKS
+from training.synthetic.camera import Shot, take
+from training.synthetic.draw import draw_head, pose_person
+from training.synthetic.hair import HairSource
+from training.synthetic.masks import continued, disturbed, exact_masks
+from training.synthetic.occluders import add_occluders
+from training.synthetic.people import Person, draw_person
+from training.synthetic.spoil import spoiled
+from training.synthetic.surroundings import background, collar, shoulders
+from training.synthetic.tracked import (
+    Tracked,
+    TrackerErrors,
+    as_seen,
+    simulate_tracker,
+    with_hull,
+)
+from training.synthetic.world import BACKGROUND, HAIR, World, to_srgb
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+SIDE = 256  # px, of the canvas
+DRAWN = 320  # px, at which is drawn
+
+
+@dataclass(frozen=True)
+class SyntheticPhoto:
+    """A picture, its labels, the tracker's view of it and the truth."""
+
+    picture: U8  # [H, H, 3] sRGB
+    label: U8  # [H, H] index into LABELS
+    hair: F32  # [R, R] 0..1, masks over the canvas, wrong as real ones are; beyond the photo as at its edge
+    person: F32  # [R, R]
+    tracked: Tracked
+    truth: F32  # [V, 3] m, neutral, as seen through the tracker's camera (tracked.as_seen)
+    neutral: F32  # [V, 3] m, the true neutral head in its own frame
+    shot: Shot
+    style: str
+    yaw: float  # rad
+
+
+@dataclass(frozen=True)
+class Engine:
+    """All that is needed to draw samples."""
+
+    world: World
+    hair: HairSource
+    errors: TrackerErrors
+
+    def sample(self, seed: int | tuple[int, ...], portrait: bool = False) -> SyntheticPhoto:
+        """The sample of a seed, always the same."""
+        rng = np.random.default_rng(seed)
+        person = draw_person(self.world, self.hair, rng)
+        shot = take(self.world.head, person.vertices, SIDE, rng, portrait)
+        picture, label = photograph(self.world, person, shot, rng)
+        bald = pose_person(person, shot, self.world, person.bald).numpy()
+        tracked, landmarks = simulate_tracker(
+            self.world.head, self.world, person.identity, bald, shot, self.errors, rng
+        )
+        truth = as_seen(person.vertices, shot, tracked, self.world.head, person.bald)
+        hair, people = disturbed(*exact_masks(continued(label, shot.filled), SIDE_OF_MASKS), rng)
+        tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, label, shot.filled, landmarks)
+        turn = rotation_from_axis_angle(shot.rotation)
+        yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
+        return SyntheticPhoto(
+            picture, label, hair, people, tracked, truth, person.vertices, shot, person.hair.name, yaw
+        )
+
+
+def photograph(
+    world: World, person: Person, shot: Shot, rng: np.random.Generator, size: int = SIDE
+) -> tuple[U8, U8]:  # [H, H, 3], [H, H]
+    """The whole picture: background, shoulders, head, what is before it, the camera's faults."""
+    drawn = round(DRAWN * size / SIDE)
+    scale = drawn / shot.camera.size[0]
+    head = draw_head(person, shot, world, drawn, rng)
+    colour = background(world, drawn, rng)
+    label = np.full((drawn, drawn), BACKGROUND, np.uint8)
+    neck = head.pixels[world.neck_border, :2]
+    bare = person.texture[60:110, 90:165].mean(axis=(0, 1)) * 0.7
+    shoulders(colour, label, neck, shot.face * scale, bare, rng)
+    hit = head.label != BACKGROUND
+    colour[hit], label[hit] = head.colour[hit], head.label[hit]
+    if rng.random() < 0.4:
+        collar(colour, label, neck, shot.face * scale, rng)
+    landmarks = world.head.landmarks(head.pixels).astype(np.float64)[:, :2]
+    add_occluders(colour, label, landmarks, head.pixels[:, :2].astype(np.float64), bare, rng)
+    colour, label = _frayed(colour, label, scale, rng)
+    colour = cv2.resize(colour, (size, size), interpolation=cv2.INTER_AREA)
+    label = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
+    pixels = spoiled(to_srgb(colour), rng)
+    width, height = (round(side * size / shot.camera.size[0]) for side in shot.filled)
+    pixels[height:], pixels[:, width:] = 0, 0
+    label[height:], label[:, width:] = BACKGROUND, BACKGROUND
+    return pixels, label
+
+
+def _frayed(colour: F32, label: U8, scale: float, rng: np.random.Generator) -> tuple[F32, U8]:
+    """Hair has no smooth outline: shift pixels about near it."""
+    side = len(label)
+    hair = cv2.blur((label == HAIR).astype(np.float32), (9, 9))
+    amount = scale * rng.exponential(0.7) * (hair > 0) * (hair < 1)
+    if not amount.any():
+        return colour, label
+    noise = cv2.GaussianBlur(rng.standard_normal((side, side, 2), dtype=np.float32), (0, 0), 1.2 * scale)
+    shift = (noise / 0.25 * amount[..., None]).astype(np.float32)
+    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
+    x, y = columns + shift[..., 0], rows + shift[..., 1]
+    return cv2.remap(colour, x, y, cv2.INTER_LINEAR), cv2.remap(label, x, y, cv2.INTER_NEAREST)

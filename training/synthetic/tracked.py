@@ -1,0 +1,182 @@
+"""What the tracker and the hull fit would deliver for a drawn photograph, with their measured errors.
+
+The tracker's errors are one Gaussian over focal length, expression and identity together, fitted to what the real
+tracker made of drawn heads (tracker_errors.py); how it turns and places the head then follows from the landmarks, as in
+the real fit. The hull fit is the real one, on masks that are wrong as real ones are.
+
+Frames and units: frames.py. Dims: V vertices, L landmarks, N identity modes, K blendshapes, R, H sides of masks,
+canvas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle
+from meshlam_core.head.hair import HairModel
+from meshlam_core.head.model import HeadModel
+from meshlam_core.tracker.hair import fit_hair
+from meshlam_core.tracker.parsing import Regions
+from training.synthetic.camera import Shot
+from training.synthetic.world import EARS, NECK, SKIN, World
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+STORED = Path(__file__).with_name("tracker_errors.npz")
+BARE = (SKIN, EARS, NECK)
+LANDMARK_NOISE = 0.004  # of the face height
+ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class TrackerErrors:
+    """error = mean + components' x normal + spread x normal, over [log focal, expression, identity]."""
+
+    mean: F32  # [E]
+    components: F32  # [C, E]
+    spread: F32  # [E]
+    sideways: float  # how much stronger errors are at a yaw of 60 degrees
+
+    def draw(self, yaw: float, rng: np.random.Generator) -> F64:  # [E]
+        """The errors of one photograph; `yaw` in rad."""
+        strength = 1 + self.sideways * min(abs(yaw) / np.radians(60), 1.2) ** 2
+        noise = rng.standard_normal(len(self.components)) @ self.components
+        return np.asarray(self.mean + strength * (noise + self.spread * rng.standard_normal(len(self.spread))))
+
+
+def load_errors(head: HeadModel, path: Path = STORED) -> TrackerErrors:
+    """The measured errors."""
+    with np.load(path, allow_pickle=False) as stored:
+        mean, components, spread = (stored[name].astype(np.float32) for name in ("mean", "components", "spread"))
+        return TrackerErrors(mean, components, spread, float(stored["sideways"]))
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What the network gets to know of a head, beside the picture."""
+
+    camera: Camera  # of the canvas
+    rotation: F32  # [3]
+    translation: F32  # [3] m
+    expression: F32  # [K]
+    bald: F32  # [V, 3] the tracker's neutral head
+    start: F32  # [V, 3] with the hull fit's hair: V_0
+
+
+def simulate_tracker(
+    head: HeadModel,
+    world: World,
+    identity: F32,  # [N]
+    posed: F32,  # [V, 3] view frame, the true bald head
+    shot: Shot,
+    errors: TrackerErrors,
+    rng: np.random.Generator,
+) -> tuple[Tracked, F64]:  # and [L, 2] px, the landmarks as detected
+    """The tracker's result; its start is still bald."""
+    turn = rotation_from_axis_angle(shot.rotation)
+    yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
+    error = errors.draw(yaw, rng)
+    count = len(shot.expression)
+    expression = np.clip(shot.expression + error[1 : 1 + count], 0, 1).astype(np.float32)
+    other = (identity + error[1 + count :]).astype(np.float32)
+    bald = (head.template + (other @ world.identity).reshape(-1, 3)).astype(np.float32)
+    camera = replace(shot.camera, focal=shot.camera.focal * float(np.exp(error[0])))
+    shaped = bald + (expression @ head.blendshapes.reshape(count, -1)).reshape(-1, 3)
+    seen = project(head.landmarks(posed).astype(np.float64), shot.camera)[:, :2]
+    seen = seen + LANDMARK_NOISE * shot.face * rng.standard_normal(seen.shape)
+    turn, translation = placed(head.landmarks(shaped).astype(np.float64), seen, turn, camera, head.landmark_weight)
+    rotation = axis_angle_from_rotation(turn).astype(np.float32)
+    return Tracked(camera, rotation, translation.astype(np.float32), expression, bald, bald), seen
+
+
+def placed(
+    points: F64,  # [L, 3] m, of the neutral pose
+    pixels: F64,  # [L, 2]
+    turn: F64,  # [3, 3] where to begin
+    camera: Camera,
+    weight: F32,  # [L]
+) -> tuple[F64, F64]:  # [3, 3], [3] m
+    """The pose that lays points onto pixels best (Gauss-Newton; the translation by linear least squares first)."""
+    u, v = (pixels - camera.centre).T
+    f, zero = np.full(len(u), camera.focal), np.zeros(len(u))
+    twice = np.concatenate([weight, weight]).astype(np.float64)
+    turned = points @ turn.T
+    system = np.concatenate([np.stack([f, zero, u], 1), np.stack([zero, f, -v], 1)])
+    wanted = np.concatenate([-u * turned[:, 2] - f * turned[:, 0], v * turned[:, 2] - f * turned[:, 1]])
+    translation = np.linalg.lstsq(system * twice[:, None], wanted * twice, rcond=None)[0]
+    for _ in range(ROUNDS):
+        turned = points @ turn.T
+        x, y, z = (turned + translation).T
+        depth = (-z).clip(1e-3)
+        across, up = f * x / depth, f * y / depth
+        dx = np.stack([f / depth, zero, across / depth], 1)
+        dy = np.stack([zero, -f / depth, -up / depth], 1)
+        jacobian = np.concatenate(
+            [np.concatenate([np.cross(turned, d), d], axis=1) for d in (dx, dy)]
+        )  # a turn w moves a point p by w x p, and d . (w x p) = w . (p x d)
+        residual = np.concatenate([u - across, v + up])
+        step = np.linalg.lstsq(jacobian * twice[:, None], residual * twice, rcond=None)[0]
+        turn, translation = rotation_from_axis_angle(step[:3]) @ turn, translation + step[3:]
+    return turn, np.asarray(translation)
+
+
+def as_seen(
+    vertices: F32,  # [V, 3] neutral, true
+    shot: Shot,
+    tracked: Tracked,
+    head: HeadModel,
+    bald: F32,  # [V, 3] neutral, true, without hair
+) -> F32:  # [V, 3]
+    """The true head for whoever believes the tracker's camera and pose: on the same pixels, as deep in proportion.
+
+    Learning the head in its own frame would ask for what the picture contradicts: the pose stays the tracker's.
+    """
+    turn, other = rotation_from_axis_angle(shot.rotation), rotation_from_axis_angle(tracked.rotation)
+    view = vertices @ turn.T + shot.translation
+    depth = float(-(head.landmarks(bald) @ turn.T + shot.translation)[:, 2].mean())
+    depth_there = float(-(head.landmarks(tracked.bald) @ other.T + tracked.translation)[:, 2].mean())
+    pixels = project(view, shot.camera)
+    scale = (depth_there / tracked.camera.focal) / (depth / shot.camera.focal)
+    z = depth_there + scale * (pixels[:, 2] - depth)
+    ray = (pixels[:, :2] - tracked.camera.centre) / tracked.camera.focal * [1, -1]
+    there = np.concatenate([ray * z[:, None], -z[:, None]], axis=1)
+    return np.asarray((there - tracked.translation) @ other, np.float32)
+
+
+def with_hull(
+    tracked: Tracked,
+    head: HeadModel,
+    model: HairModel,
+    hair: F32,  # [R, R] 0..1, masks over the square canvas, as wrong as they come
+    person: F32,  # [R, R]
+    label: NDArray[np.uint8],  # [H, H]
+    filled: tuple[int, int],  # px of H
+    landmarks: F64,  # [L, 2] px of H, as detected
+) -> Tracked:
+    """The tracker's head with the hair that the real hull fit finds in the masks."""
+    size = len(label)
+    width, height = filled
+    masks = cv2.resize(np.stack([hair, person], axis=-1), (size, size), interpolation=cv2.INTER_LINEAR)
+    hair_mask, person_mask = np.ascontiguousarray(np.moveaxis(masks, -1, 0)[:, :height, :width])
+    skin = np.isin(label[:height, :width], BARE).astype(np.float32) * (1 - hair_mask) * person_mask
+    regions = Regions(
+        person=person_mask,
+        hair=hair_mask,
+        skin=skin,
+        other=(person_mask - hair_mask - skin).clip(0, 1),
+        skin_colour=np.zeros(3, np.float32),
+        hair_colour=np.zeros(3, np.float32),
+        hair_share=float(hair_mask.sum() / max(float(skin.sum()), 1.0)),
+    )
+    turn = rotation_from_axis_angle(tracked.rotation)
+    count = len(tracked.expression)
+    shaped = tracked.bald + (tracked.expression @ head.blendshapes.reshape(count, -1)).reshape(-1, 3)
+    posed = (shaped @ turn.T + tracked.translation).astype(np.float32)
+    found = fit_hair(regions, tracked.bald, posed, turn, tracked.camera, landmarks.astype(np.float32), head, model)
+    return replace(tracked, start=tracked.bald + found.displacement)

@@ -1,0 +1,171 @@
+"""Train the geometry: `python -m training train --config small --minutes 50 --data SHARDS --held-out SHARDS --out RUN`.
+
+RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv`, the errors on the
+held-out samples, and in the end `small.safetensors`: the running mean of the weights in half precision, with a card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from meshlam_core.head.io import load_head
+from meshlam_core.model.config import preset
+from meshlam_core.model.network import MeshLAM
+from meshlam_core.model.weights import save_weights
+from training.backbones import load_imagenet
+from training.data.pool import Pool
+from training.geometry.batch import GeometryBatch
+from training.geometry.curve import Curve, HeldOut
+from training.geometry.stage import GeometrySettings, GeometryStage, without_errors
+from training.rigs import training_rig
+from training.trainer import StepReport, Trainer, TrainingSettings
+
+LICENCE = "CC0-1.0"
+SHOW_EVERY = 30.0  # s between lines where there is no terminal
+
+
+class Reporter:
+    """One line of progress: loss, speed, what is waited for, and when it will be over."""
+
+    def __init__(self, settings: TrainingSettings, batch: int, log: Path) -> None:
+        self.settings, self.batch, self.log = settings, batch, log
+        self.shown, self.first, self.loss, self.waited, self.worked = 0.0, -1, math.nan, 0.0, 0.0
+
+    def __call__(self, report: StepReport) -> None:
+        """After each step."""
+        smooth = 0.98 if math.isfinite(self.loss) else 0.0
+        if math.isfinite(report.loss):
+            self.loss = report.loss if not smooth else smooth * self.loss + (1 - smooth) * report.loss
+        self.waited, self.worked = self.waited + report.waited, self.worked + report.seconds
+        now = time.monotonic()
+        if now - self.shown < (1.0 if sys.stderr.isatty() else SHOW_EVERY):
+            return
+        self.shown = now
+        speed = report.step * self.batch / max(report.spent, 1e-3)
+        share = self.waited / max(self.waited + self.worked, 1e-9)
+        along = max(report.step / self.settings.steps, report.spent / self.settings.budget)
+        left = report.spent / max(along, 1e-6) - report.spent
+        end = time.strftime("%H:%M", time.localtime(time.time() + left))
+        line = (
+            f"{100 * along:5.1f} %  step {report.step}  loss {self.loss:.3f}  {speed:.2f} samples/s  "
+            f"waiting {100 * share:.0f} %  rate {report.rate:.1e}  end {end}"
+        )
+        print(
+            f"\r{line}" if sys.stderr.isatty() else line,
+            end="" if sys.stderr.isatty() else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
+        new = not self.log.is_file()
+        with self.log.open("a", encoding="utf-8") as stream:
+            if new:
+                stream.write("step,samples,minutes,loss,rate,samples_per_second,waiting\n")
+            stream.write(
+                f"{report.step},{report.step * self.batch},{report.spent / 60:.2f},{self.loss:.4f},{report.rate:.2e},"
+                f"{speed:.3f},{share:.3f}\n"
+            )
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="python -m training train", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", default="small", choices=["small", "paper"])
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of shards to learn from")
+    parser.add_argument("--held-out", type=Path, default=None, help="folder of shards to measure on")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--backbone", type=Path, default=None, help="ImageNet weights: see training/backbones.py")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="at most")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--single", type=int, default=96)
+    parser.add_argument("--patches", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument(
+        "--measure-every", type=float, default=5.0, help="minutes between looks at the held-out samples"
+    )
+    parser.add_argument("--most", type=int, default=30_000, help="samples kept in memory")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> None:
+    """Train, measure, export."""
+    options = parse(arguments)
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    head = load_head()
+    rig = training_rig(head)
+    network = MeshLAM(preset(options.config), seed=options.seed)
+    if options.backbone is not None:
+        load_imagenet(network, options.backbone)
+    without_errors(network)
+    chosen = GeometrySettings(batch=options.batch, single=options.single, patches=options.patches)
+    stage = GeometryStage(Pool(options.data, options.most), rig, chosen, options.seed)
+    settings = TrainingSettings(
+        steps=options.steps,
+        learning_rate=options.rate,
+        warm_up=100,
+        precision=options.precision,
+        accumulate=options.accumulate,
+        mean_decay=0.998,
+        budget=60 * options.minutes,
+        paced=True,
+        checkpoint_every=100,
+    )
+    trainer = Trainer(network, stage, settings)
+    checkpoint = options.out / "checkpoint.safetensors"
+    if checkpoint.is_file():
+        trainer.resume(checkpoint)
+    held_out = None
+    if options.held_out is not None:
+        held_out = HeldOut(Pool(options.held_out, growing=False).records, rig)
+    curve = Curve(options.out / "curve.csv")
+    per_step = options.batch * options.accumulate
+    if held_out is not None and trainer.step == 0:
+        curve.add(0, 0.0, held_out.start())
+    report = Reporter(settings, per_step, options.out / "log.csv")
+    trainer.run(checkpoint, _measured(trainer, held_out, curve, report, per_step, options.measure_every))
+    errors = {}
+    with trainer.averaged():
+        if held_out is not None:
+            errors = held_out.measure(network)
+            curve.add(trainer.step * per_step, trainer.spent / 60, errors)
+        notes = {"stage": "geometry", "samples": trainer.step * per_step, "minutes": round(trainer.spent / 60, 1)}
+        notes |= {"held_out_mm": {name: round(value, 3) for name, value in errors.items()}}
+        save_weights(
+            network, network.preset, head, options.out / f"{options.config}.safetensors", LICENCE, notes, half=True
+        )
+
+
+def _measured(
+    trainer: Trainer[GeometryBatch],
+    held_out: HeldOut | None,
+    curve: Curve,
+    report: Reporter,
+    per_step: int,
+    every: float,  # minutes
+) -> Callable[[StepReport], None]:
+    last = [trainer.spent]
+
+    def after(step: StepReport) -> None:
+        report(step)
+        if held_out is not None and step.spent - last[0] > 60 * every:
+            last[0] = step.spent
+            with trainer.averaged() as network:
+                errors = held_out.measure(network)
+            curve.add(step.step * per_step, step.spent / 60, errors)
+            print(
+                "\nheld out, mm: " + ", ".join(f"{k} {v:.2f}" for k, v in errors.items()), file=sys.stderr, flush=True
+            )
+
+    return after
