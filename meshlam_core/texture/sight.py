@@ -24,7 +24,7 @@ from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lash_line_trust, lid_trust, relative_brightness
 from meshlam_core.texture.mathematics import smooth_step
-from meshlam_core.texture.trust import TRUST_SIDE, trust_maps
+from meshlam_core.texture.trust import FILLED_SIDE, TRUST_SIDE, trust_maps
 from meshlam_core.tracker.parsing import Regions, head_window
 
 F32 = NDArray[np.float32]
@@ -72,7 +72,8 @@ def see(
 ) -> Sight:
     """Read the photo at every texel that is visible, not too grazing, and on the person; eyes are left to eyes.py."""
     height, width = image.shape[2:]
-    scale = min(1.0, TRUST_SIDE / head_window(landmarks).side)
+    # a face that fills its photo has finer maps: the window would lie mostly outside of it
+    scale = min(1.0, max(TRUST_SIDE / head_window(landmarks).side, FILLED_SIDE / max(height, width)))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     # lashes are too fine to be found again in the photo: what lies behind them is what it shows there
     shown = (model.part[model.faces] != atlas.parts.get("lashes", -1)).all(axis=1)
