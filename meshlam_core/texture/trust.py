@@ -21,6 +21,7 @@ F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 TRUST_SIDE = 712  # px of the maps, side of the head's window: landmarks and masks know edges no better
+FILLED_SIDE = 512  # px of the maps, at least, along the crop's long side
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 1  # px over which trust returns next to an edge
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
