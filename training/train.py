@@ -1,7 +1,7 @@
 """Train the geometry: `python -m training train --config small --minutes 50 --data SHARDS --held-out SHARDS --out RUN`.
 
-RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv`, the errors on the
-held-out samples, and in the end `small.safetensors`: the running mean of the weights in half precision, with a card.
+RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv` and `curve.png`, the
+errors on the held-out samples, and in the end `small.safetensors`: the running mean of the weights, in half precision.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from meshlam_core.head.io import load_head
 from meshlam_core.model.config import preset
 from meshlam_core.model.network import MeshLAM
-from meshlam_core.model.weights import save_weights
+from meshlam_core.model.weights import load_weights, save_weights
 from training.backbones import load_imagenet
 from training.data.pool import Pool
 from training.geometry.batch import GeometryBatch
@@ -82,6 +82,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--held-out", type=Path, default=None, help="folder of shards to measure on")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--backbone", type=Path, default=None, help="ImageNet weights: see training/backbones.py")
+    parser.add_argument("--start", type=Path, default=None, help="weights to begin with, of the same preset and head")
     parser.add_argument("--steps", type=int, default=1_000_000, help="at most")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--single", type=int, default=96)
@@ -109,6 +110,8 @@ def main(arguments: list[str]) -> None:
     if options.backbone is not None:
         load_imagenet(network, options.backbone)
     without_errors(network)
+    if options.start is not None:
+        load_weights(network, network.preset, head, options.start)
     chosen = GeometrySettings(batch=options.batch, single=options.single, patches=options.patches)
     stage = GeometryStage(Pool(options.data, options.most), rig, chosen, options.seed)
     settings = TrainingSettings(
@@ -140,6 +143,7 @@ def main(arguments: list[str]) -> None:
         if held_out is not None:
             errors = held_out.measure(network)
             curve.add(trainer.step * per_step, trainer.spent / 60, errors)
+            curve.draw(options.out / "curve.png")
         notes = {"stage": "geometry", "samples": trainer.step * per_step, "minutes": round(trainer.spent / 60, 1)}
         notes |= {"held_out_mm": {name: round(value, 3) for name, value in errors.items()}}
         save_weights(
