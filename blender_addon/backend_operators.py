@@ -137,6 +137,8 @@ class ChooseBundle(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
         return not backend_state.setup.active and stored() is not None
 
     def execute(self, _context: Any) -> set[str]:
+        if not self.filepath:
+            return {"CANCELLED"}
         path = Path(self.filepath)
         stored().bundle = str(path if path.is_file() else path.parent)
         state.redraw()

@@ -12,17 +12,42 @@ import numpy as np
 
 import meshlam_core
 from meshlam_core.avatar.record import Avatar
+from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.files import AUTO, data_folder
+from meshlam_core.points import CHIN, FOREHEAD, OVAL
 from meshlam_core.tracker.types import TrackedFace
 
 if TYPE_CHECKING:
     from meshlam_core.model.weights import WeightsInfo
 
-IMPLAUSIBLE = 0.5  # plausibility below which the user is warned
+# plausibility below which the user is warned: 298 photos of people have at least 0.71, three of animals at most 0.19
+IMPLAUSIBLE = 0.35
 ROUGH_FIT = 0.025  # landmark error above which the user is warned
 TURNED = np.radians(40)  # yaw from which half of the face is a guess
+FACE_CUT = 0.1  # share of the face's outline outside the picture from which a part of the face is missing
+CROWN = 0.18  # of the face's height, from the forehead's top up to where the skull ends
 USUAL_PRESET = "small"  # the others are chosen on purpose, so that missing weights are worth a warning
+
+
+def yaw_of(tracked: TrackedFace) -> float:  # rad
+    """How far the face is turned away from the camera to one side, however the head is tilted or nods."""
+    ahead = rotation_from_axis_angle(tracked.rotations[0])[:, 2]  # where the nose points, view frame
+    return float(abs(np.arctan2(ahead[0], ahead[2])))
+
+
+def cut_off(tracked: TrackedFace) -> str:
+    """What of the head lies beyond the picture's border, in words; empty where all of it is inside."""
+    width, height = tracked.camera.size
+    points = tracked.detection.landmarks[:, :2]
+    span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+    oval = points[OVAL]
+    outside = (oval < 0).any(axis=1) | (oval > (width, height)).any(axis=1)
+    if outside.mean() > FACE_CUT:
+        return "a part of the face"
+    up = (points[FOREHEAD] - points[CHIN]) / max(span, 1e-6)
+    crown = points[FOREHEAD] + up * CROWN * span
+    return "" if (crown >= 0).all() and (crown <= (width, height)).all() else "the top of the head"
 
 
 @dataclass(frozen=True)
@@ -49,11 +74,19 @@ class Making:
         """Sentences for the user."""
         tracked, found = self.tracked, []
         if tracked.plausibility < IMPLAUSIBLE:
-            found.append("This hardly looks like a human face: the head is a guess. Use a portrait of a person.")
+            found.append(
+                "The face is seen too unsurely in this picture, so that the head may be a guess. "
+                "A photo from the front, well lit and with nothing in front of the face, helps."
+            )
         elif tracked.landmark_error > ROUGH_FIT:
             found.append("The head fits this face only roughly. A sharper photo from the front helps.")
-        if abs(tracked.rotations[0, 1]) > TURNED:
+        if yaw_of(tracked) > TURNED:
             found.append("The face is turned far to the side: its hidden half is mirrored from the other one.")
+        if cut := cut_off(tracked):
+            found.append(
+                f"The picture's border cuts off {cut}: what is not in the picture is completed. "
+                "A photo that shows the whole head helps."
+            )
         if tracked.hair and tracked.hair.doubt:
             found.append(f"The hair could not be made out ({tracked.hair.doubt}): the head is bald.")
         if self.weights is None and self.wanted_weights == AUTO and self.preset != USUAL_PRESET:

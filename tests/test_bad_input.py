@@ -136,15 +136,15 @@ def test_an_avatar_names_the_licence_of_its_head(
 # ---- what is hardly a face
 
 
-@pytest.mark.parametrize("name", ["s22", "s25", "s30"])
 def test_an_animal_that_looks_like_a_face_is_reconstructed_with_a_warning(
-    name: str, shared_data: Path, reconstruct: Reconstruct
+    shared_data: Path, tmp_path: Path, reconstruct: Reconstruct
 ) -> None:
-    code, result = reconstruct(shared_data / "negatives" / f"{name}.jpg")
-    if code == 0:
-        assert any("face" in warning for warning in result["warnings"])
-    else:
-        assert result["error"]["kind"] == "no_face"
+    for name in ("s22", "s25", "s30"):
+        code, result = reconstruct(shared_data / "negatives" / f"{name}.jpg", out=tmp_path / f"{name}.meshlam")
+        if code == 0:
+            assert any("face" in warning for warning in result["warnings"]), name
+        else:
+            assert result["error"]["kind"] == "no_face", name
 
 
 @pytest.mark.parametrize("name", ["cat", "rocket", "brick"])

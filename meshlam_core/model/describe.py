@@ -15,13 +15,13 @@ from torch import nn
 from meshlam_core.model.attention import CrossAttention
 from meshlam_core.model.backbone.dinov2 import PATCH
 from meshlam_core.model.backbone.interface import Fusion
-from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.config import Preset
 from meshlam_core.model.error_features import Unwrap
 from meshlam_core.model.gru import ConvGruCell, GeometryGru, TextureGru
 from meshlam_core.model.parsing_head import ParsingHead
 from meshlam_core.model.shape_branch import ShapeBranch
 from meshlam_core.model.texture_branch import TextureBranch
+from meshlam_core.nets.mobilenet import MobileNet
 
 # ViT-L/14 with 4 registers, trained at 518 px: width, blocks, MLP ratio, extra tokens, position grid
 DINO_WIDTH, DINO_BLOCKS, DINO_RATIO, DINO_EXTRA, DINO_GRID = 1024, 24, 4, 5, 37

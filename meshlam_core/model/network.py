@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from meshlam_core.errors import UsageError
 from meshlam_core.model.attention import CrossAttention
 from meshlam_core.model.backbone.interface import Fusion
-from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.borders import FIELDS, about_start, look_at_borders
 from meshlam_core.model.compose import compose_texture
 from meshlam_core.model.config import Preset
@@ -29,6 +28,7 @@ from meshlam_core.model.render import animate, look, vertices_seen
 from meshlam_core.model.shape_branch import ShapeBranch
 from meshlam_core.model.state import Observation, Photo, Rig, State, resize
 from meshlam_core.model.texture_branch import TextureBranch
+from meshlam_core.nets.mobilenet import MobileNet
 from meshlam_core.raster.normals import vertex_normals
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}

@@ -18,10 +18,10 @@ from torch.nn import functional
 
 from meshlam_core.errors import UsageError
 from meshlam_core.head.model import HeadModel
-from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.config import preset
 from meshlam_core.model.renderer import NeuralRenderer, RendererSize
 from meshlam_core.model.weights import load_weights
+from meshlam_core.nets.mobilenet import MobileNet
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.files.outputs import write_file
 from meshlam_core.head.model import HeadModel
-from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.config import Preset, from_dict
 from meshlam_core.model.state import is_finite
+from meshlam_core.nets.mobilenet import MobileNet
 
 FORMAT = "meshlam-weights"
 VERSION = 1

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from meshlam_core.model.backbone.mobilenet import MobileNet
+from meshlam_core.nets.mobilenet import MobileNet
 
 F32 = NDArray[np.float32]
 

@@ -51,6 +51,7 @@ def retarget(
     avatar: LandmarkRig,  # of the avatar: rig.of_person, or avatar_rig below
     joint_count: int,
     same_person: bool = False,  # the avatar was made from the clip itself
+    focal: float | None = None,  # px, of the camera to look through where it is known better than the track knows it
 ) -> Iterator[AvatarPose]:
     """The avatar's pose in every frame of a track."""
     names = track.names
@@ -63,14 +64,14 @@ def retarget(
     camera = Camera(track.focal, track.centre, track.size)
     previous: Face | None = None
     for frame in track.frames:
-        face = _lay_on(avatar, clip, frame, camera, previous, same_person, names)
+        face = _lay_on(avatar, clip, frame, camera, previous, same_person, names, focal or track.focal)
         previous = face
         rotations = np.zeros((joint_count, 3), np.float32)
         rotations[0] = axis_angle_from_rotation(face.rotation)
         yield AvatarPose(
             frame.time,
             frame.found,
-            camera,
+            replace(camera, focal=focal or track.focal),
             face.expression.astype(np.float32),
             rotations,
             face.translation.astype(np.float32),
@@ -85,6 +86,7 @@ def _lay_on(
     previous: Face | None,
     same_person: bool,
     names: tuple[str, ...],
+    focal: float,  # px
 ) -> Face:
     """Rotation and translation (and a little expression) that put the avatar onto the clip's person."""
     centre = np.array(camera.centre)
@@ -95,7 +97,8 @@ def _lay_on(
     targets = project_face(clip, person, centre).pixels
     expression = reorder(frame.expression, names, avatar.names).astype(np.float64)
     expression = np.clip(expression, avatar.ranges[:, 0], avatar.ranges[:, 1])
-    start = replace(person, expression=expression)
+    away = translation * np.array([1, 1, focal / camera.focal])  # as large in the picture
+    start = replace(person, expression=expression, translation=away, log_focal=float(np.log(focal)))
     if previous is not None:  # the offset between the two builds changes slowly
         start = replace(start, rotation=previous.rotation, translation=previous.translation)
     view = rotation @ clip.neutral + translation[:, None]

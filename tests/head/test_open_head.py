@@ -228,6 +228,7 @@ def test_skinning_weights_are_those_of_five_joints(head: HeadModel) -> None:
     assert head.joint_names == ("root", "neck", "jaw", "left_eye", "right_eye")
     assert head.joint_parents == (-1, 0, 1, 1, 1)
     np.testing.assert_allclose(head.weights.sum(axis=1), 1, atol=1e-6)
+    assert head.weights.min() >= 0  # avatar files take no other
     assert (head.weights > 0).sum(axis=1).max() <= 4
     for name, joint in (("eyeball_left", 3), ("eyeball_right", 4), ("teeth_upper", 1), ("teeth_lower", 2)):
         assert (head.weights[vertices_of(head, name), joint] == 1).all(), name

@@ -11,10 +11,11 @@ import torch
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.model.backbone.dinov2 import load_dinov2, random_dinov2
-from meshlam_core.model.backbone.interface import Fusion, normalise
-from meshlam_core.model.backbone.mobilenet import MobileNet, MobileNetClassifier, convert
+from meshlam_core.model.backbone.interface import Fusion
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import own_tensors
+from meshlam_core.nets.imagenet import normalise
+from meshlam_core.nets.mobilenet import MobileNet, MobileNetClassifier, convert
 from tests.model.tiny import TINY_RIG, tiny_photo, tiny_preset
 from tests.tolerance import features_on_the_way, round_off
 

@@ -77,6 +77,15 @@ def test_the_same_persons_expression_may_give_a_little(head, track):
     assert loose[-1] < strict[-1] - 0.02
 
 
+def test_a_longer_lens_stands_further_away_and_sees_the_face_in_the_same_place(head, track):
+    rig = avatar_rig(avatar_of(head, head.template), head)
+    for near, far in zip(retarget(track, rig, 5), retarget(track, rig, 5, focal=2400.0), strict=True):
+        assert (near.camera.focal, far.camera.focal) == (1500.0, 2400.0)
+        assert far.translation[2] == pytest.approx(near.translation[2] * 2400 / 1500, rel=0.02)
+        a, b = projected(rig, near), projected(rig, far)
+        assert np.linalg.norm(a - b, axis=0).mean() < 0.02 * np.linalg.norm(a[:, 10] - a[:, 152])
+
+
 def test_coefficients_are_transferred_by_name(head, track):
     shuffled = avatar_of(head, head.template)
     order = np.random.default_rng(0).permutation(52)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from meshlam_core.frames import Camera
-from meshlam_core.model.backbone.mobilenet import MobileNet
 from meshlam_core.model.loop import Step
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.render import View, animate, look
 from meshlam_core.model.state import State
+from meshlam_core.nets.mobilenet import MobileNet
 from tests.model.tiny import TINY_HEAD, TINY_RIG, tiny_preset
 from training.losses import (
     FeatureDistance,

@@ -1,7 +1,8 @@
 """The whole head: hair and face, silhouette, face alone, in photo view and on clips.
 
-Run: python -m training.bench.head [--data ../shared/data] [--set portraits|held-out|hires|clips ...] [--limit N]
-                                   [--every N] [--variant tracker|hull|network ...] [--worst] [--sheets DIR]
+Run: python -m training.bench.head [--data ../shared/data] [--set portraits|held-out|hires|clips|styles ...]
+                                   [--variant tracker|hull|network ...] [--limit N] [--every N] [--each N]
+                                   [--worst] [--sheets DIR]
 
 Each photo is reconstructed and rendered at 512 pixels over the head window (training/evaluate/truth.py: three face
 heights around the face, cut off at the photo's border) and compared with the photo:
@@ -16,6 +17,9 @@ taken, evenly spread over the names.
 
 Of each clip the first frame makes the avatar and every N-th of the others is compared (training/evaluate/clip.py).
 Clips of which no avatar can be made count as empty renderings.
+
+Of each held-out hairstyle N heads are drawn whose hair is known (training/evaluate/known_heads.py), and the head is
+compared with the truth in millimetres (training/evaluate/geometry.py).
 
 An independent measurement of the tracker alone gave 18.3 (portraits) and 18.2 dB (hires) over the head region, 0.5 of
 the hair covered, silhouettes of 0.81 and 0.77, face outlines of 29.1 and 30.2 dB; this one agrees within 0.6 dB, 0.03,
@@ -34,7 +38,9 @@ import torch
 
 from meshlam_core.assets import asset_path
 from meshlam_core.pipeline import ReconstructOptions, Session
+from training.bench.known_hair import style_table
 from training.bench.machine import describe_machine
+from training.bench.markdown import print_head, print_row
 from training.evaluate.clip import measure_clip
 from training.evaluate.identity import FaceIdentity
 from training.evaluate.likeness import Critics
@@ -56,7 +62,8 @@ from training.splits import held_out
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PHOTOS = ("portraits", "held-out", "hires")
-CLIPS = "clips"
+CLIPS, STYLES = "clips", "styles"
+DEFAULT_SETS = ["portraits", "hires", CLIPS, STYLES]
 VARIANTS = ("tracker", "hull", "network")
 WANTED_PHOTOS = ("wanted of the hull", "", "", "", "25.5 (hires 24)", "", "0.97", "0.94", "29.1 (hires 30.2)", "", "0",
                  "0")  # fmt: skip
@@ -70,9 +77,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--set", choices=(*PHOTOS, CLIPS), nargs="+", default=["portraits", "hires", CLIPS])
+    parser.add_argument(
+        "--set", choices=(*PHOTOS, CLIPS, STYLES), nargs="+", default=["portraits", "hires", CLIPS, STYLES]
+    )
     parser.add_argument("--limit", type=int, default=40, help="photos per set, evenly spread (default 40)")
     parser.add_argument("--every", type=int, default=20, help="of the clips' frames, every so many (default 20)")
+    parser.add_argument("--each", type=int, default=4, help="heads per held-out hairstyle (default 4)")
     parser.add_argument("--variant", choices=VARIANTS, nargs="+", default=["tracker", "hull"])
     parser.add_argument("--worst", action="store_true", help="list the ten worst photos of each row")
     parser.add_argument("--sheets", type=Path, metavar="DIR", help="also draw every head from all sides")
@@ -87,6 +97,8 @@ def main() -> None:
         photo_table(chosen, photos, ways, sessions, judges)
     if CLIPS in chosen.set:
         clip_table(chosen, ways, sessions, judges)
+    if STYLES in chosen.set:
+        style_table(chosen.data, ways, sessions, chosen.each)
 
 
 def photo_table(
@@ -164,17 +176,6 @@ def worst(title: str, results: Sequence[PhotoResult]) -> list[str]:
             f"silhouette {scores.silhouette:.2f}, face {scores.outline:.1f} dB"
         )
     return lines
-
-
-def print_head(*titles: str) -> None:
-    """The first two lines of a Markdown table."""
-    print_row(*titles)
-    print("|" + " --- |" * len(titles))
-
-
-def print_row(*texts: str) -> None:
-    """One line of a Markdown table."""
-    print("| " + " | ".join(texts) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The paper's protocol on a clip: frame 0 makes the avatar, the other frames drive it and are compared with it.
 
-Frames without a face of their own have no truth: they are counted.
+Frames without a face of their own have no truth: they are counted. The track's camera is taken to be that of frame 0,
+and the track's expression may give a little, as is foreseen for the clip's own person (tracker/retarget.py).
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ class Actor:
             write_png(first, next(read_clip(clip)).pixels)
             avatar = reconstruct(first, options, session).avatar
         track = track_source(clip, session, "largest", silent)
-        poses = tuple(retarget(track, avatar_rig(avatar, session.head), len(avatar.joints)))
+        rig = avatar_rig(avatar, session.head)
+        # one camera took frame 0 and the others: another distance would show more or less of the hair behind the face
+        poses = tuple(retarget(track, rig, len(avatar.joints), same_person=True, focal=avatar.photo.focal))
         return cls(avatar, AvatarRenderer(avatar), poses)
 
     def draw(self, frame: int, window: Window) -> U8:  # [H, W, 4]

@@ -8,6 +8,7 @@ not looked at, nor is the inside of the neck, which is open below.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,16 +82,23 @@ def inverted(avatar: Avatar) -> Mask:  # [F]
     """Outer triangles whose back is the first thing that somebody sees from outside."""
     neck = [avatar.parts.index("neck")] if "neck" in avatar.parts else []
     judged = outer_faces(avatar) & ~np.isin(avatar.part[avatar.faces], neck).any(axis=1)
-    faces = torch.from_numpy(np.array(avatar.faces))
-    rasteriser = get_rasteriser()
-    shown = np.zeros(len(faces), np.int64)
-    for direction in _directions():
-        placed, camera = _looked_at(avatar.vertices.astype(np.float64), direction)
-        points = project(torch.from_numpy(placed)[None].float(), camera)
-        seen = rasteriser.rasterise(points, faces, (SIZE, SIZE)).face[0]
-        count = np.bincount(seen[seen >= 0].numpy().ravel(), minlength=len(faces))
-        shown = np.maximum(shown, np.where(_clockwise(points[0].numpy().astype(np.float64), avatar.faces), count, 0))
+    shown = np.zeros(len(avatar.faces), np.int64)
+    for count, points in looks(avatar.vertices.astype(np.float64), avatar.faces):
+        shown = np.maximum(shown, np.where(_clockwise(points, avatar.faces), count, 0))
     return np.asarray((shown >= SHOWN) & judged)
+
+
+def looks(
+    vertices: F64,  # [V, 3] m
+    faces: Faces,  # [F, 3]
+) -> Iterator[tuple[NDArray[np.int64], F64]]:  # [F] pixels of each triangle, [V, 3] px where the vertices are
+    """What is seen of a mesh from all around, look by look."""
+    rasteriser = get_rasteriser()
+    for direction in _directions():
+        placed, camera = _looked_at(vertices, direction)
+        points = project(torch.from_numpy(placed)[None].float(), camera)
+        seen = rasteriser.rasterise(points, torch.from_numpy(np.array(faces)), (SIZE, SIZE)).face[0]
+        yield np.bincount(seen[seen >= 0].numpy().ravel(), minlength=len(faces)), points[0].numpy().astype(np.float64)
 
 
 def hair_through_face(

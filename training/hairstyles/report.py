@@ -24,11 +24,11 @@ from training.hairstyles.families import FAMILIES
 from training.hairstyles.field import skull_centre
 from training.hairstyles.meshes import MESHES, figure, load_mesh
 from training.hairstyles.procedural import HELD_OUT_FAMILIES, HELD_OUT_MESHES, sample
-from training.hairstyles.wrap import flat_starts, wrap, wrap_error
+from training.hairstyles.wrap import flat_starts, outer_points, wrap, wrap_error
 
 F64 = NDArray[np.float64]
 
-EXAMPLES = 20  # styles a family
+EXAMPLES = 12  # styles a family
 NOISE = 0.004  # m, of an outline
 OUTLINE = 25.0  # degrees from the frontal plane within which a ray makes the outline seen from the front
 CARRIED = -0.20  # m, height below which hair is not asked for: beyond the rays' reach
@@ -51,9 +51,10 @@ def mesh_rows(folder: Path, wheel: Path, head: HeadModel, hair: HairModel) -> li
     for name in MESHES:
         mesh = load_mesh(folder, name, body)
         growth, ears = wrap(mesh, head, hair)
-        outer, missed, off = wrap_error(mesh, hair.hull(head.template, growth, ears), head)
+        outer = outer_points(mesh)
+        missed, off = wrap_error(mesh, outer, hair.hull(head.template, growth, ears), head)
         near = hair.growth(projected(growth, hair, exact))
-        _, basis, _ = wrap_error(mesh, hair.hull(head.template, near, ears), head)
+        basis, _ = wrap_error(mesh, outer, hair.hull(head.template, near, ears), head)
         carried = outer[:, 1] > CARRIED
         cells = [_quantiles(missed[carried]), _quantiles(off), _quantiles(basis[carried])]
         note = "held out" if name in HELD_OUT_MESHES else ""

@@ -32,6 +32,7 @@ VOXEL = 0.003  # m
 GAP = 0.020  # m between cards that is bridged
 FLOOR = -0.36  # m, height below which no ray leads
 STEP = 0.002  # m along a ray
+JUDGED = 6000  # points of a surface that errors are measured at
 SMOOTHING = 0.15  # how much a bend of the hull costs beside leaving the surface
 TOO_FAR = 0.0015  # m by which the voxels' size moves the surface outwards
 VIEWS = np.array([(x, y, z) for x in (-1, 0, 1) for y in (0, 1) for z in (-1, 0, 1) if (x, y, z) != (0, 0, 0)], float)
@@ -189,19 +190,25 @@ def seen_from_outside(
     return seen
 
 
-def wrap_error(
-    surface: TrueHair,
-    hull: NDArray[np.floating],  # [V, 3] m
-    head: HeadModel,
-) -> tuple[F64, F64, F64]:  # [P, 3] m, [P] m, [R] m
-    """Points of the true outer surface, how far the hull passes them by, how far the hull's hair is off the truth."""
-    solid = closed_solid(surface)
+def outer_points(surface: TrueHair) -> F64:  # [P, 3] m
+    """Points of a hair mesh that are seen from outside."""
     points, _ = surface_points(surface.vertices, surface.faces, 0.003)
     points = points[points[:, 1] > FLOOR]
-    chosen = points[:: max(1, len(points) // 20000)]
-    outer = chosen[seen_from_outside(chosen, solid)]
+    chosen = points[:: max(1, len(points) // JUDGED)]
+    return chosen[seen_from_outside(chosen, closed_solid(surface))]
+
+
+def wrap_error(
+    surface: TrueHair,
+    outer: F64,  # [P, 3] m, its outer_points
+    hull: NDArray[np.floating],  # [V, 3] m
+    head: HeadModel,
+) -> tuple[F64, F64]:  # [P] m, [R] m
+    """How far the hull passes the true outer surface by, and how far the hull's hair is off the truth."""
+    points, _ = surface_points(surface.vertices, surface.faces, 0.003)
     faces = skin_faces(head)
-    hull_points, owner = surface_points(hull.astype(np.float64), faces, 0.0015)
+    hull_points, owner = surface_points(hull.astype(np.float64), faces, 0.002)
     moved = np.linalg.norm(hull - head.template, axis=1)[faces].mean(axis=1) > 0.003
-    grown = hull_points[moved[owner]][::10]
-    return outer, cKDTree(hull_points).query(outer)[0], cKDTree(points).query(grown)[0]
+    grown = hull_points[moved[owner]]
+    grown = grown[:: max(1, len(grown) // JUDGED)]
+    return cKDTree(hull_points).query(outer)[0], cKDTree(points).query(grown)[0]

@@ -75,6 +75,7 @@ def skinning_weights(
     weights[rigid_jaw] = [0, 0, 1, 0, 0]
     weights[left_eye] = [0, 0, 0, 1, 0]
     weights[right_eye] = [0, 0, 0, 0, 1]
+    weights = weights.clip(0)  # fairing a refined surface takes a little from distant vertices
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from meshlam_core.errors import AssetError, UsageError
-from meshlam_core.model.backbone.interface import normalise
+from meshlam_core.nets.imagenet import normalise
 
 LAYERS = (4, 11, 17, 23)  # of ViT-L's 24 blocks, as DPT heads on DINOv2 read them
 PATCH = 14

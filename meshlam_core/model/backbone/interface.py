@@ -13,10 +13,6 @@ from torch.nn import functional
 
 from meshlam_core.model.encoding import grid_encoding
 
-# both backbones were trained on ImageNet-normalised colours
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-
 
 class Backbone(Protocol):
     """Multi-scale features of a photo."""
@@ -30,13 +26,6 @@ class Backbone(Protocol):
         image: Tensor,  # [B, 3, H, H] sRGB 0..1
     ) -> list[Tensor]:  # levels x [B, c, h, h]
         ...
-
-
-def normalise(
-    image: Tensor,  # [B, 3, H, W] sRGB 0..1
-) -> Tensor:  # [B, 3, H, W]
-    """ImageNet normalisation."""
-    return (image - image.new_tensor(MEAN)[:, None, None]) / image.new_tensor(STD)[:, None, None]
 
 
 class Fusion(nn.Module):

@@ -1,7 +1,7 @@
 """MobileNetV2 (Sandler et al. 2018, table 2) as a feature extractor: the backbone of preset `small`.
 
 Module names follow torchvision's state dict, so that its ImageNet checkpoint loads unchanged:
-    python -m meshlam_core.model.backbone.mobilenet mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
+    python -m meshlam_core.nets.mobilenet mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
 Dims: B batch, H image side, c channels.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meshlam_core.errors import AssetError
-from meshlam_core.model.backbone.interface import normalise
+from meshlam_core.nets.imagenet import normalise
 
 # expansion, output channels, blocks, stride of the first block
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

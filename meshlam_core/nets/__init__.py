@@ -1,0 +1,1 @@
+"""Networks of others that the tracker and the model both stand on."""
