@@ -19,7 +19,7 @@ from meshlam_core.errors import UsageError
 from meshlam_core.model.config import preset
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import topology_hash
-from training.backbones import load_imagenet
+from training.backbones import folded, load_imagenet
 from training.data.record import make_item
 from training.data.shards import Item, shard_path, write_shard
 from training.synthetic import open_engine
@@ -73,6 +73,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--stride", type=int, default=1, help="take every n-th shard only")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    network = load_imagenet(MeshLAM(preset("small")), options.backbone)
+    network = folded(load_imagenet(MeshLAM(preset("small")), options.backbone))
     engine = open_engine(options.data, options.cache, options.split == "held-out")
     make(engine, network, options.out, options.split, options.count, options.first, options.stride)
