@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -103,6 +104,8 @@ def main(arguments: list[str]) -> None:
     """Train, measure, export."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
+    if "WORLD_SIZE" in os.environ:  # torchrun
+        torch.distributed.init_process_group("gloo")
     options.out.mkdir(parents=True, exist_ok=True)
     head = load_head()
     rig = training_rig(head)
@@ -133,9 +136,12 @@ def main(arguments: list[str]) -> None:
     if options.held_out is not None:
         held_out = HeldOut(Pool(options.held_out, growing=False).records, rig)
     curve = Curve(options.out / "curve.csv")
-    per_step = options.batch * options.accumulate
-    if held_out is not None and trainer.step == 0:
+    per_step = options.batch * options.accumulate * trainer.processes
+    if held_out is not None and trainer.step == 0 and trainer.rank == 0:
         curve.add(0, 0.0, held_out.start())
+    if trainer.rank > 0:  # the first process measures, reports and exports
+        trainer.run(checkpoint)
+        return
     report = Reporter(settings, per_step, options.out / "log.csv")
     trainer.run(checkpoint, _measured(trainer, held_out, curve, report, per_step, options.measure_every))
     errors = {}
