@@ -210,10 +210,29 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
     if options.hair == "hull":
         with clock.stage("hair"):
             tracked = with_hair(tracked, regions, picture.camera, head)
+    shapes_only = session.refiner is not None and session.refiner.shapes_only
+    if session.refiner and shapes_only and options.hair == "hull":
+        with clock.stage("refine"):
+            tracked = _reshaped(tracked, picture, regions, session.refiner)
     with clock.stage("texture"):
         texture = bake_albedo(picture.pixels, regions, tracked, picture.camera, head, options.texture_size)
-        job = _network_job(tracked, picture, regions, texture, head) if session.refiner else None
+        wanted = session.refiner and not shapes_only
+        job = _network_job(tracked, picture, regions, texture, head) if wanted else None
     return _Draft(path, photo.sha256, tracked, picture, texture, job, clock)
+
+
+def _reshaped(tracked: TrackedFace, picture: HeadPicture, regions: Regions, refiner: Refiner) -> TrackedFace:
+    """The head as weights see it that know shapes alone; it goes on as a hull fit would."""
+    from meshlam_core.model.session import RefineJob
+
+    if tracked.hair is None or tracked.hair.doubt:
+        return tracked  # where the masks failed there is nothing to go by
+    unpainted = np.zeros((1, 1, 3), np.uint8)
+    seen = np.ones(picture.pixels.shape[:2], np.float32)
+    vertices = refiner.reshape(RefineJob(tracked, picture.pixels, seen, picture.camera, unpainted, regions))
+    # what hair cannot move is the bald head's own change
+    bald = tracked.vertices + (1 - refiner.hair_share)[:, None] * (vertices - tracked.surface)
+    return replace(tracked, vertices=bald, hair=replace(tracked.hair, displacement=vertices - bald))
 
 
 def _network_job(
@@ -230,7 +249,7 @@ def _refine(
     drafts: Sequence[_Draft], options: ReconstructOptions, session: Session
 ) -> list[RefinedHead | Failure | None]:
     """The network's heads; None, the tracker's head stands, where there are no weights."""
-    if session.refiner is None or not drafts:
+    if session.refiner is None or session.refiner.shapes_only or not drafts:
         return [None] * len(drafts)
 
     def run(some: Sequence[_Draft]) -> list[RefinedHead]:
@@ -262,7 +281,7 @@ def _finish(
         photo_sha256=draft.sha256,
         head=session.head,
         tracked=draft.tracked,
-        weights=session.refiner.info if session.refiner and refined else None,
+        weights=session.refiner.info if session.refiner and (refined or session.refiner.shapes_only) else None,
         preset=options.preset,
         wanted_weights=options.weights,
         device=session.device,

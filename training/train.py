@@ -1,13 +1,14 @@
 """Train the geometry: `python -m training train --config small --minutes 50 --data SHARDS --held-out SHARDS --out RUN`.
 
-RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv`, the errors on the
-held-out samples, and in the end `small.safetensors`: the running mean of the weights in half precision, with a card.
+RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv` and `curve.png`, the
+errors on the held-out samples, and in the end `small.safetensors`: the running mean of the weights, in half precision.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import torch
 from meshlam_core.head.io import load_head
 from meshlam_core.model.config import preset
 from meshlam_core.model.network import MeshLAM
-from meshlam_core.model.weights import save_weights
+from meshlam_core.model.weights import load_weights, save_weights
 from training.backbones import load_imagenet
 from training.data.pool import Pool
 from training.geometry.batch import GeometryBatch
@@ -82,6 +83,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--held-out", type=Path, default=None, help="folder of shards to measure on")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--backbone", type=Path, default=None, help="ImageNet weights: see training/backbones.py")
+    parser.add_argument("--start", type=Path, default=None, help="weights to begin with, of the same preset and head")
     parser.add_argument("--steps", type=int, default=1_000_000, help="at most")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--single", type=int, default=96)
@@ -102,6 +104,8 @@ def main(arguments: list[str]) -> None:
     """Train, measure, export."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
+    if "WORLD_SIZE" in os.environ:  # torchrun
+        torch.distributed.init_process_group("gloo")
     options.out.mkdir(parents=True, exist_ok=True)
     head = load_head()
     rig = training_rig(head)
@@ -109,6 +113,8 @@ def main(arguments: list[str]) -> None:
     if options.backbone is not None:
         load_imagenet(network, options.backbone)
     without_errors(network)
+    if options.start is not None:
+        load_weights(network, network.preset, head, options.start)
     chosen = GeometrySettings(batch=options.batch, single=options.single, patches=options.patches)
     stage = GeometryStage(Pool(options.data, options.most), rig, chosen, options.seed)
     settings = TrainingSettings(
@@ -130,9 +136,12 @@ def main(arguments: list[str]) -> None:
     if options.held_out is not None:
         held_out = HeldOut(Pool(options.held_out, growing=False).records, rig)
     curve = Curve(options.out / "curve.csv")
-    per_step = options.batch * options.accumulate
-    if held_out is not None and trainer.step == 0:
+    per_step = options.batch * options.accumulate * trainer.processes
+    if held_out is not None and trainer.step == 0 and trainer.rank == 0:
         curve.add(0, 0.0, held_out.start())
+    if trainer.rank > 0:  # the first process measures, reports and exports
+        trainer.run(checkpoint)
+        return
     report = Reporter(settings, per_step, options.out / "log.csv")
     trainer.run(checkpoint, _measured(trainer, held_out, curve, report, per_step, options.measure_every))
     errors = {}
@@ -140,6 +149,7 @@ def main(arguments: list[str]) -> None:
         if held_out is not None:
             errors = held_out.measure(network)
             curve.add(trainer.step * per_step, trainer.spent / 60, errors)
+            curve.draw(options.out / "curve.png")
         notes = {"stage": "geometry", "samples": trainer.step * per_step, "minutes": round(trainer.spent / 60, 1)}
         notes |= {"held_out_mm": {name: round(value, 3) for name, value in errors.items()}}
         save_weights(

@@ -4,6 +4,10 @@ What is learnt from and by which loss is a Stage's business: the paper's losses 
 geometry alone (geometry.GeometryStage). Adam, learning rate 2e-4, linear warm-up then cosine (MeshLAM, sec. training).
 A checkpoint is one safetensors file: weights, their running mean, Adam's moments, the step and the time spent. The
 weights for users are exported from the running mean.
+
+Under torchrun every process draws batches of its own and all take the same step on the mean of their gradients; the
+first one writes the checkpoints. Stages call parts of the network, which is why the gradients are averaged here and
+not by DistributedDataParallel, whose forward they would have to go through.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, distributed
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.model.network import MeshLAM, autocast
@@ -97,6 +101,8 @@ class Trainer(Generic[Batch]):
     def __init__(self, network: MeshLAM, stage: Stage[Batch], settings: TrainingSettings) -> None:
         self.network, self.stage, self.settings = network, stage, settings
         self.step, self.spent, self.failures = 0, 0.0, 0
+        together = distributed.is_available() and distributed.is_initialized()
+        self.rank, self.processes = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
         self.parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self.mean = {name: p.detach().clone() for name, p in self.parameters.items()} if settings.mean_decay else {}
         self.optimiser = torch.optim.Adam(list(self.parameters.values()), lr=settings.learning_rate, fused=True)
@@ -114,7 +120,8 @@ class Trainer(Generic[Batch]):
             before = time.monotonic()
             on_step(report)
             ended = self.step == self.settings.steps or self.spent > self.settings.budget
-            if checkpoint is not None and (ended or self.step % self.settings.checkpoint_every == 0):
+            due = ended or self.step % self.settings.checkpoint_every == 0
+            if checkpoint is not None and due and self.rank == 0:
                 self._keep(checkpoint)
         return self.step >= self.settings.steps or self.settings.paced
 
@@ -129,7 +136,7 @@ class Trainer(Generic[Batch]):
         waited, worked, total = 0.0, 0.0, 0.0
         for part in range(settings.accumulate):
             started = time.monotonic()
-            batch = self.stage.batch(self.step * settings.accumulate + part)
+            batch = self.stage.batch((self.step * settings.accumulate + part) * self.processes + self.rank)
             fetched = time.monotonic()
             with autocast(settings.precision, next(iter(self.parameters.values())).device):
                 loss = self.stage.loss(self.network, batch) / settings.accumulate
@@ -139,6 +146,7 @@ class Trainer(Generic[Batch]):
             waited, worked = waited + fetched - started, worked + time.monotonic() - fetched
         started = time.monotonic()
         parameters = list(self.parameters.values())
+        total = self._averaged_over_processes(total)
         if math.isfinite(total) and bool(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm).isfinite()):
             self.optimiser.step()
             self._follow()
@@ -148,6 +156,20 @@ class Trainer(Generic[Batch]):
         self.step += 1
         worked += time.monotonic() - started
         return StepReport(self.step, total, rate, worked, waited, self.spent)
+
+    def _averaged_over_processes(self, loss: float) -> float:
+        """Mean loss and gradients; a loss that is not finite anywhere is so everywhere, and all leave the step out."""
+        if self.processes == 1:
+            return loss
+        mean = torch.tensor([loss, self.spent], dtype=torch.float64)
+        distributed.all_reduce(mean)
+        loss, self.spent = (mean / self.processes).tolist()  # so that all end, and pace the rate, at the same step
+        if math.isfinite(loss):
+            for parameter in self.parameters.values():
+                if parameter.grad is not None:
+                    distributed.all_reduce(parameter.grad)
+                    parameter.grad /= self.processes
+        return loss
 
     def _failed(self, loss: float) -> None:
         self.optimiser.zero_grad(set_to_none=True)

@@ -26,6 +26,7 @@ from meshlam_core.model.backbone.dinov2 import load_dinov2
 from meshlam_core.model.borders import SIDE, border_fields
 from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.files import find_backbone
+from meshlam_core.model.geometry import STAGE, shape_heads
 from meshlam_core.model.network import MeshLAM, Reconstruction, autocast
 from meshlam_core.model.state import Photo, Rig, hair_share, is_finite, make_rig
 from meshlam_core.model.weights import AGAIN, WeightsInfo, check_fit, load_weights, read_info
@@ -47,7 +48,7 @@ class RefineJob:
     picture: U8  # [h, w, 3] sRGB, the crop around the head
     person: F32  # [h, w] 0..1, what of it may colour the head: skin and hair, not clothes
     camera: Camera  # of the picture
-    albedo: U8  # [D, D, 3] sRGB, the tracker stage's texture
+    albedo: U8  # [D, D, 3] sRGB, the texture stage's; not looked at where only shapes are wanted
     regions: Regions | None = None  # of the picture; None: where hair and person end is not known
 
 
@@ -73,7 +74,9 @@ class Refiner:
     def __init__(self, network: MeshLAM, head: HeadModel, device: str = "cpu", info: WeightsInfo | None = None) -> None:
         self.network = network.eval().to(device)
         self.head = head
-        self.rig: Rig = make_rig(head, network.preset.target_vertices, hair_share(head)).to(device)
+        share = hair_share(head)
+        self.hair_share = np.zeros(len(head.template), np.float32) if share is None else share
+        self.rig: Rig = make_rig(head, network.preset.target_vertices, share).to(device)
         self.device = device
         self.info = info
 
@@ -121,6 +124,20 @@ class Refiner:
             if not (is_finite(result.vertices) and is_finite(result.texture)):
                 raise self._runaway("expected a finite head, got NaN or infinity.")
         return [_to_numpy(result) for result in found]
+
+    @property
+    def shapes_only(self) -> bool:
+        """Whether the weights know the head's shape alone, so that the texture stage is to paint what they give."""
+        return self.info is not None and self.info.notes.get("stage") == STAGE
+
+    def reshape(self, job: RefineJob) -> F32:  # [V, 3] m
+        """The head of one photo in the head model's topology, hair and all; nothing is painted."""
+        photo = make_photo(job, self.head, self.device)
+        try:
+            vertices = shape_heads(self.network, photo, self._own_rig(job.tracked))
+        except UsageError as error:  # the input is good: finite weights may be far too large to compute with
+            raise self._runaway(error.message) from error
+        return np.asarray(vertices[0].cpu().numpy(), np.float32)
 
     def _own_rig(self, tracked: TrackedFace) -> Rig:
         """The rig with this person's own blendshapes and hair that follows the skull, where the tracker found some."""

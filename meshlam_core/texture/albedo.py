@@ -24,7 +24,7 @@ from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import lid_tones
 from meshlam_core.texture.mathematics import luminance
 from meshlam_core.texture.mouth import paint_mouth
-from meshlam_core.texture.sight import see
+from meshlam_core.texture.sight import see, with_hidden_ears
 from meshlam_core.texture.skin import CPU, complete_skin
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
@@ -68,6 +68,7 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float().div_(255)
     tones = lid_tones(crop, landmarks, regions.skin_colour, model)
     cover = torch.zeros(len(posed)) if tracked.hair is None else torch.from_numpy(tracked.hair.cover)
+    cover = with_hidden_ears(cover, atlas)
     sight = see(image, regions, landmarks, posed, camera, valid, tones, cover, model, atlas)
     colour, smooth = complete_skin(sight.skin, regions, tones, cover, model, atlas)
     paint_mouth(colour, crop, sight, regions.skin_colour, landmarks, model, atlas)

@@ -31,6 +31,7 @@ SKIN_PARTS = ("face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "m
 EYEBALLS = ("eyeball_left", "eyeball_right")
 MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 CACHED_ATLASES = 2
+LOW_RIM = 0.3  # share of the vertices around an ear's root that lie below it
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Atlas:
     gather_first: Tensor  # [V + 1] int32 where each vertex's texels begin, and where the last ends
     gather_weight: Tensor  # [G] how much of the texel is the vertex's
     texels_around: Tensor  # [V] sum of those weights
+    ear_rims: tuple[tuple[Tensor, Tensor], ...]  # per ear: its vertices, and the lowest of those around its root
     grain: Tensor  # [P] zero mean, unit variance: pores and freckles, continuous over seams
     strands: Tensor  # [P] zero mean, unit variance: hair combed away from the crown, continuous over seams
     eyes: dict[str, EyeLayout]  # part name -> its eyeball
@@ -149,6 +151,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         skin_vertex=skin_vertex,
         lid_vertices=lid_share(model),
         **_gather_lists(uv_map, corners, skin_vertex),
+        ear_rims=_ear_rims(model),
         grain=skin_grain(uv_map.texel, size),
         strands=torch.zeros(0),
         eyes={},
@@ -184,6 +187,21 @@ def _build(model: HeadModel, size: int) -> Atlas:
         mouth_rows=atlas.mouth.nonzero()[:, 0],
         opening_rows=((lids > 0) | (lash_line > 0) | (cavity > 0)).nonzero()[:, 0],
     )
+
+
+def _ear_rims(model: HeadModel) -> tuple[tuple[Tensor, Tensor], ...]:
+    """For each ear its vertices, and the lowest of those around its root: hair there hangs over the ear."""
+    rims = []
+    on_ears = model.part == model.parts.index("ears") if "ears" in model.parts else np.zeros(len(model.part), bool)
+    for side in (1, -1):
+        ear = on_ears & (side * model.template[:, 0] > 0)
+        around = np.unique(model.faces[ear[model.faces].any(axis=1)])
+        around = around[~ear[around]]
+        if len(around):
+            height = model.template[around, 1]
+            low = around[height <= np.quantile(height, LOW_RIM)]
+            rims.append((torch.from_numpy(np.flatnonzero(ear)), torch.from_numpy(low.astype(np.int64))))
+    return tuple(rims)
 
 
 def _row_of_texel(uv_map: UvMap) -> Tensor:  # [S * S] int64

@@ -24,7 +24,7 @@ from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lash_line_trust, lid_trust, relative_brightness
 from meshlam_core.texture.mathematics import smooth_step
-from meshlam_core.texture.trust import TRUST_SIDE, trust_maps
+from meshlam_core.texture.trust import FILLED_SIDE, TRUST_SIDE, trust_maps
 from meshlam_core.tracker.parsing import Regions, head_window
 
 F32 = NDArray[np.float32]
@@ -32,6 +32,7 @@ F32 = NDArray[np.float32]
 HARDLY = 0.02  # weight below which a texel counts as not seen
 STRANGE = (0.3, 0.6)  # shares of a pixel between which what is neither hair nor skin, and hair on ears, is given up
 HAIR_SLANT = (0.35, 0.95)  # weights by slant between which hair is used: drawn out along the hull it is no hair
+ENCLOSED = (0.7, 0.95)  # mean covers below an ear's root between which hair hides the ear
 MOUTH_SLANT = 6.0  # how many times less than skin teeth mind a slanted view
 INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's texel may take the dark between the lips
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
@@ -72,7 +73,8 @@ def see(
 ) -> Sight:
     """Read the photo at every texel that is visible, not too grazing, and on the person; eyes are left to eyes.py."""
     height, width = image.shape[2:]
-    scale = min(1.0, TRUST_SIDE / head_window(landmarks).side)
+    # a face that fills its photo has finer maps: the window would lie mostly outside of it
+    scale = min(1.0, max(TRUST_SIDE / head_window(landmarks).side, FILLED_SIDE / max(height, width)))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     # lashes are too fine to be found again in the photo: what lies behind them is what it shows there
     shown = (model.part[model.faces] != atlas.parts.get("lashes", -1)).all(axis=1)
@@ -87,6 +89,17 @@ def see(
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
     return Sight(photo, mouth)
+
+
+def with_hidden_ears(
+    cover: Tensor,  # [V] how far each vertex is hair and no skin
+    atlas: Atlas,
+) -> Tensor:  # [V]
+    """An ear whose root is hair below is hidden, whether or not the photo shows its side."""
+    cover = cover.clone()
+    for ear, rim in atlas.ear_rims:
+        cover[ear] = torch.maximum(cover[ear], smooth_step(cover[rim].mean(), *ENCLOSED))
+    return cover
 
 
 def _not_finer(

@@ -21,8 +21,10 @@ F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 TRUST_SIDE = 712  # px of the maps, side of the head's window: landmarks and masks know edges no better
+FILLED_SIDE = 512  # px of the maps, at least, along the crop's long side
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 1  # px over which trust returns next to an edge
+PURE, HAIR_RIM = 0.6, 1  # level of the person mask around hair; px of the maps by which hair is cut back
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
 MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
@@ -41,6 +43,8 @@ def trust_maps(
     size = (fragments.depth.shape[1], fragments.depth.shape[2])
     person, hair, skin, other = (_shrunk(m, size) for m in (regions.person, regions.hair, regions.skin, regions.other))
     good = _inside(valid, size) & ~_depth_edges(fragments.depth[0]) & (person > 0.5)
+    # hair ends softly: its outermost pixels are mixed with what lies behind it
+    good &= (hair < 0.5) | eroded(person > PURE, HAIR_RIM)
     # the last entry is for pixels without a triangle, -1
     shown = good & np.append(skin_faces, False)[fragments.face[0].numpy()]
     eyes = _ring(points, RIGHT_EYE, size) | _ring(points, LEFT_EYE, size)

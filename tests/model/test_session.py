@@ -12,7 +12,8 @@ from meshlam_core.model import files, session
 from meshlam_core.model.files import bundled_weights
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.session import RefineJob, Refiner, make_photo
-from meshlam_core.model.weights import save_weights
+from meshlam_core.model.weights import WeightsInfo, save_weights
+from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import Detection, TrackedFace
 from tests.model.tiny import TINY_HEAD, tiny_network, tiny_preset
 from tests.tolerance import round_off
@@ -37,6 +38,45 @@ def make_job(width: int = 60, height: int = 80, seed: int = 0) -> RefineJob:
     picture = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
     albedo = random.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     return RefineJob(tracked, picture, np.ones((height, width), np.float32), camera, albedo)
+
+
+def make_regions(job: RefineJob) -> Regions:
+    height, width = job.picture.shape[:2]
+    person = np.zeros((height, width), np.float32)
+    person[10:, 10:50] = 1
+    hair = np.where(np.arange(height)[:, None] < 30, person, 0).astype(np.float32)
+    colour = np.zeros(3, np.float32)
+    return Regions(person, hair, person - hair, 0 * person, colour, colour, 0.5)
+
+
+def test_masks_reach_the_network_and_go_on_beyond_the_picture_as_at_its_edge() -> None:
+    job = make_job()
+    job = replace(job, regions=make_regions(job))
+    borders = make_photo(job, TINY_HEAD).borders
+    assert borders is not None
+    hair, person, known = borders[0, -3:].numpy()
+    side = len(hair)
+    edge = side * 60 // 80
+    assert known[:, : edge - 1].min() == 1
+    assert not known[:, edge:].any()
+    np.testing.assert_allclose(person[side // 2 :, side // 4 : side // 2], 1, atol=1e-6)
+    assert hair[side // 4, side // 3] == 1
+    assert hair[side // 2].max() == 0
+    np.testing.assert_array_equal(person[:, edge:], np.repeat(person[:, edge : edge + 1], side - edge, axis=1))
+
+
+def test_weights_of_shapes_alone_move_the_head_by_what_the_masks_show_and_leave_eyes_alone() -> None:
+    network = tiny_network()
+    info = WeightsInfo(network.preset, "tiny", "", "CC0-1.0", {"stage": "geometry"})
+    refiner = Refiner(network, TINY_HEAD, info=info)
+    assert refiner.shapes_only
+    assert not Refiner(network, TINY_HEAD).shapes_only
+    job = make_job()
+    blind, seeing = refiner.reshape(job), refiner.reshape(replace(job, regions=make_regions(job)))
+    assert seeing.shape == TINY_HEAD.template.shape
+    assert np.abs(seeing - blind).max() > 1e-4
+    eyes = TINY_HEAD.part == TINY_HEAD.parts.index("eyeballs")
+    np.testing.assert_array_equal(seeing[eyes], TINY_HEAD.template[eyes])
 
 
 def test_the_picture_lies_in_the_corner_of_a_square_and_nothing_beside_it_counts() -> None:

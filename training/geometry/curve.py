@@ -95,3 +95,22 @@ class Curve:
             if new:
                 writer.writerow(["samples", "minutes", *errors])
             writer.writerow([samples, f"{minutes:.1f}", *(f"{value:.3f}" for value in errors.values())])
+
+    def draw(self, out: Path) -> None:
+        """A picture: errors as shares of the start's, against samples."""
+        from matplotlib.figure import Figure
+
+        with self.path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        samples = [int(row["samples"]) for row in rows]
+        for name in (name for name in rows[0] if name not in ("samples", "minutes")):
+            start = float(rows[0][name])
+            axes.plot(samples, [float(row[name]) / start for row in rows], label=f"{name} ({start:.1f} mm)")
+        axes.set_xlabel("samples seen")
+        axes.set_ylabel("error / error of the hull fit")
+        axes.legend(fontsize=7, ncols=2)
+        axes.grid(alpha=0.3)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=100)

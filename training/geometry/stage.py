@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meshlam_core.errors import UsageError
+from meshlam_core.head.skinning import rotation_matrices
 from meshlam_core.model.borders import about_start
-from meshlam_core.model.correction import keep_topology
 from meshlam_core.model.encoding import encoded_width
-from meshlam_core.model.loop import Components, Step, refine
-from meshlam_core.model.network import MeshLAM, see_borders, see_no_borders
-from meshlam_core.model.part_clip import move
+from meshlam_core.model.geometry import refine_geometry
+from meshlam_core.model.loop import Step
+from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.render import animate
-from meshlam_core.model.state import Observation, Photo, Rig, State
+from meshlam_core.model.state import Rig
 from meshlam_core.raster.normals import vertex_normals
 from training.data.pool import Pool
 from training.geometry.batch import GeometryBatch, make_batch
@@ -39,6 +38,7 @@ class GeometrySettings:
     patches: int = 3
     patch_size: int = 32  # vertices
     hidden: float = 0.5  # weight of a vertex that the photo does not show
+    depth: float = 0.5  # weight of errors along the view beside those across it
     face: float = 1.5  # weight of vertices that hair does not move
     edge: float = 2.0
     normal: float = 1.5  # mm for two normals that are at right angles
@@ -74,7 +74,10 @@ class GeometryStage:
         weight = torch.where(subset.rig.limits > 0.03, 1.0, chosen.face) * (
             chosen.hidden + (1 - chosen.hidden) * batch.seen
         )
-        error = _length((vertices - batch.truth) / MILLIMETRE)
+        # across the view and along it apart: what the outline tells must not drown in what the photo cannot show
+        turn = rotation_matrices(batch.photo.rotations[:, 0])
+        off = (vertices - batch.truth) @ turn.transpose(1, 2) / MILLIMETRE
+        error = _length(off[..., :2]) + chosen.depth * _length(off[..., 2:])
         loss = (weight * error).sum() / weight.sum()
         if len(subset.edges):
             first, second = subset.edges.unbind(1)
@@ -101,50 +104,14 @@ def without_errors(network: MeshLAM) -> MeshLAM:
 
 
 def refine_start(network: MeshLAM, batch: GeometryBatch) -> list[Step]:
-    """The network's own loop without pictures: errors and textures stay empty."""
-    preset, photo, rig = network.preset, batch.photo, batch.subset.rig
-    if preset.geometry_update != "gru" or preset.deformation != "part_aware":
-        raise UsageError(
-            "Stage G: expected the geometry GRU and the part-aware clip.", "Use the preset small or paper."
-        )
-    image = network.image_tokens(batch.features, photo.borders)
-    about = None
-    if preset.borders == "masks":
+    """The network's own loop on the batch's vertices."""
+    photo, rig, about = batch.photo, batch.subset.rig, None
+    if network.preset.borders == "masks":
         with torch.no_grad():
             posed = animate(photo.vertices, rig, photo)
             about = about_start(posed, batch.normals, batch.seen, photo.vertices - rig.template, photo.cameras)
-    features = network.shape_branch(rig.template, image, network.attention, about)
-    blank = photo.texture
-    state = State(photo.vertices, blank, blank, features.to(photo.vertices.dtype), blank)
-    parts = Components(
-        reproject=_Blind(preset.error_width),
-        look_at_borders=see_borders if preset.borders == "masks" else see_no_borders,
-        update_geometry=network.geometry_update,
-        update_texture=_no_texture,
-        deform=move,
-        correct=keep_topology,
-    )
-    return refine(Step(rig, state), photo, parts, preset.iterations)
+    return refine_geometry(network, batch.features, photo, rig, about)
 
 
 def _length(vectors: Tensor) -> Tensor:  # [..., 3] -> [...]
     return (vectors.square().sum(-1) + SOFT**2).sqrt() - SOFT
-
-
-class _Blind:
-    """An observation without any comparison of pictures."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-
-    def __call__(self, state: State, photo: Photo, rig: Rig) -> Observation:
-        del photo, rig
-        count, vertices, _ = state.vertices.shape
-        blank = state.texture
-        error = state.vertices.new_zeros(count, vertices, self.width)
-        return Observation(blank, blank, blank, blank, error, error[..., :1])
-
-
-def _no_texture(state: State, observed: Observation, rig: Rig) -> tuple[Tensor, Tensor, Tensor | None]:
-    del observed, rig
-    return state.texture, state.trust, state.texture_hidden

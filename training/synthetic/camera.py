@@ -20,7 +20,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 FOV = (12.0, 75.0)  # degrees, of the photo's height
-USUAL = 0.5  # of the photographs are taken with a lens of 20 to 50 degrees
+USUAL = 0.7  # of the photographs are taken with a lens of 18 to 48 degrees, the face not small
 FACE = (0.1, 0.6)  # of the photo's height
 NEAREST = 0.28  # m
 ASPECT = (0.65, 1.6)
@@ -36,6 +36,7 @@ class Shot:
     translation: F32  # [3] m
     expression: F32  # [K]
     face: float  # px, height of the face
+    lens: float  # focal length of the whole photo in its long sides
 
 
 def take(
@@ -52,10 +53,10 @@ def take(
     shaped = vertices + (expression @ head.blendshapes.reshape(len(expression), -1)).reshape(-1, 3)
     points = head.landmarks(shaped.astype(np.float32)).astype(np.float64)
     usual = portrait or rng.random() < USUAL
-    fov = np.exp(rng.uniform(np.log(20.0 if usual else FOV[0]), np.log(50.0 if usual else FOV[1])))
+    fov = np.exp(rng.uniform(np.log(18.0 if usual else FOV[0]), np.log(48.0 if usual else FOV[1])))
     focal = 0.5 / np.tan(np.radians(fov) / 2)
     tall = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
-    share = rng.uniform(0.2, 0.45) if portrait else np.exp(rng.uniform(np.log(FACE[0]), np.log(FACE[1])))
+    share = rng.uniform(0.2, 0.45) if usual else np.exp(rng.uniform(np.log(FACE[0]), np.log(FACE[1])))
     distance = max(focal * tall / share, NEAREST)
     share = focal * tall / distance
     aspect = rng.uniform(*ASPECT)
@@ -81,6 +82,7 @@ def take(
         translation.astype(np.float32),
         expression,
         span,
+        float(focal / max(aspect, 1.0)),
     )
 
 

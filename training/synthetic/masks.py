@@ -50,20 +50,20 @@ def disturbed(hair: F32, person: F32, rng: np.random.Generator) -> tuple[F32, F3
     """Borders shifted and wavy, pieces too many and missing, leaks, another person, soft edges."""
     side = len(hair)
     unit = side / 128
-    if rng.random() < 0.08:
+    if rng.random() < 0.15:
         return hair, person
-    person = _wavy(person, rng, 1.2 * unit)
-    hair = _wavy(hair, rng, 1.8 * unit)
-    if rng.random() < 0.12:  # hair on a background of its colour
-        hair = _wavy(hair, rng, 9 * unit, one_way=-1)
+    person = _wavy(person, rng, 0.7 * unit)
+    hair = _wavy(hair, rng, 1.2 * unit)
+    if rng.random() < 0.08:  # hair on a background of its colour
+        hair = _wavy(hair, rng, 7 * unit, one_way=-1)
         if rng.random() < 0.6:
             person = np.minimum(person, np.maximum(hair, _wavy(person, rng, 5 * unit, one_way=-1)))
-    if rng.random() < 0.12:
+    if rng.random() < 0.08:
         blob = _blob(hair, rng)
         hair, person = np.maximum(hair, blob * (person if rng.random() < 0.5 else 1)), np.maximum(person, blob)
-    if rng.random() < 0.10:
-        hair = hair * (1 - _blob(hair, rng))
     if rng.random() < 0.06:
+        hair = hair * (1 - _blob(hair, rng))
+    if rng.random() < 0.04:
         blob = _blob(person, rng)
         person = person * (1 - blob)
     if rng.random() < 0.04:  # somebody beside

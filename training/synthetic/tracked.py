@@ -36,12 +36,17 @@ ROUNDS = 4
 
 @dataclass(frozen=True)
 class TrackerErrors:
-    """error = mean + components' x normal + spread x normal, over [log focal, expression, identity]."""
+    """error = mean + components' x normal + spread x normal, over [log focal, expression, identity].
+
+    Without EXIF the fit hardly learns the focal length from a face and keeps near to the usual one: its logarithm is
+    `focal_line` applied to the true one's, and the error is what is left.
+    """
 
     mean: F32  # [E]
     components: F32  # [C, E]
     spread: F32  # [E]
     sideways: float  # how much stronger errors are at a yaw of 60 degrees
+    focal_line: tuple[float, float]  # offset and slope, of log focal lengths in long sides of the photo
 
     def draw(self, yaw: float, rng: np.random.Generator) -> F64:  # [E]
         """The errors of one photograph; `yaw` in rad."""
@@ -54,7 +59,7 @@ def load_errors(head: HeadModel, path: Path = STORED) -> TrackerErrors:
     """The measured errors."""
     with np.load(path, allow_pickle=False) as stored:
         mean, components, spread = (stored[name].astype(np.float32) for name in ("mean", "components", "spread"))
-        return TrackerErrors(mean, components, spread, float(stored["sideways"]))
+        return TrackerErrors(mean, components, spread, float(stored["sideways"]), tuple(stored["focal_line"].tolist()))
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,9 @@ def simulate_tracker(
     expression = np.clip(shot.expression + error[1 : 1 + count], 0, 1).astype(np.float32)
     other = (identity + error[1 + count :]).astype(np.float32)
     bald = (head.template + (other @ world.identity).reshape(-1, 3)).astype(np.float32)
-    camera = replace(shot.camera, focal=shot.camera.focal * float(np.exp(error[0])))
+    offset, slope = errors.focal_line
+    longer = offset + slope * np.log(shot.lens) + error[0] - np.log(shot.lens)
+    camera = replace(shot.camera, focal=shot.camera.focal * float(np.exp(longer)))
     shaped = bald + (expression @ head.blendshapes.reshape(count, -1)).reshape(-1, 3)
     seen = project(head.landmarks(posed).astype(np.float64), shot.camera)[:, :2]
     seen = seen + LANDMARK_NOISE * shot.face * rng.standard_normal(seen.shape)

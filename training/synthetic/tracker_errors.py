@@ -35,10 +35,8 @@ FRONTAL, TURNED = np.radians(15), np.radians(35)
 PARTS = ("face", "ears", "neck", "scalp", "eyelids", "lips")
 
 
-def errors_of(
-    engine: Engine, detector: LandmarkDetector, seed: int
-) -> tuple[F64, float, float]:  # [E], turn off the truth and yaw, rad
-    """One photograph: [log focal, expression (K), identity (N)]; turn; yaw."""
+def errors_of(engine: Engine, detector: LandmarkDetector, seed: int) -> tuple[F64, float, float, float]:
+    """The errors [log focal, expression (K), identity (N)]; turn off the truth and yaw, rad; log of the lens."""
     world, rng = engine.world, np.random.default_rng((7, seed))
     person = draw_person(world, engine.hair, rng)
     shot = take(world.head, person.vertices, SIZE, rng, whole=True)
@@ -57,7 +55,7 @@ def errors_of(
         ]
     )
     off = float(np.linalg.norm(axis_angle_from_rotation(turn @ truth.T)))
-    return error, off, float(np.arctan2(truth[0, 2], truth[2, 2]))
+    return error, off, float(np.arctan2(truth[0, 2], truth[2, 2])), float(np.log(shot.lens))
 
 
 def _coefficients(engine: Engine, difference: F64) -> F64:  # [V, 3] m -> [N]
@@ -69,8 +67,10 @@ def _coefficients(engine: Engine, difference: F64) -> F64:  # [V, 3] m -> [N]
     return np.asarray(np.linalg.solve(basis @ basis.T + np.eye(len(basis)), basis @ wanted))
 
 
-def gaussian(errors: F64, yaw: F64) -> dict[str, NDArray[np.floating]]:  # [N, E], [N]
-    """Mean, strongest components and what is left of the spread; and how much worse turned heads are."""
+def gaussian(errors: F64, yaw: F64, lens: F64) -> dict[str, NDArray[np.floating]]:  # [N, E], [N], [N]
+    """Mean, strongest components and what is left of the spread; how much worse turned heads are; the focal line."""
+    slope, begin = np.polyfit(lens, lens + errors[:, 0], 1)
+    errors = np.concatenate([(lens + errors[:, 0] - begin - slope * lens)[:, None], errors[:, 1:]], axis=1)
     mean = np.median(errors, axis=0)
     offset = errors - mean
     limit = 4 * 1.48 * np.median(np.abs(offset), axis=0).clip(1e-4)  # a few failures are not what is usual
@@ -90,6 +90,7 @@ def gaussian(errors: F64, yaw: F64) -> dict[str, NDArray[np.floating]]:  # [N, E
         "components": (components * scale).astype(np.float16),
         "spread": (rest * scale).astype(np.float32),
         "sideways": np.float32(sideways),
+        "focal_line": np.array([begin, slope], np.float32),
     }
 
 
@@ -110,12 +111,14 @@ def main() -> None:
             found.append(errors_of(engine, detector, seed))
         except InputError:
             failures += 1
-    errors, turn, yaw = (np.array(column) for column in zip(*found, strict=True))
-    fitted = gaussian(errors, yaw)
+    errors, turn, yaw, lens = (np.array(column) for column in zip(*found, strict=True))
+    fitted = gaussian(errors, yaw, lens)
     np.savez(chosen.out, allow_pickle=False, **fitted)
+    offset, slope = fitted["focal_line"]
     print(
         f"{len(found)} tracked, {failures} without a face; median focal {np.median(np.abs(errors[:, 0])):.3f} (log), "
-        f"rotation {np.median(np.degrees(turn)):.2f} degrees, sideways {float(fitted['sideways']):.2f}"
+        f"rotation {np.median(np.degrees(turn)):.2f} degrees, sideways {float(fitted['sideways']):.2f}, "
+        f"focal line {offset:.2f} + {slope:.2f} log f"
     )
 
 

@@ -83,14 +83,20 @@ def test_the_stored_errors_are_those_of_this_head() -> None:
 
 
 def test_the_gaussian_gives_back_mean_spread_and_what_goes_together() -> None:
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(2)
     both = rng.standard_normal((4000, 1))
     errors = np.concatenate([0.3 * both + 0.1, 0.2 * both, 0.05 * rng.standard_normal((4000, 1))], axis=1)
-    fitted = gaussian(errors, np.zeros(4000))
+    lens = rng.normal(0, 0.4, 4000)
+    fitted = gaussian(errors - np.stack([0.7 * lens, 0 * lens, 0 * lens], axis=1), np.zeros(4000), lens)
+    np.testing.assert_allclose(fitted["focal_line"], [0.1, 0.3], atol=0.03)
     found = TrackerErrors(
-        fitted["mean"], fitted["components"].astype(np.float32), fitted["spread"], float(fitted["sideways"])
+        fitted["mean"],
+        fitted["components"].astype(np.float32),
+        fitted["spread"],
+        float(fitted["sideways"]),
+        (0.0, 1.0),
     )
     drawn = np.stack([found.draw(0.0, rng) for _ in range(4000)])
-    np.testing.assert_allclose(drawn.mean(axis=0), [0.1, 0, 0], atol=0.03)
+    np.testing.assert_allclose(drawn.mean(axis=0), [0, 0, 0], atol=0.03)
     np.testing.assert_allclose(drawn.std(axis=0), [0.3, 0.2, 0.05], rtol=0.1)
     assert np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1] > 0.9
