@@ -19,6 +19,7 @@ MODULES = {  # packages whose module has another name
     "face-alignment": "face_alignment",
     "huggingface-hub": "huggingface_hub",
     "opencv-contrib-python": "cv2",
+    "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pillow-heif": "pillow_heif",
     "scikit-image": "skimage",
@@ -88,13 +89,12 @@ def test_what_is_declared_is_imported() -> None:
 
 
 def test_no_environment_gets_two_opencvs() -> None:
-    """opencv-python, -headless and -contrib install the same folder cv2; whichever comes last wins, or half of it.
-
-    mediapipe, of the dev extra, brings the one that is allowed.
-    """
+    """opencv-python, -headless and -contrib install the same folder cv2; whichever comes last wins, or half of it."""
     named = [line for lines in [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()] for line in lines]
     opencvs = {re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0] for line in named if line.startswith("opencv")}
-    assert opencvs <= {"opencv-contrib-python"}
+    assert opencvs <= {"opencv-contrib-python"}, (
+        "mediapipe, a dev dependency, brings this one: a second may not be named"
+    )
 
 
 def test_every_declared_package_is_pinned_for_development() -> None:
