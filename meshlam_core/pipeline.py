@@ -21,6 +21,7 @@ from meshlam_core.assets import asset_path
 from meshlam_core.avatar.record import Avatar, PhotoFit
 from meshlam_core.errors import Cancelled, DeviceError, UsageError, is_out_of_memory
 from meshlam_core.files.images import load_photo
+from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.files import AUTO, choose_weights
@@ -232,7 +233,15 @@ def _reshaped(tracked: TrackedFace, picture: HeadPicture, regions: Regions, refi
     vertices = refiner.reshape(RefineJob(tracked, picture.pixels, seen, picture.camera, unpainted, regions))
     # what hair cannot move is the bald head's own change
     bald = tracked.vertices + (1 - refiner.hair_share)[:, None] * (vertices - tracked.surface)
-    return replace(tracked, vertices=bald, hair=replace(tracked.hair, displacement=vertices - bald))
+    # its root joint follows the neck and stays the origin, and the head stays where it is in the photo
+    moved = refiner.head.joints(bald)[0] - refiner.head.joints(tracked.vertices)[0]
+    turn = rotation_from_axis_angle(tracked.rotations[0])
+    return replace(
+        tracked,
+        vertices=np.asarray(bald - moved, np.float32),
+        translation=np.asarray(tracked.translation + turn @ moved, np.float32),
+        hair=replace(tracked.hair, displacement=vertices - bald),
+    )
 
 
 def _network_job(
