@@ -80,8 +80,8 @@ HARM: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a foreign tensor": (lambda path: rewrite(path, {"extra": torch.zeros(1)}), "tensor extra is unexpected"),
     "another type": (
-        lambda path: rewrite(path, {"fusion.fuse.bias": torch.zeros(128, dtype=torch.float16)}),
-        "expected fusion.fuse.bias as torch.float32 (128,), got torch.float16 (128,)",
+        lambda path: rewrite(path, {"fusion.fuse.bias": torch.zeros(128, dtype=torch.float64)}),
+        "expected fusion.fuse.bias as torch.float32 (128,), got torch.float64 (128,)",
     ),
 }
 
