@@ -197,6 +197,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
     from meshlam_core.tracker.hair import with_hair
     from meshlam_core.tracker.parsing import parse_person
     from meshlam_core.tracker.pose import landmarks_on_crop
+    from meshlam_core.tracker.sides import with_sides
     from meshlam_core.tracker.track import track_photo
 
     head = session.head
@@ -208,6 +209,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         picture = cut_head(photo, tracked)
         landmarks = landmarks_on_crop(tracked, picture.camera)
         regions = parse_person(picture.pixels, landmarks, picture.alpha)
+        tracked = with_sides(tracked, regions, picture.camera, head)
     if options.hair == "hull":
         with clock.stage("hair"):
             tracked = with_hair(tracked, regions, picture.camera, head)
