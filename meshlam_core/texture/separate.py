@@ -118,7 +118,8 @@ def _around_openings(
     firm = torch.where(torch.from_numpy(hidden), GUESS_FIRM, FIRM) * (1 - inside) ** 2
     # an ear's folds are finer than the fit
     firm = torch.where(atlas.share("ears") > 0, EARS_FIRM, firm)[:, None].expand(-1, 3)
-    lit = smooth_fill(atlas.graph, torch.from_numpy(lit), firm).numpy()
+    given = torch.from_numpy(lit)
+    lit = smooth_fill(atlas.graph, given, firm, start=given).numpy()
     skin, lids = atlas.skin_vertex.numpy(), atlas.lid_vertices.numpy() > 0.5
     for name, side in (("eyeball_left", 1), ("eyeball_right", -1)):
         beside = lids & (side * model.template[:, 0] > 0)
