@@ -27,11 +27,16 @@ class OnAvatar:
     @classmethod
     def poll(cls, context: Any) -> bool:
         built = active_avatar(context)
-        if built is None:
+        if built is None or not cls.fits(built):
             return False
         if cls.changes_head and not editable(built):
             cls.poll_message_set(limits(built)[0] if limits(built) else "This head cannot be edited")  # type: ignore[attr-defined]
             return False
+        return True
+
+    @classmethod
+    def fits(cls, _built: BuiltAvatar) -> bool:
+        """Whether this head has what the operator works on."""
         return True
 
     def avatar(self, context: Any) -> BuiltAvatar:
@@ -124,9 +129,8 @@ class ToggleHair(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     bl_label = "Hair"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        built = active_avatar(context)
-        return built is not None and bald_key(built.head) is not None and super().poll(context)
+    def fits(cls, built: BuiltAvatar) -> bool:
+        return bald_key(built.head) is not None
 
     def execute(self, context: Any) -> set[str]:
         built = self.avatar(context)
@@ -186,9 +190,8 @@ class GoBack(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     bl_label = "Go Back"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        built = active_avatar(context)
-        return built is not None and can_go_back(built) and super().poll(context)
+    def fits(cls, built: BuiltAvatar) -> bool:
+        return can_go_back(built)
 
     def execute(self, context: Any) -> set[str]:
         go_back(self.avatar(context))

@@ -15,6 +15,7 @@ from .avatar_reader import AvatarFile, AvatarFileError, read_avatar
 from .backend.locate import BackendError, free_avatar_path
 from .job import Request, State
 from .preferences import settings
+from .report_operators import CopiesReport, HidesMessage
 from .scene.build import build_avatar
 from .scene.found import RESULT, SOURCE, BuiltAvatar, active_avatar, editable, find_avatar, limits
 from .scene.guard import select_only
@@ -211,37 +212,27 @@ class DropAvatar(bpy.types.FileHandler):  # type: ignore[misc]
         return context.area is not None and context.area.type in ("VIEW_3D", "OUTLINER")
 
 
-class CopyReport(bpy.types.Operator):  # type: ignore[misc]
+class CopyReport(CopiesReport, bpy.types.Operator):  # type: ignore[misc]
     """Copy the error, the backend's trace and its log to the clipboard"""
 
     bl_idname = "meshlam.copy_report"
-    bl_label = "Copy Error Report"
-    bl_options = {"INTERNAL"}
 
     @classmethod
     def poll(cls, _context: Any) -> bool:
         return state.session.error is not None
 
-    def execute(self, context: Any) -> set[str]:
+    def details(self) -> str:
         assert state.session.error is not None
-        context.window_manager.clipboard = (
-            f"MeshLAM on Blender {bpy.app.version_string}\n\n{state.session.error.report}\n"
-        )
-        self.report({"INFO"}, "Error report copied")
-        return {"FINISHED"}
+        return state.session.error.report
 
 
-class Dismiss(bpy.types.Operator):  # type: ignore[misc]
+class Dismiss(HidesMessage, bpy.types.Operator):  # type: ignore[misc]
     """Hide this message"""
 
     bl_idname = "meshlam.dismiss"
-    bl_label = "Dismiss"
-    bl_options = {"INTERNAL"}
 
-    def execute(self, _context: Any) -> set[str]:
+    def forget(self) -> None:
         state.session.forget()
-        state.redraw()
-        return {"FINISHED"}
 
 
 def _add_to_scene(operator: Any, path: Path, name: str, onto: str = "") -> BuiltAvatar | None:
