@@ -61,22 +61,33 @@ class TogglePhotoPose(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class TogglePhotoCamera(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class LooksThrough(OnAvatar):
+    """Base of operators that look through a camera of the head; a second click brings the view back."""
+
+    def camera(self, built: BuiltAvatar) -> Any:
+        """The camera, or None where it was deleted."""
+        raise NotImplementedError
+
+    def execute(self, context: Any) -> set[str]:
+        camera = self.camera(self.avatar(context))
+        if viewport.photo_view_shown(context.scene) and context.scene.camera == camera:
+            viewport.hide_photo_view(context)
+        elif camera is None:
+            self.report({"ERROR"}, "This camera of the head was deleted.")  # type: ignore[attr-defined]
+            return {"CANCELLED"}
+        else:
+            viewport.show_photo_view(context, camera)
+        return {"FINISHED"}
+
+
+class TogglePhotoCamera(LooksThrough, bpy.types.Operator):  # type: ignore[misc]
     """Look through the photo's camera, with the photo behind the head; a second click brings your view back"""
 
     bl_idname = "meshlam.toggle_photo_camera"
     bl_label = "Photo Camera"
 
-    def execute(self, context: Any) -> set[str]:
-        built = self.avatar(context)
-        if viewport.photo_view_shown(context.scene) and context.scene.camera == built.camera:
-            viewport.hide_photo_view(context)
-        elif built.camera is None:
-            self.report({"ERROR"}, "The photo camera of this head was deleted.")
-            return {"CANCELLED"}
-        else:
-            viewport.show_photo_view(context, built)
-        return {"FINISHED"}
+    def camera(self, built: BuiltAvatar) -> Any:
+        return built.camera
 
 
 class ToggleEyeAim(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
