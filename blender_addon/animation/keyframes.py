@@ -35,13 +35,13 @@ def write_motion(built: BuiltAvatar, motion: Motion, start: float, rate: float, 
         _put_aside(item)
     curves = compat.new_curves(name, animated)
     root = next(bone for bone in built.rig.pose.bones if bone.parent is None)
-    _write(curves[0].fcurves, root.path_from_id("rotation_quaternion"), frames, quaternions(motion.turns))
-    _write(curves[0].fcurves, root.path_from_id("location"), frames, motion.places - reference_place(motion))
+    write_curve(curves[0].fcurves, root.path_from_id("rotation_quaternion"), frames, quaternions(motion.turns))
+    write_curve(curves[0].fcurves, root.path_from_id("location"), frames, motion.places - reference_place(motion))
     if keys is not None:
         there = {key.name: key for key in expression_keys(built.head)}
         for column, key in ((motion.names.index(key), there[key]) for key in motion.names if key in there):
             values = np.clip(motion.values[:, column, None], key.slider_min, key.slider_max)
-            _write(curves[1].fcurves, key.path_from_id("value"), frames, values)
+            write_curve(curves[1].fcurves, key.path_from_id("value"), frames, values)
     for item, room in zip(animated, curves, strict=True):
         room.action[DRIVEN_BY] = json.dumps(told)
         compat.assign_action(item, room.action, room.slot)
@@ -63,12 +63,13 @@ def driven_by(built: BuiltAvatar) -> dict[str, Any]:
     return dict(json.loads(action.get(DRIVEN_BY, "{}"))) if action is not None else {}
 
 
-def _write(
+def write_curve(
     fcurves: Any,
     path: str,
     frames: F64,  # [T]
     values: F64,  # [T, C]
 ) -> None:
+    """Curves of a path's C components with a key in every frame."""
     count = len(frames)
     for index in range(values.shape[1]):
         curve = fcurves.new(path, index=index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -17,6 +18,7 @@ from blender_addon.animation.named import EXPRESSIONS
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.backend.locate import default_data_folder
 from blender_addon.clip_operators import apply_clip
+from blender_addon.export import ExportOptions, export_avatar, verify
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import active_avatar, find_avatar
 
@@ -275,3 +277,18 @@ def test_a_clip_drives_a_head_that_lies_on_its_frames(registered, worker_of_the_
         command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert float(done.stdout.split()[-1]) < 0.02
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
+@pytest.mark.parametrize("bones", [True, False])
+def test_an_export_carries_the_animation_and_the_check_compares_its_frames(built, tmp_path, suffix, bones):
+    apply(built, track_file(tmp_path / "a.json", count=9))
+    bpy.context.scene.frame_set(3)
+    actions = len(bpy.data.actions)
+    wanted = export_avatar(built, tmp_path / f"out{suffix}", ExportOptions(bones=bones, animation=True, names="pascal"))
+    assert (len(bpy.data.actions), bpy.context.scene.frame_current) == (actions, 3)
+    assert verify(tmp_path / f"out{suffix}", wanted) == []
+    low = np.array(wanted.movement.corners)[:, 2]
+    assert low[0] - low[-1] > 0.001  # the jaw opens
+    still = replace(wanted.movement, corners=(wanted.movement.corners[0],) * len(low))
+    assert "of the animation" in verify(tmp_path / f"out{suffix}", replace(wanted, movement=still))[0]
