@@ -17,7 +17,7 @@ from .avatar_operators import LooksThrough, OnAvatar
 from .exporting.options import file_stem
 from .job import Request
 from .job_operator import WorkerJob
-from .scene.found import SOURCE, BuiltAvatar, find_avatar
+from .scene.found import KIND, SOURCE, BuiltAvatar, find_avatar
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 _GLOB = ";".join(f"*{suffix}" for suffix in (*VIDEO_SUFFIXES, ".json", ".csv"))
@@ -100,6 +100,9 @@ class DriveFromClip(OnAvatar, WorkerJob, bpy.types.Operator):  # type: ignore[mi
         avatar = Path(built.rig.get(SOURCE, ""))
         if not clip.is_file():
             self.report({"ERROR"}, f"There is no clip at {clip}.")
+            return False
+        if built.rig.get(KIND) != "arkit":
+            self.report({"ERROR"}, "Clips give the 52 ARKit expressions, which this head does not have.")
             return False
         if not avatar.is_file():
             sentence = f"The head's file {avatar.name} is gone, by which its build is compared with the clip's person."

@@ -228,6 +228,18 @@ def test_a_deleted_head_takes_its_clip_camera_and_movement_along(built, tmp_path
     assert not bpy.data.actions
 
 
+def test_a_head_without_the_52_or_without_its_file_says_why_it_cannot_be_driven(built, tmp_path):
+    clip = tmp_path / "take.mp4"
+    clip.write_bytes(b"x")
+    bpy.context.scene.meshlam_clip.clip = str(clip)
+    built.rig["meshlam_source"] = str(tmp_path / "gone.meshlam")
+    with pytest.raises(RuntimeError, match=r"gone\.meshlam is gone"):
+        bpy.ops.meshlam.drive_from_clip()
+    built.rig["meshlam_kind"] = "flame"
+    with pytest.raises(RuntimeError, match="does not have"):
+        bpy.ops.meshlam.drive_from_clip()
+
+
 @pytest.fixture
 def worker_of_the_backend(monkeypatch, tmp_path):
     """The real backend with its models, and everything else it keeps in a folder of the test's."""
