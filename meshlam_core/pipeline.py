@@ -41,6 +41,7 @@ PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
 LANDMARKS = ("mediapipe", "face-alignment")
 RASTERISERS = ("auto", "warp", "nvdiffrast")
+CHOICES = {"preset": PRESETS, "hair": HAIR, "landmarks": LANDMARKS, "rasteriser": RASTERISERS}
 MAX_TEXTURE = 4096  # px
 BATCH = 8  # photos that go through the network together; bounds the memory of long lists
 
@@ -65,14 +66,9 @@ class ReconstructOptions:
     rasteriser: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise UsageError(f"preset: expected one of {', '.join(PRESETS)}, got {self.preset!r}.")
-        if self.hair not in HAIR:
-            raise UsageError(f"hair: expected one of {', '.join(HAIR)}, got {self.hair!r}.")
-        if self.landmarks not in LANDMARKS:
-            raise UsageError(f"landmarks: expected one of {', '.join(LANDMARKS)}, got {self.landmarks!r}.")
-        if self.rasteriser not in RASTERISERS:
-            raise UsageError(f"rasteriser: expected one of {', '.join(RASTERISERS)}, got {self.rasteriser!r}.")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
         size = self.texture_size
         if not (isinstance(size, int) and 64 <= size <= MAX_TEXTURE and size & (size - 1) == 0):
             raise UsageError(f"texture_size: expected a power of two from 64 to {MAX_TEXTURE}, got {size!r}.")
@@ -197,6 +193,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
     from meshlam_core.tracker.hair import with_hair
     from meshlam_core.tracker.parsing import parse_person
     from meshlam_core.tracker.pose import landmarks_on_crop
+    from meshlam_core.tracker.sides import with_sides
     from meshlam_core.tracker.track import track_photo
 
     head = session.head
@@ -208,6 +205,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         picture = cut_head(photo, tracked)
         landmarks = landmarks_on_crop(tracked, picture.camera)
         regions = parse_person(picture.pixels, landmarks, picture.alpha)
+        tracked = with_sides(tracked, regions, picture.camera, head)
     if options.hair == "hull":
         with clock.stage("hair"):
             tracked = with_hair(tracked, regions, picture.camera, head)

@@ -15,7 +15,6 @@ Dims:  V head vertices, Q vertices that hair moves, M modes, E vertices of both 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
+from meshlam_core.files.npz import check_rows, checked_array, write_npz
 from meshlam_core.head.model import HeadModel
 
 F32 = NDArray[np.float32]
@@ -156,13 +156,7 @@ def save_hair_model(
     arrays: dict[str, NDArray[Any]] = {"json": np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8)}
     for name, (_, _, stored) in _ARRAYS.items():
         arrays[name] = getattr(hair, name).astype(stored)
-    temporary = path.with_name(path.name + ".part")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(name + ".npy", date_time=(1980, 1, 1, 0, 0, 0)), buffer.getvalue(), 8, 9)
-    temporary.replace(path)
+    write_npz(path, arrays)
 
 
 def topology(head: HeadModel) -> str:
@@ -177,19 +171,7 @@ def _checked(arrays: Mapping[str, NDArray[Any]], vertices: int, label: str) -> H
     sizes: dict[str, int] = {"3": 3}
     result: dict[str, NDArray[Any]] = {}
     for name, (shape, kind, _) in _ARRAYS.items():
-        if name not in arrays:
-            raise AssetError(f"The hair basis {label} lacks the array {name}.")
-        letters, array = shape.split(), arrays[name].astype(kind)
-        if array.ndim != len(letters) or any(
-            sizes.setdefault(k, n) != n for k, n in zip(letters, array.shape, strict=True)
-        ):
-            raise AssetError(f"The hair basis {label}: expected {name} as {shape} with {sizes}, got {array.shape}.")
-        if not np.isfinite(array).all():
-            raise AssetError(f"The hair basis {label}: {name} has values that are not finite.")
-        array.setflags(write=False)
-        result[name] = array
+        result[name] = checked_array(arrays, name, shape, kind, sizes, f"The hair basis {label}")
     limits = {"indices": vertices, "patch": vertices, "around": vertices, "mirror": sizes["Q"]}
-    for name, limit in limits.items():
-        if result[name].size and (result[name].min() < 0 or result[name].max() >= limit):
-            raise AssetError(f"The hair basis {label}: {name} points outside its {limit} entries.")
+    check_rows(result, limits, f"The hair basis {label}")
     return HairModel(**result)

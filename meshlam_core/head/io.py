@@ -5,7 +5,6 @@ Frame and units: frames.py; dims: model.py. Large arrays are stored as float16 a
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
+from meshlam_core.files.npz import check_rows, checked_array, write_npz
 from meshlam_core.head.flame import flame_from_arrays, is_flame, load_flame
 from meshlam_core.head.model import OPEN_HEAD, HeadModel
 
@@ -79,13 +79,7 @@ def save_head(
         arrays[name] = getattr(head, name).astype(np.float16 if name in HALF_PRECISION else kind)
     if head.pose_correctives is not None:
         arrays["pose_correctives"] = head.pose_correctives.astype(np.float32)
-    temporary = path.with_name(path.name + ".part")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(name + ".npy", date_time=(1980, 1, 1, 0, 0, 0)), buffer.getvalue(), 8, 9)
-    temporary.replace(path)
+    write_npz(path, arrays)
 
 
 def head_from_arrays(arrays: Mapping[str, NDArray[Any]], label: str) -> HeadModel:
@@ -101,13 +95,11 @@ def head_from_arrays(arrays: Mapping[str, NDArray[Any]], label: str) -> HeadMode
     }
     checked: dict[str, NDArray[Any]] = {}
     for name, (shape, kind) in _ARRAYS.items():
-        if name not in arrays:
-            raise AssetError(f"The head model {label} lacks the array {name}.")
-        checked[name] = _checked(name, arrays[name], shape, kind, sizes, label)
-    correctives = arrays.get("pose_correctives")
-    if correctives is not None:
+        checked[name] = checked_array(arrays, name, shape, kind, sizes, f"The head model {label}")
+    correctives = None
+    if "pose_correctives" in arrays:
         sizes["36"] = 36
-        correctives = _checked("pose_correctives", correctives, "36 V 3", np.float32, sizes, label)
+        correctives = checked_array(arrays, "pose_correctives", "36 V 3", np.float32, sizes, f"The head model {label}")
     _check_indices(checked, sizes, len(header["parts"]), label)
     parents = tuple(int(p) for p in header["joint_parents"])
     if len(parents) != sizes["J"] or parents[0] != -1 or any(not 0 <= p < i for i, p in enumerate(parents) if i):
@@ -143,37 +135,10 @@ def _header(raw: NDArray[Any], label: str) -> dict[str, Any]:
     return header
 
 
-def _checked(
-    name: str,
-    array: NDArray[Any],
-    shape: str,
-    kind: type[np.generic],
-    sizes: dict[str, int],  # grows by the letters first met here
-    label: str,
-) -> NDArray[Any]:
-    """One array in its runtime type, with its shape and values checked."""
-    letters = shape.split()
-    if array.ndim != len(letters) or any(
-        sizes.setdefault(k, n) != n for k, n in zip(letters, array.shape, strict=True)
-    ):
-        wanted = "x".join(str(sizes.get(letter, letter)) for letter in letters)
-        raise AssetError(f"The head model {label}: expected {name} as {wanted} ({shape}), got {array.shape}.")
-    if np.issubdtype(kind, np.floating) != np.issubdtype(array.dtype, np.floating):
-        raise AssetError(f"The head model {label}: expected {name} as {np.dtype(kind)}, got {array.dtype}.")
-    result = array.astype(kind)
-    if not np.isfinite(result).all():
-        raise AssetError(f"The head model {label}: {name} has values that are not finite.")
-    result.setflags(write=False)
-    return result
-
-
 def _check_indices(arrays: Mapping[str, NDArray[Any]], sizes: Mapping[str, int], parts: int, label: str) -> None:
     """Indices must point into what they index; weights and regressor rows must sum to one."""
     limits = {"faces": "V", "uv_faces": "U", "landmark_faces": "F", "mirror": "V"}
-    for name, letter in limits.items():
-        array = arrays[name]
-        if array.size and (array.min() < 0 or array.max() >= sizes[letter]):
-            raise AssetError(f"The head model {label}: {name} points outside its {sizes[letter]} entries.")
+    check_rows(arrays, {name: sizes[letter] for name, letter in limits.items()}, f"The head model {label}")
     if arrays["part"].size and arrays["part"].max() >= parts:
         raise AssetError(f"The head model {label}: part points outside its {parts} names.")
     for name in ("weights", "joint_regressor", "landmark_bary"):

@@ -27,14 +27,16 @@ from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.rig import ById, vertex_normals
+from meshlam_core.tracker.sampling import sample_nearest
 from meshlam_core.tracker.types import HairHull, TrackedFace
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-ANGLES = 120  # directions in which the outline is looked at
+ANGLES = 200  # directions in which the outline is looked at
 STEPS = 160  # samples along each
+LEVEL = 0.4  # of the masks, where the outline lies: strands are thin and their share of a pixel is small
 REACH = 2.2  # face heights, how far out the outline is looked for
 GAP = 0.12  # face heights of background that hair may leave before its last strand
 ROUNDS = 4
@@ -194,11 +196,11 @@ def find_outline(regions: Regions, landmarks: F32, face_height: float) -> Outlin
     distance = (np.arange(STEPS) + 1) / STEPS * REACH * face_height
     points = centre + distance[None, :, None] * direction[:, None]  # [A, STEPS, 2]
     known = np.ones_like(regions.hair) if regions.known is None else regions.known
-    inside = sample(known, points) > 0.5
-    hair = sample(regions.hair, points)
-    person = np.maximum(sample(regions.person, points), hair)
+    inside = sample_nearest(known, points) > 0.5
+    hair = sample_nearest(regions.hair, points)
+    person = np.maximum(sample_nearest(regions.person, points), hair)
     above = direction @ up > -0.15  # below, the person goes on as neck and clothes
-    head = np.where(above[:, None], person, hair) > 0.5
+    head = np.where(above[:, None], person, hair) > LEVEL
     last = last_before_gap(head & inside, GAP * STEPS / REACH)
     found = last >= 0
     end = last.clip(0)
@@ -206,7 +208,7 @@ def find_outline(regions: Regions, landmarks: F32, face_height: float) -> Outlin
     radius += 0.5 * distance[0]
     along = np.arange(ANGLES)
     inward = (end - 2).clip(0)
-    other = sample(regions.other, points)
+    other = sample_nearest(regions.other, points)
     hairy = np.maximum(hair[along, inward], hair[along, end]) > 0.4
     hairy |= above & (other[along, inward] > 0.5) & (direction @ up > 0.3)  # a hat
     cut = found & ~inside[along, (end + 2).clip(0, STEPS - 1)]
@@ -233,7 +235,7 @@ def bare_scalp(
     to_camera /= np.linalg.norm(to_camera, axis=1, keepdims=True)
     facing = (normals * to_camera).sum(axis=1) > 0.35
     pixel = project(posed[hair.indices], camera)[:, :2]
-    skin = (sample(regions.hair, pixel) < 0.2) & (sample(regions.skin, pixel) > 0.6)
+    skin = (sample_nearest(regions.hair, pixel) < 0.2) & (sample_nearest(regions.skin, pixel) > 0.6)
     scalp = head.part[hair.indices] == head.parts.index("scalp")
     rows = np.flatnonzero(facing & skin & scalp)
     return rows[:: max(1, len(rows) // SPARSE)]
@@ -273,20 +275,9 @@ def hidden_ears(
             share.append(None)
             continue
         pixel = project(posed[own], camera)[:, :2]
-        hair, skin = sample(regions.hair, pixel), sample(regions.skin, pixel)
+        hair, skin = sample_nearest(regions.hair, pixel), sample_nearest(regions.skin, pixel)
         share.append(float(hair.sum() / max(float((hair + skin).sum()), 0.05 * len(own))))
     left, right = share
     left = right if left is None else left
     right = left if right is None else right
     return float((left or 0) > HIDDEN), float((right or 0) > HIDDEN)
-
-
-def sample(
-    mask: F32,  # [H, W]
-    points: NDArray[np.floating],  # [..., 2] px
-) -> F32:  # [...] 0 outside
-    """Nearest pixel."""
-    column, row = np.floor(points[..., 0]).astype(int), np.floor(points[..., 1]).astype(int)
-    height, width = mask.shape
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    return np.where(inside, mask[row.clip(0, height - 1), column.clip(0, width - 1)], np.float32(0))

@@ -38,6 +38,7 @@ from meshlam_core.points import (
     RIGHT_EYE_OUTER,
 )
 from meshlam_core.tracker.parsing_network import SIDE, load_parsing_network, network_inputs, positions, predict
+from meshlam_core.tracker.ramps import ramp
 from meshlam_core.tracker.sampling import Region, sample_region
 
 F32 = NDArray[np.float32]
@@ -129,19 +130,14 @@ def judge_masks(
     veil = float((hair * face).sum()) / size
     far = float((hair * ~_around(face)).sum()) / size
     findings = (
-        (smooth(inside, 0.5, 0.85), "the person mask misses the face"),
-        (smooth(background, 0.02, 0.15), "hardly any background is seen beside the person"),
-        (1 - smooth(unclear, 0.15, 0.45), "the person's outline is unclear"),
-        (1 - smooth(veil, 0.45, 0.75), "the hair mask covers the face"),
-        (1 - smooth(far, 1.0, 2.5), "the hair mask reaches far away from the head"),
+        (ramp(inside, 0.5, 0.85), "the person mask misses the face"),
+        (ramp(background, 0.02, 0.15), "hardly any background is seen beside the person"),
+        (1 - ramp(unclear, 0.15, 0.45), "the person's outline is unclear"),
+        (1 - ramp(veil, 0.45, 0.75), "the hair mask covers the face"),
+        (1 - ramp(far, 1.0, 2.5), "the hair mask reaches far away from the head"),
     )
     trust, trouble = min(findings)
     return trust, trouble if trust < DOUBTFUL else ""
-
-
-def smooth(value: float, low: float, high: float) -> float:
-    """0 below low, 1 above high, straight in between."""
-    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def _around(face: F32) -> NDArray[np.bool_]:  # [N, N]

@@ -5,6 +5,7 @@ Frames: view frame, image frame of the crop (see frames.py). Dims: V vertices, L
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meshlam_core.frames import Camera
+from meshlam_core.frames import Camera, rotation_from_axis_angle
 from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.tracker.types import TrackedFace
 
@@ -43,3 +44,18 @@ def landmarks_on_crop(tracked: TrackedFace, camera: Camera) -> F32:  # [L, 2] px
     scale = camera.focal / tracked.camera.focal
     offset = np.array(camera.centre) - np.array(tracked.camera.centre) * scale
     return (tracked.detection.landmarks[:, :2] * scale + offset).astype(np.float32)
+
+
+def with_neutral(
+    tracked: TrackedFace,
+    vertices: F32,  # [V, 3] m
+    model: HeadModel,
+) -> TrackedFace:
+    """Another neutral head in the same place of the photo; its root joint stays the origin of the avatar frame."""
+    moved = model.joints(vertices)[0] - model.joints(tracked.vertices)[0]
+    turn = rotation_from_axis_angle(tracked.rotations[0])
+    return replace(
+        tracked,
+        vertices=np.asarray(vertices - moved, np.float32),
+        translation=np.asarray(tracked.translation + turn @ moved, np.float32),
+    )

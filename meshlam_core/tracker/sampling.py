@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 
@@ -74,3 +75,14 @@ def _cut(image: U8, low: NDArray[np.int_], high: NDArray[np.int_], outside: int 
     if outside is None:
         return np.pad(inside, widths, mode="edge")
     return np.pad(inside, widths, constant_values=outside)
+
+
+def sample_nearest(
+    mask: F32,  # [H, W]
+    points: NDArray[np.floating],  # [..., 2] px
+) -> F32:  # [...] 0 outside
+    """The pixel that each point lies in."""
+    column, row = np.floor(points[..., 0]).astype(int), np.floor(points[..., 1]).astype(int)
+    height, width = mask.shape
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return np.where(inside, mask[row.clip(0, height - 1), column.clip(0, width - 1)], np.float32(0))

@@ -46,7 +46,8 @@ def refined(
         if both:
             for corner in opposite[edge]:
                 weights[row, corner] += 1 / 8
-    for vertex, around in surrounded(crop.faces, chosen).items():
+    enclosed = surrounded(crop.faces, chosen)
+    for vertex, around in enclosed.items():
         size = len(around)
         share = (5 / 8 - (3 / 8 + np.cos(2 * np.pi / size) / 4) ** 2) / size
         weights[vertex, vertex] = 1 - size * share
@@ -57,7 +58,7 @@ def refined(
     mirror = crop.mirror.tolist()
     image = [number[ordered(mirror[a], mirror[b])] for a, b in split]
     smooth = np.zeros(len(grown), bool)
-    smooth[list(surrounded(crop.faces, chosen))] = True
+    smooth[list(enclosed)] = True
     smooth[[number[edge] for edge in split if inside[edge] == 2]] = True
     mix = faired(faces, smooth) @ weights.tocsr() @ crop.mix
     return Crop(

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from meshlam_core.head.builder.assemble import Assembly
 from meshlam_core.head.builder.crop import border_loops
+from meshlam_core.head.builder.density import neighbour_mean
 from meshlam_core.head.builder.eyes import MERIDIANS, RINGS
 from meshlam_core.head.builder.islands import Island, split_islands
 from meshlam_core.head.builder.parts import PARTS
@@ -125,10 +125,7 @@ def wanted_scale(island: Island, assembly: Assembly) -> F64:  # [U] UV length pe
         return np.ones(len(island.vertex))
     names = np.array(PARTS)[assembly.part[island.vertex]]
     logs = np.log([SKIN_SCALE.get(name, 0.5) for name in names])
-    f, count = island.faces, len(island.vertex)
-    links = sp.coo_matrix((np.ones(f.size), (f.ravel(), f[:, [1, 2, 0]].ravel())), (count, count))
-    adjacency = ((links + links.T) > 0).astype(float).tocsr()
-    mean = sp.diags(1 / np.asarray(adjacency.sum(axis=1)).ravel()) @ adjacency
+    mean = neighbour_mean(island.faces, len(island.vertex))
     for _ in range(SMOOTHING):
         logs = (logs + mean @ logs) / 2
     return np.asarray(np.exp(logs))

@@ -1,0 +1,66 @@
+"""npz files of models: equal arrays give equal bytes, and what is read is checked before it is used."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshlam_core.errors import AssetError
+from meshlam_core.files.outputs import write_file
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the time stamp of every member
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write the arrays in their order, with fixed time stamps, whole or not at all."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(name + ".npy", EPOCH), member.getvalue(), zipfile.ZIP_DEFLATED, 9)
+    write_file(path, packed.getvalue())
+
+
+def checked_array(
+    arrays: Mapping[str, NDArray[Any]],
+    name: str,
+    shape: str,  # a letter or a number for each dimension, as in "V 3"
+    kind: type[np.generic],
+    sizes: dict[str, int],  # of the letters; grows by those first met here
+    label: str,  # the file, as in "The head model a.npz"
+) -> NDArray[Any]:
+    """One array in its runtime type and read-only; AssetError where it is missing, misshapen or not finite."""
+    if name not in arrays:
+        raise AssetError(f"{label} lacks the array {name}.")
+    array, letters = arrays[name], shape.split()
+    if array.ndim != len(letters) or any(
+        sizes.setdefault(letter, size) != size for letter, size in zip(letters, array.shape, strict=True)
+    ):
+        wanted = "x".join(str(sizes.get(letter, letter)) for letter in letters)
+        raise AssetError(f"{label}: expected {name} as {wanted} ({shape}), got {array.shape}.")
+    if np.issubdtype(kind, np.floating) != np.issubdtype(array.dtype, np.floating):
+        raise AssetError(f"{label}: expected {name} as {np.dtype(kind)}, got {array.dtype}.")
+    result = array.astype(kind)
+    if not np.isfinite(result).all():
+        raise AssetError(f"{label}: {name} has values that are not finite.")
+    result.setflags(write=False)
+    return result
+
+
+def check_rows(
+    arrays: Mapping[str, NDArray[Any]],
+    limits: Mapping[str, int],  # by name, the number of entries that an array of indices points into
+    label: str,
+) -> None:
+    """AssetError where an index points outside of what it indexes."""
+    for name, limit in limits.items():
+        array = arrays[name]
+        if array.size and (array.min() < 0 or array.max() >= limit):
+            raise AssetError(f"{label}: {name} points outside its {limit} entries.")

@@ -1,0 +1,137 @@
+"""Ears and neck as wide as the photo shows them: no landmark lies on them, but their outlines do.
+
+Across the view, along the head's own axis from ear to ear, the outline of skin against the background is compared with
+the mesh's, height by height; a line through the gaps is what an ear stands off or a neck is wider. Where hair, clothes
+or the picture's border end the skin, or the head is turned, nothing is said and the head keeps the width of its
+identity.
+
+Frames: avatar frame, view frame, image frame of the crop (frames.py). Dims: V vertices, R rows of a region, B bins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from meshlam_core.frames import Camera, project, rotation_from_axis_angle
+from meshlam_core.head.model import HeadModel
+from meshlam_core.tracker.parsing import DOUBTFUL, Regions
+from meshlam_core.tracker.pose import posed_vertices, with_neutral
+from meshlam_core.tracker.ramps import smooth_step
+from meshlam_core.tracker.rig import ById
+from meshlam_core.tracker.sampling import sample_nearest
+from meshlam_core.tracker.types import TrackedFace
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+BINS = 16  # heights at which an outline is looked at
+ANSWERS = 5  # heights that must show skin against background
+STEP = 0.0005  # m between samples across
+INWARDS = 0.006  # m of skin that must lie inside the outline
+TURNED = 0.5  # rad of yaw from which an outline is no longer the ear's or the neck's
+REGIONS = (  # part, m from the rest of the head over which it follows, least and most change, m
+    ("ears", 0.018, -0.003, 0.010),
+    ("neck", 0.040, -0.006, 0.020),
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of one side of the head that can be wider or narrower."""
+
+    rows: NDArray[np.intp]  # [R] vertices, on their own side
+    share: F32  # [R] 0..1 how much of the change each takes
+    side: int  # 1: the subject's left (+X), -1: right
+    least: float  # m of change
+    most: float  # m
+
+
+def with_sides(
+    tracked: TrackedFace,
+    regions: Regions,  # of the crop
+    camera: Camera,  # of the crop
+    head: HeadModel,
+) -> TrackedFace:
+    """The tracked head with ears and neck moved out to the photo's outline of skin."""
+    rotation = rotation_from_axis_angle(tracked.rotations[0])
+    yaw = float(np.arctan2(rotation[0, 2], rotation[2, 2]))
+    if regions.trust < DOUBTFUL or abs(yaw) > TURNED:
+        return tracked
+    posed = posed_vertices(replace(tracked, hair=None), head).numpy().astype(np.float64)
+    vertices = np.array(tracked.vertices)
+    for region in side_regions(ById(head)):
+        height, gaps = outline_gaps(region, tracked.vertices, posed, rotation, regions, camera)
+        if len(gaps) >= ANSWERS:
+            change = straight(height, gaps, vertices[region.rows, 1]).clip(region.least, region.most)
+            vertices[region.rows, 0] += region.side * change * region.share
+    return with_neutral(tracked, vertices, head)
+
+
+def outline_gaps(
+    region: Region,
+    neutral: F32,  # [V, 3] m
+    posed: F64,  # [V, 3] m, view frame
+    rotation: F64,  # [3, 3] view from avatar
+    regions: Regions,
+    camera: Camera,
+) -> tuple[F64, F64]:  # [<=B], [<=B] the heights that answer
+    """How far the skin reaches beyond the mesh.
+
+    Heights in metres of the neutral head, gaps in metres along the head's axis from ear to ear.
+    """
+    axis = region.side * rotation[:, 0]
+    moving = posed[region.rows]
+    pixel = project(moving, camera)[:, :2]
+    ahead = project(moving + 0.001 * axis, camera)[:, :2] - pixel
+    per_metre = 1000 * float(np.linalg.norm(np.median(ahead, axis=0)))  # px
+    out = np.median(ahead, axis=0) * 1000 / max(per_metre, 1e-6)
+    across, along = pixel @ out, pixel @ [out[1], -out[0]]
+    low, high = np.quantile(along, [0.1, 0.9])
+    which = np.floor((along - low) / max(high - low, 1e-6) * BINS).clip(-1, BINS).astype(int)
+    # the outermost vertex of each height
+    order = np.lexsort((across, which))
+    outer = order[np.append(np.flatnonzero(np.diff(which[order])), len(order) - 1)]
+    outer = outer[(which[outer] >= 0) & (which[outer] < BINS)]
+    reach = np.arange(region.least - INWARDS, region.most + INWARDS, STEP)  # [S] m
+    line = pixel[outer, None] + reach[:, None] * per_metre * out  # [B, S, 2] px
+    known = np.ones_like(regions.person) if regions.known is None else regions.known
+    person, skin = sample_nearest(regions.person, line) > 0.5, sample_nearest(regions.skin, line) > 0.5
+    end = (~person).argmax(axis=1)  # first sample outside the person
+    steps = round(INWARDS / STEP)
+    index = np.arange(len(reach))
+    before = (index >= end[:, None] - steps) & (index < end[:, None])
+    clear = (skin | ~before).all(axis=1) & (end >= steps) & (sample_nearest(known, line) > 0.5).all(axis=1)
+    return neutral[region.rows[outer[clear]], 1], np.asarray(reach[end[clear]])
+
+
+def straight(height: F64, gaps: F64, at: F64) -> F64:
+    """The line through the medians of the lower and the upper half, at other heights; flat beyond them."""
+    order = np.argsort(height)
+    halves = np.array_split(order, 2)
+    places, values = ([float(np.median(of[half])) for half in halves] for of in (height, gaps))
+    return np.interp(at, places, values)
+
+
+@lru_cache(maxsize=4)
+def side_regions(head: ById) -> tuple[Region, ...]:
+    """Both ears, and both sides of the neck."""
+    model = head.model
+    found = []
+    for part, softness, least, most in REGIONS:
+        if part not in model.parts:
+            continue
+        rows = np.flatnonzero(model.part == model.parts.index(part))
+        elsewhere = cKDTree(np.delete(model.template, rows, axis=0))
+        share = smooth_step(elsewhere.query(model.template[rows])[0], 0.0, softness)
+        x = model.template[rows, 0]
+        if part == "neck":
+            share = share * (abs(x) / abs(x).max()).clip(0, 1)
+        for side in (1, -1):
+            own = side * x > 0
+            found.append(Region(rows[own], share[own].astype(np.float32), side, least, most))
+    return tuple(found)
