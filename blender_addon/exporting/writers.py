@@ -46,6 +46,7 @@ _GLB = _Exporter(
     moving={
         "export_animations": True,
         "export_animation_mode": "ACTIVE_ACTIONS",
+        "export_anim_single_armature": False,  # else 4.2 takes actions that are not assigned, too
         "export_force_sampling": True,
         "export_optimize_animation_size": False,
     },
