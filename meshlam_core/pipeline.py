@@ -21,7 +21,6 @@ from meshlam_core.assets import asset_path
 from meshlam_core.avatar.record import Avatar, PhotoFit
 from meshlam_core.errors import Cancelled, DeviceError, UsageError, is_out_of_memory
 from meshlam_core.files.images import load_photo
-from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.files import AUTO, choose_weights
@@ -225,25 +224,22 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
 
 
 def _reshaped(tracked: TrackedFace, picture: HeadPicture, regions: Regions, refiner: Refiner) -> TrackedFace:
-    """The head as weights see it that know shapes alone; it goes on as a hull fit would."""
-    from meshlam_core.model.session import RefineJob
+    """The hair as weights expect it that know shapes alone, laid onto the masks by the hull fit.
 
-    if tracked.hair is None or tracked.hair.doubt:
+    Its outline stays the photo's. Of the face the fit knows more than they do: it stays as it was tracked.
+    """
+    from meshlam_core.model.session import RefineJob
+    from meshlam_core.tracker.hair import load_hair, with_hair
+    from meshlam_core.tracker.rig import ById
+
+    hair = load_hair(ById(refiner.head))
+    if tracked.hair is None or tracked.hair.doubt or hair is None:
         return tracked  # where the masks failed there is nothing to go by
     unpainted = np.zeros((1, 1, 3), np.uint8)
     seen = np.ones(picture.pixels.shape[:2], np.float32)
     vertices = refiner.reshape(RefineJob(tracked, picture.pixels, seen, picture.camera, unpainted, regions))
-    # what hair cannot move is the bald head's own change
-    bald = tracked.vertices + (1 - refiner.hair_share)[:, None] * (vertices - tracked.surface)
-    # its root joint follows the neck and stays the origin, and the head stays where it is in the photo
-    moved = refiner.head.joints(bald)[0] - refiner.head.joints(tracked.vertices)[0]
-    turn = rotation_from_axis_angle(tracked.rotations[0])
-    return replace(
-        tracked,
-        vertices=np.asarray(bald - moved, np.float32),
-        translation=np.asarray(tracked.translation + turn @ moved, np.float32),
-        hair=replace(tracked.hair, displacement=vertices - bald),
-    )
+    moved = (vertices - tracked.surface)[hair.indices]
+    return with_hair(tracked, regions, picture.camera, refiner.head, (moved * hair.directions).sum(axis=1))
 
 
 def _network_job(

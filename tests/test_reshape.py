@@ -2,89 +2,97 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from meshlam_core.frames import Camera, project
+from meshlam_core.frames import project
+from meshlam_core.head.hair import load_hair_model
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
-from meshlam_core.model.state import hair_share
 from meshlam_core.pipeline import _reshaped
 from meshlam_core.tracker.crop import Crop, HeadPicture
-from meshlam_core.tracker.pose import posed_vertices
+from meshlam_core.tracker.hair import with_hair
 from meshlam_core.tracker.types import Detection, HairHull, TrackedFace
+from tests.tracker.test_hair import CAMERA, PLACE, SIDE, covered, in_view, masks, overlap
+from training.hairstyles.procedural import draw, ground_of
 
 HEAD = load_head()
-CAMERA = Camera(400.0, (64.0, 70.0), (128, 128))
+HAIR = load_hair_model(HEAD)
+assert HAIR is not None
+DEPTH = HEAD.template[HAIR.indices, 2].argsort().argsort() / len(HAIR.indices)  # 0 at the very back, 1 in front
+BACK = DEPTH < 0.5
+STYLE = draw(np.random.default_rng(3), ground_of(HEAD, HAIR), "bob")
+REGIONS = masks(in_view(HAIR.hull(HEAD.template, STYLE.growth, STYLE.hidden_ears), 0), in_view(HEAD.template, 0), HEAD)
 
 
 @dataclass(frozen=True)
 class Mover:
-    """A refiner that moves hair and neck, and nothing else."""
+    """A refiner that moves every vertex."""
 
     head: HeadModel
-    hair_share: NDArray[np.float32]
     moves: NDArray[np.float32]  # [V, 3] m
 
     def reshape(self, job: Any) -> NDArray[np.float32]:
         return np.asarray(job.tracked.surface + self.moves, np.float32)
 
 
-def tracked(doubt: str = "") -> TrackedFace:
-    detection = Detection(np.zeros((478, 3), np.float32), np.zeros(52, np.float32), (0, 0, 128, 128), 1.0)
-    grown = np.zeros_like(HEAD.template)
-    return TrackedFace(
+@pytest.fixture(scope="module")
+def tracked() -> TrackedFace:
+    """A head with the hull fit's hair."""
+    landmarks = project(HEAD.landmarks(in_view(HEAD.template, 0)), CAMERA).astype(np.float32)
+    detection = Detection(landmarks, np.zeros(52, np.float32), (0, 0, SIDE, SIDE), 1.0)
+    bald = TrackedFace(
         camera=CAMERA,
         identity=np.zeros(len(HEAD.identity_basis), np.float32),
         vertices=HEAD.template,
         expression=np.zeros(len(HEAD.blendshapes), np.float32),
-        rotations=np.array([[0.3, 0.4, -0.2], *np.zeros((4, 3))], np.float32),
-        translation=np.array([0.02, -0.12, -0.9], np.float32),
+        rotations=np.zeros((5, 3), np.float32),
+        translation=PLACE,
         detection=detection,
         landmark_error=0.01,
         plausibility=1.0,
-        hair=HairHull(grown, np.zeros(0, np.float32), (0.0, 0.0), doubt),
     )
+    return with_hair(bald, REGIONS, CAMERA, HEAD)
 
 
-def mover() -> Mover:
-    share = hair_share(HEAD)
-    assert share is not None
+def reshaped(before: TrackedFace, moves: NDArray[np.float32]) -> TrackedFace:
+    picture = HeadPicture(Crop(0, 0, SIDE, SIDE), np.zeros((SIDE, SIDE, 3), np.uint8), None, CAMERA)
+    return _reshaped(before, picture, REGIONS, cast(Any, Mover(HEAD, moves)))
+
+
+def test_hidden_hair_goes_where_the_weights_say_and_the_outline_stays_the_photo_s(tracked: TrackedFace) -> None:
+    assert tracked.hair is not None
     moves = np.zeros_like(HEAD.template)
-    moves[HEAD.part == HEAD.parts.index("neck")] = [0.003, -0.012, 0.004]
-    moves[HEAD.part == HEAD.parts.index("scalp"), 1] = 0.02
-    return Mover(HEAD, share, moves)
-
-
-def reshaped(before: TrackedFace) -> TrackedFace:
-    picture = HeadPicture(Crop(0, 0, 128, 128), np.zeros((128, 128, 3), np.uint8), None, CAMERA)
-    return _reshaped(before, picture, cast(Any, None), cast(Any, mover()))
-
-
-def test_a_longer_neck_moves_the_root_joint_and_leaves_the_face_where_it_is_in_the_photo() -> None:
-    before = tracked()
-    after = reshaped(before)
-    root_before, root_after = (HEAD.joints(one.vertices)[0] for one in (before, after))
-    np.testing.assert_allclose(root_after, root_before, atol=1e-5)
-    face = HEAD.part == HEAD.parts.index("lips")
-    seen_before, seen_after = (project(posed_vertices(one, HEAD).numpy(), CAMERA) for one in (before, after))
-    np.testing.assert_allclose(seen_after[face], seen_before[face], atol=2e-3)
-    scalp = HEAD.part == HEAD.parts.index("scalp")
-    assert np.abs(seen_after[scalp] - seen_before[scalp]).max() > 4  # px
-
-
-def test_what_hair_moves_is_hair_and_what_it_cannot_move_is_the_head_s_own() -> None:
-    after = reshaped(tracked())
+    moves[HAIR.indices[BACK]] = 0.01 * HAIR.directions[BACK]
+    after = reshaped(tracked, moves)
     assert after.hair is not None
-    scalp = mover().hair_share > 0.999
-    np.testing.assert_allclose(after.hair.displacement[scalp], mover().moves[scalp], atol=1e-6)
-    bare = mover().hair_share == 0
-    np.testing.assert_allclose(after.hair.displacement[bare], 0, atol=1e-6)
+    grown = (after.hair.growth - tracked.hair.growth)[DEPTH < 0.2]
+    assert np.median(grown) == pytest.approx(0.01, abs=0.002)
+    wanted = REGIONS.person > 0.5
+    before, now = (overlap(covered(in_view(one.surface, 0), HEAD)[0], wanted) for one in (tracked, after))
+    assert now > before - 0.01
 
 
-def test_where_the_masks_failed_the_head_stays_as_it_was() -> None:
-    before = tracked("hair and background look alike")
-    assert reshaped(before) is before
+def test_hair_that_the_weights_shrink_all_around_still_fills_the_mask(tracked: TrackedFace) -> None:
+    moves = np.zeros_like(HEAD.template)
+    moves[HAIR.indices] = -0.01 * HAIR.directions
+    after = reshaped(tracked, moves)
+    wanted = REGIONS.person > 0.5
+    before, now = (overlap(covered(in_view(one.surface, 0), HEAD)[0], wanted) for one in (tracked, after))
+    assert now > before - 0.015
+
+
+def test_the_face_stays_as_it_was_tracked(tracked: TrackedFace) -> None:
+    after = reshaped(tracked, np.full_like(HEAD.template, 0.002))
+    np.testing.assert_array_equal(after.vertices, tracked.vertices)
+
+
+def test_where_the_masks_failed_the_head_stays_as_it_was(tracked: TrackedFace) -> None:
+    assert tracked.hair is not None
+    doubtful: HairHull = replace(tracked.hair, doubt="hair and background look alike")
+    before = replace(tracked, hair=doubtful)
+    assert reshaped(before, np.zeros_like(HEAD.template)) is before

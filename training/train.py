@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from meshlam_core.head.io import load_head
-from meshlam_core.model.config import preset
+from meshlam_core.model.config import COMPONENTS, preset
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import load_weights, save_weights
 from training.backbones import load_imagenet
@@ -78,6 +78,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="python -m training train", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--config", default="small", choices=["small", "paper"])
+    parser.add_argument(
+        "--deformation",
+        default="rays",
+        choices=COMPONENTS["deformation"][:2],
+        help="part_aware: the paper's, for its ablation",
+    )
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of shards to learn from")
     parser.add_argument("--held-out", type=Path, default=None, help="folder of shards to measure on")
@@ -109,7 +115,7 @@ def main(arguments: list[str]) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     head = load_head()
     rig = training_rig(head)
-    network = MeshLAM(preset(options.config), seed=options.seed)
+    network = MeshLAM(preset(options.config).with_changes(deformation=options.deformation), seed=options.seed)
     if options.backbone is not None:
         load_imagenet(network, options.backbone)
     without_errors(network)

@@ -18,7 +18,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "texture_update": ("gru", "passthrough", "vertex_colours"),
     "reprojection": ("unwrap", "none"),
     "borders": ("masks", "none"),  # masks: vertices see where hair and person end (borders.py) [ours]
-    "deformation": ("part_aware", "free"),
+    "deformation": ("rays", "part_aware", "free"),  # rays: what the photo shows stays on its pixels (deform.py) [ours]
     "correction": ("topology", "none"),
 }
 
@@ -51,7 +51,7 @@ class Preset:
     texture_update: str = "gru"
     reprojection: str = "unwrap"
     borders: str = "masks"
-    deformation: str = "part_aware"
+    deformation: str = "rays"
     correction: str = "topology"
 
     def __post_init__(self) -> None:

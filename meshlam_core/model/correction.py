@@ -36,6 +36,7 @@ def correct_topology(rig: Rig, state: State) -> tuple[Rig, State]:
         state,
         vertices=found.carry(state.vertices),
         vertex_features=found.carry(state.vertex_features),
+        ways=None if state.ways is None else found.carry(state.ways.flatten(2)).view(len(state.ways), -1, 3, 3),
         geometry_hidden=None if state.geometry_hidden is None else found.carry(state.geometry_hidden),
     )
     return carry_rig(rig, found), moved
@@ -65,5 +66,6 @@ def carry_rig(rig: Rig, found: Correction) -> Rig:
         blendshapes=found.carry(rig.blendshapes),
         pose_correctives=None if rig.pose_correctives is None else found.carry(rig.pose_correctives),
         hair=hair,
+        hair_rays=None if rig.hair_rays is None else found.carry(rig.hair_rays),
         maps={},
     )

@@ -14,7 +14,7 @@ from meshlam_core.model.error_features import Reprojection
 from meshlam_core.model.gru import GeometryUpdate, TextureUpdate
 from meshlam_core.model.state import Observation, Photo, Rig, State
 
-Deform = Callable[[Tensor, Tensor, Tensor], Tensor]  # V_t [B, V, 3] m, ΔV [B, V, 3] m, limits [V] m -> V_{t+1}
+Deform = Callable[[State, Tensor, Rig], Tensor]  # with ΔV [B, V, 3] m -> V_{t+1} [B, V, 3] m
 Correct = Callable[[Rig, State], tuple[Rig, State]]
 LookAtBorders = Callable[[Observation, State, Photo, Rig], Observation]
 
@@ -54,7 +54,7 @@ def refine(
 
         # geometry GRU -> ΔV -> part-aware clip -> V_{t+1}
         displacement, geometry_hidden = parts.update_geometry(state, observed)
-        vertices = parts.deform(state.vertices, displacement, rig.limits)
+        vertices = parts.deform(state, displacement, rig)
         state = replace(state, vertices=vertices, geometry_hidden=geometry_hidden)
 
         # texture GRU -> T_{t+1}

@@ -19,11 +19,11 @@ from meshlam_core.model.borders import FIELDS, about_start, look_at_borders
 from meshlam_core.model.compose import compose_texture
 from meshlam_core.model.config import Preset
 from meshlam_core.model.correction import correct_topology, keep_topology
+from meshlam_core.model.deform import DEFORM, ways_to_go
 from meshlam_core.model.error_features import make_reprojection
 from meshlam_core.model.gru import make_geometry_update, make_texture_update
 from meshlam_core.model.loop import Components, Step, refine
 from meshlam_core.model.parsing_head import ParsingHead
-from meshlam_core.model.part_clip import move
 from meshlam_core.model.render import animate, look, vertices_seen
 from meshlam_core.model.shape_branch import ShapeBranch
 from meshlam_core.model.state import Observation, Photo, Rig, State, resize
@@ -87,7 +87,7 @@ class MeshLAM(nn.Module):
             first = torch.full_like(first, GREY)
         latent, texture = self.texture_branch(image, self.attention, first)
         dtype = photo.vertices.dtype
-        about = None if preset.borders == "none" else start_in_photo(photo.resized(preset.error_size), rig)
+        about, ways = start_in_photo(photo.resized(preset.error_size), rig, preset)
         features = self.shape_branch(rig.template, image, self.attention, about).to(dtype)
         state = State(
             vertices=photo.vertices,
@@ -95,6 +95,7 @@ class MeshLAM(nn.Module):
             trust=torch.ones_like(first[:, :1]),
             vertex_features=features,
             latent=latent.to(dtype),
+            ways=ways,
         )
         return Step(rig, state), photo.resized(preset.error_size)
 
@@ -163,18 +164,35 @@ class MeshLAM(nn.Module):
             look_at_borders=see_borders if preset.borders == "masks" else see_no_borders,
             update_geometry=self.geometry_update,
             update_texture=self.texture_update,
-            deform=move if preset.deformation == "part_aware" else move_freely,
+            deform=DEFORM[preset.deformation],
             correct=correct_topology if preset.correction == "topology" else keep_topology,
         )
 
 
-def start_in_photo(photo: Photo, rig: Rig) -> Tensor:  # [B, V, ABOUT]
-    """What the vertices of the start know of their place in the photo."""
+def start_in_photo(
+    photo: Photo, rig: Rig, preset: Preset
+) -> tuple[Tensor | None, Tensor | None]:  # [B, V, ABOUT], [B, V, 3, 3]
+    """What the vertices of the start know of their place in the photo, and where they may go from there."""
+    if preset.borders == "none" and preset.deformation != "rays":
+        return None, None
     with torch.no_grad():
         view = look(animate(photo.vertices, rig, photo), rig, photo.cameras)
         normals = vertex_normals(view.vertices, rig.faces)
-        seen = vertices_seen(view, normals)
-        return about_start(view.vertices, normals, seen, photo.vertices - rig.template, photo.cameras)
+        return about_and_ways(view.vertices, normals, vertices_seen(view, normals), photo, rig, preset)
+
+
+def about_and_ways(
+    posed: Tensor,  # [B, V, 3] view frame, m, the start in the photo
+    normals: Tensor,  # [B, V, 3] unit, view frame
+    seen: Tensor,  # [B, V] 0..1
+    photo: Photo,
+    rig: Rig,
+    preset: Preset,
+) -> tuple[Tensor | None, Tensor | None]:  # [B, V, ABOUT], [B, V, 3, 3]; where the preset looks at them
+    """The same of vertices that were looked at already."""
+    about = about_start(posed, normals, seen, photo.vertices - rig.template, photo.cameras)
+    ways = ways_to_go(posed, seen, photo.rotations, rig)
+    return about if preset.borders == "masks" else None, ways if preset.deformation == "rays" else None
 
 
 def see_borders(observed: Observation, state: State, photo: Photo, rig: Rig) -> Observation:
@@ -191,16 +209,6 @@ def see_no_borders(observed: Observation, state: State, photo: Photo, rig: Rig) 
     """The paper's observation."""
     del state, photo, rig
     return observed
-
-
-def move_freely(
-    vertices: Tensor,  # [B, V, 3] m
-    displacement: Tensor,  # [B, V, 3] m
-    limits: Tensor,  # [V] m, not looked at
-) -> Tensor:  # [B, V, 3] m
-    """Ablation "no part-aware deformation": every vertex goes where the network says."""
-    del limits
-    return vertices + displacement
 
 
 def one_step(step: Step, index: int) -> Step:

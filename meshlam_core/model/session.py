@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
+from meshlam_core.head.hair import load_hair_model
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.backbone.dinov2 import load_dinov2
 from meshlam_core.model.borders import SIDE, border_fields
@@ -28,7 +29,7 @@ from meshlam_core.model.config import Preset, preset
 from meshlam_core.model.files import find_backbone
 from meshlam_core.model.geometry import STAGE, shape_heads
 from meshlam_core.model.network import MeshLAM, Reconstruction, autocast
-from meshlam_core.model.state import Photo, Rig, hair_share, is_finite, make_rig
+from meshlam_core.model.state import Photo, Rig, is_finite, make_rig
 from meshlam_core.model.weights import AGAIN, WeightsInfo, check_fit, load_weights, read_info
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import TrackedFace
@@ -74,9 +75,7 @@ class Refiner:
     def __init__(self, network: MeshLAM, head: HeadModel, device: str = "cpu", info: WeightsInfo | None = None) -> None:
         self.network = network.eval().to(device)
         self.head = head
-        share = hair_share(head)
-        self.hair_share = np.zeros(len(head.template), np.float32) if share is None else share
-        self.rig: Rig = make_rig(head, network.preset.target_vertices, share).to(device)
+        self.rig: Rig = make_rig(head, network.preset.target_vertices, load_hair_model(head)).to(device)
         self.device = device
         self.info = info
 

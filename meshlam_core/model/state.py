@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
-from meshlam_core.head.hair import load_hair_model
+from meshlam_core.head.hair import HairModel
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.borders import FIELDS
 from meshlam_core.model.part_clip import part_limits, with_hair
@@ -46,6 +46,7 @@ class Rig:
     max_edge: float  # m, longer edges are split
     pose_correctives: Tensor | None = None  # [9 (J - 1), V, 3] m, FLAME only
     hair: Tensor | None = None  # [V] 0..1, how far hair can move each vertex; None: as its part says
+    hair_rays: Tensor | None = None  # [V, 3] along which it does, unit; zero where it does not
     maps: dict[int, UvMap] = field(default_factory=dict, compare=False, repr=False)
 
     def uv_map(self, size: int) -> UvMap:
@@ -78,7 +79,7 @@ class Rig:
 def make_rig(
     head: HeadModel,
     target_vertices: int = 0,  # 0 makes no limit for edges
-    hair: np.ndarray[Any, Any] | None = None,  # [V] 0..1, how far hair can move each vertex
+    hair: HairModel | None = None,
 ) -> Rig:
     """The rig of a head model; refuses one without texture coordinates or parts.
 
@@ -97,12 +98,16 @@ def make_rig(
             "Use a head model with parts.",
         )
     limits = part_limits(head.part, head.parts, head.faces)
+    share, rays = torch.zeros(len(head.template)), torch.zeros(len(head.template), 3)
+    if hair is not None:
+        at = _tensor(hair.indices).long()
+        share[at], rays[at] = _tensor(hair.fade), _tensor(hair.directions)
     return Rig(
         faces=_tensor(head.faces).long(),
         uvs=_tensor(head.uvs),
         uv_faces=_tensor(head.uv_faces).long(),
         part=_tensor(head.part).long(),
-        limits=limits if hair is None else with_hair(limits, _tensor(hair)),
+        limits=limits if hair is None else with_hair(limits, share),
         template=_tensor(head.template),
         weights=_tensor(head.weights),
         blendshapes=_tensor(head.blendshapes),
@@ -110,18 +115,9 @@ def make_rig(
         parts=head.parts,
         max_edge=epsilon_for(head.template, head.faces, target_vertices) if target_vertices else math.inf,
         pose_correctives=None if head.pose_correctives is None else _tensor(head.pose_correctives),
-        hair=None if hair is None else _tensor(hair).float(),
+        hair=None if hair is None else share,
+        hair_rays=None if hair is None else rays,
     )
-
-
-def hair_share(head: HeadModel) -> np.ndarray[Any, Any] | None:  # [V] 0..1
-    """How far hair can move each vertex of a head model; None where it has no hair model."""
-    hair = load_hair_model(head)
-    if hair is None:
-        return None
-    share = np.zeros(len(head.template), np.float32)
-    share[hair.indices] = hair.fade
-    return share
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
@@ -219,6 +215,7 @@ class State:
     trust: Tensor  # [B, 1, S, S] 0..1, how much of a seen texel is the photo itself
     vertex_features: Tensor  # [B, V, C] F_V
     latent: Tensor  # [B, latent width, G, G] F_a
+    ways: Tensor | None = None  # [B, V, 3, 3] projections onto where each vertex may go; None: anywhere
     geometry_hidden: Tensor | None = None  # [B, V, h]; None before the first step stands for zeros
     texture_hidden: Tensor | None = None  # [B, h, G, G]; likewise
 

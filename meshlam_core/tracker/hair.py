@@ -42,8 +42,6 @@ GAP = 0.12  # face heights of background that hair may leave before its last str
 ROUNDS = 4
 OUTLINE_SIGMA = 0.0025  # m, of a clear outline
 BARE_SIGMA = 0.003  # m, of scalp that shows skin
-KERNEL_SIGMA = 0.015  # m, of what the modes cannot say
-KERNEL_LENGTH = 0.028  # m
 ROBUST = 3.0  # sigmas from which an observation loses weight
 BEND_DOWN = 25.0  # degrees around straight down where chin, neck and collar hide the hair's outline
 LOW = (122.0, 158.0)  # degrees from straight up between which hair beside the neck would be seen
@@ -51,7 +49,21 @@ SHORT = 0.35  # share of those angles with hair under which none hangs down
 SPARSE = 90  # vertices at most that say the same
 TURNED = 0.35  # rad of yaw from which the far side of the neck cannot be judged
 HIDDEN = 0.5  # share of an ear's pixels that are hair from which the ear counts as hidden
+SMOOTH = 0.006  # m, over which what the network says is averaged
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How growths vary about what is expected: the modes, and a short-range kernel for what these cannot say."""
+
+    modes: float  # share of the modes' own standard deviations
+    sigma: float  # m, of the kernel
+    length: float  # m
+
+
+OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028)  # about the mean of all hairstyles
+OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.02)  # about what the network expects of one person
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,7 @@ def with_hair(
     regions: Regions,  # of the crop
     camera: Camera,  # of the crop
     head: HeadModel,
+    correction: F32 | None = None,  # [Q] m, of the growths found so far; None: begin with the mean of all hairstyles
 ) -> TrackedFace:
     """The tracked head with the hull of its hair; as it was where the head model has no hair."""
     hair = load_hair(ById(head))
@@ -78,7 +91,24 @@ def with_hair(
     posed = posed_vertices(replace(tracked, hair=None), head).numpy()
     rotation = rotation_from_axis_angle(tracked.rotations[0])
     landmarks = landmarks_on_crop(tracked, camera)
-    return replace(tracked, hair=fit_hair(regions, tracked.vertices, posed, rotation, camera, landmarks, head, hair))
+    spread = OF_ALL
+    if correction is not None and tracked.hair is not None:
+        expected = tracked.hair.growth + smoothed(correction, head.template[hair.indices])
+        hair, spread = replace(hair, mean=expected.clip(0, hair.reach)), OF_ONE
+    hull = fit_hair(regions, tracked.vertices, posed, rotation, camera, landmarks, head, hair, spread)
+    return replace(tracked, hair=hull)
+
+
+def smoothed(
+    values: F32,  # [Q]
+    places: F32,  # [Q, 3] m
+) -> F32:  # [Q]
+    """The mean of what is near."""
+    square = (places**2).sum(axis=1)
+    near = 2 * places @ places.T - square[:, None] - square  # minus the squared distance
+    near *= 1 / (2 * SMOOTH**2)
+    np.exp(near, out=near)
+    return np.asarray(near @ values / near.sum(axis=1), np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -96,6 +126,7 @@ def fit_hair(
     landmarks: F32,  # [L, 2] px of the crop
     head: HeadModel,
     hair: HairModel,
+    spread: Spread = OF_ALL,
 ) -> HairHull:
     """Fit growths and hidden ears to the masks of one photo."""
     face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
@@ -108,16 +139,17 @@ def fit_hair(
     bare = np.concatenate(
         [bare_scalp(regions, frame, posed, camera, head, hair), bare_nape(outline, landmarks, rotation, head, hair)]
     )
-    growth = _regress(frame, outline, bare, hair)
+    growth = _regress(frame, outline, bare, hair, spread)
     hull = hair.hull(bald, growth, ears)
     return HairHull(hull - bald, growth, ears)
 
 
-def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairModel) -> F32:  # [Q] m
+def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairModel, spread: Spread) -> F32:  # [Q] m
     """Condition the prior on what is seen, round by round."""
     places = frame.template.astype(np.float32)
     square = (places**2).sum(axis=1)
-    growth = np.zeros(len(hair.indices))
+    modes = spread.modes * hair.modes
+    growth = np.zeros(len(hair.indices)) if spread is OF_ALL else hair.mean.astype(np.float64)
     for _ in range(ROUNDS):
         rows, wanted, sigma = frame.contour(growth, outline)
         rows = np.concatenate([rows, bare])
@@ -128,11 +160,11 @@ def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairM
         off = (growth[rows] - wanted) / sigma
         sigma = sigma * np.sqrt(1 + (off / ROBUST) ** 2)
         # single precision: the noise of a seen growth is a million times its round-off
-        prior = hair.modes.T @ hair.modes[:, rows]  # [Q, O]
+        prior = modes.T @ modes[:, rows]  # [Q, O]
         near = 2 * places @ places[rows].T - square[:, None] - square[rows]  # minus the squared distance
-        near *= 1 / (2 * KERNEL_LENGTH**2)
+        near *= 1 / (2 * spread.length**2)
         np.exp(near, out=near)
-        prior += KERNEL_SIGMA**2 * near
+        prior += spread.sigma**2 * near
         seen = prior[rows].astype(np.float64) + np.diag(sigma**2)
         growth = hair.mean + prior @ np.linalg.solve(seen, wanted - hair.mean[rows]).astype(np.float32)
         growth = np.clip(growth, 0, hair.reach)

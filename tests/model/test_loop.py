@@ -28,7 +28,7 @@ def test_a_step_looks_then_moves_then_paints_then_corrects() -> None:
         look_at_borders=lambda o, s, photo, rig: note("borders", o),  # type: ignore[arg-type, return-value]
         update_geometry=lambda s, o: note("geometry", (torch.ones_like(s.vertices), s.geometry_hidden)),  # type: ignore[arg-type, return-value]
         update_texture=lambda s, o, rig: note("texture", (s.texture + 1, s.trust, s.texture_hidden)),  # type: ignore[arg-type, return-value]
-        deform=lambda v, d, limits: note("deform", v + d),  # type: ignore[arg-type, return-value]
+        deform=lambda s, d, rig: note("deform", s.vertices + d),  # type: ignore[arg-type, return-value]
         correct=lambda rig, s: note("correct", (rig, s)),  # type: ignore[arg-type, return-value]
     )
     steps = refine(Step(TINY_RIG, state), tiny_photo(), parts, 3)

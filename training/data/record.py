@@ -71,7 +71,6 @@ def make_item(key: str, sample: SyntheticPhoto, network: MeshLAM, rig: Rig, join
         "features": features,
         "start": tracked.start.astype(np.float16),
         "truth": sample.truth.astype(np.float16),
-        "neutral": sample.neutral.astype(np.float16),
         "normals": (normals[0].numpy() * 127).round().astype(np.int8),
         "seen": seen.astype(np.uint8),
         "joints": joints,

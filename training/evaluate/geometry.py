@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import Camera
+from meshlam_core.head.landmark_transfer import similarity
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.project import project
@@ -114,19 +115,6 @@ def laid_on(avatar: Avatar, truth: KnownHead, head: HeadModel) -> F64:  # [V, 3]
     wanted = np.einsum("lk,lkd->ld", rig.bary, truth.bald[rig.corners])
     scale, rotation, shift = similarity(own, wanted)
     return np.asarray(scale * avatar.vertices.astype(np.float64) @ rotation.T + shift)
-
-
-def similarity(
-    points: F64,  # [L, 3]
-    targets: F64,  # [L, 3]
-) -> tuple[float, F64, F64]:  # scale, rotation [3, 3], shift [3]
-    """The scaled rotation and shift that bring points nearest to their targets (Umeyama 1991)."""
-    a, b = points - points.mean(0), targets - targets.mean(0)
-    u, spread, v = np.linalg.svd(b.T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
-    rotation = (u * sign) @ v
-    scale = float((spread * sign).sum() / np.square(a).sum())
-    return scale, rotation, targets.mean(0) - scale * rotation @ points.mean(0)
 
 
 def silhouette(

@@ -1,7 +1,8 @@
 """The geometry stage: the network's loop on a subset of vertices, and what it is judged by.
 
-Errors are lengths in millimetres, near zero quadratic. Visible vertices count more than hidden ones, faces more than
-hair, whose errors are longer. Dims: B samples, n vertices, E edges, f triangles.
+Errors are lengths in millimetres, near zero quadratic. Of an error counts what the vertex can do something about
+(model/deform.py); faces, which the fit has laid onto the landmarks, count less than hair.
+Dims: B samples, n vertices, E edges, f triangles.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meshlam_core.head.skinning import rotation_matrices
-from meshlam_core.model.borders import about_start
+from meshlam_core.model.config import Preset
 from meshlam_core.model.encoding import encoded_width
 from meshlam_core.model.geometry import refine_geometry
 from meshlam_core.model.loop import Step
-from meshlam_core.model.network import MeshLAM
+from meshlam_core.model.network import MeshLAM, about_and_ways
 from meshlam_core.model.render import animate
 from meshlam_core.model.state import Rig
 from meshlam_core.raster.normals import vertex_normals
@@ -37,9 +37,7 @@ class GeometrySettings:
     single: int = 96  # vertices by themselves
     patches: int = 3
     patch_size: int = 32  # vertices
-    hidden: float = 0.5  # weight of a vertex that the photo does not show
-    depth: float = 0.5  # weight of errors along the view beside those across it
-    face: float = 1.5  # weight of vertices that hair does not move
+    face: float = 0.5  # weight of vertices that hair does not move
     edge: float = 2.0
     normal: float = 1.5  # mm for two normals that are at right angles
     decay: float = 0.8  # γ
@@ -64,24 +62,18 @@ class GeometryStage:
         """Σ γ^(N-t) L_t."""
         steps = refine_start(network, batch)
         total = [
-            self.settings.decay ** (len(steps) - t) * self._step(step.state.vertices, batch)
+            self.settings.decay ** (len(steps) - t) * self._step(step.state.vertices, step.state.ways, batch)
             for t, step in enumerate(steps, start=1)
         ]
         return torch.stack(total).sum()
 
-    def _step(self, vertices: Tensor, batch: GeometryBatch) -> Tensor:
+    def _step(self, vertices: Tensor, ways: Tensor | None, batch: GeometryBatch) -> Tensor:
         chosen, subset = self.settings, batch.subset
-        weight = torch.where(subset.rig.limits > 0.03, 1.0, chosen.face) * (
-            chosen.hidden + (1 - chosen.hidden) * batch.seen
-        )
-        # across the view and along it apart: what the outline tells must not drown in what the photo cannot show
-        turn = rotation_matrices(batch.photo.rotations[:, 0])
-        off = (vertices - batch.truth) @ turn.transpose(1, 2) / MILLIMETRE
-        error = _length(off[..., :2]) + chosen.depth * _length(off[..., 2:])
-        loss = (weight * error).sum() / weight.sum()
+        weight = torch.where(subset.rig.limits > 0.03, 1.0, chosen.face).expand(len(batch), -1)
+        wrong = within_reach(vertices - batch.truth, ways)
+        loss = (weight * _length(wrong / MILLIMETRE)).sum() / weight.sum()
         if len(subset.edges):
             first, second = subset.edges.unbind(1)
-            wrong = vertices - batch.truth
             between = wrong.index_select(1, first) - wrong.index_select(1, second)
             loss = loss + chosen.edge * _length(between / MILLIMETRE).mean()
             ours, theirs = (vertex_normals(v, subset.rig.faces) for v in (vertices, batch.truth))
@@ -105,12 +97,21 @@ def without_errors(network: MeshLAM) -> MeshLAM:
 
 def refine_start(network: MeshLAM, batch: GeometryBatch) -> list[Step]:
     """The network's own loop on the batch's vertices."""
-    photo, rig, about = batch.photo, batch.subset.rig, None
-    if network.preset.borders == "masks":
-        with torch.no_grad():
-            posed = animate(photo.vertices, rig, photo)
-            about = about_start(posed, batch.normals, batch.seen, photo.vertices - rig.template, photo.cameras)
-    return refine_geometry(network, batch.features, photo, rig, about)
+    photo, rig = batch.photo, batch.subset.rig
+    about, ways = start_in_photo(network.preset, batch)
+    return refine_geometry(network, batch.features, photo, rig, about, ways)
+
+
+@torch.no_grad()
+def start_in_photo(preset: Preset, batch: GeometryBatch) -> tuple[Tensor | None, Tensor | None]:
+    """network.start_in_photo of the batch's vertices."""
+    posed = animate(batch.photo.vertices, batch.subset.rig, batch.photo)
+    return about_and_ways(posed, batch.normals, batch.seen, batch.photo, batch.subset.rig, preset)
+
+
+def within_reach(wrong: Tensor, ways: Tensor | None) -> Tensor:  # [B, n, 3]
+    """The part of an error that a vertex can do something about."""
+    return wrong if ways is None else (ways @ wrong[..., None])[..., 0]
 
 
 def _length(vectors: Tensor) -> Tensor:  # [..., 3] -> [...]

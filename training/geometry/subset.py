@@ -17,7 +17,7 @@ from meshlam_core.model.state import Rig
 
 I64 = NDArray[np.int64]
 
-HAIR_SHARE = 0.6  # of the vertices that lie where hair can move them
+HAIR_SHARE = 0.9  # of the vertices that lie where hair can move them
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Surface:
             blendshapes=rig.blendshapes[:, at],
             pose_correctives=None if rig.pose_correctives is None else rig.pose_correctives[:, at],
             hair=None if rig.hair is None else rig.hair[at],
+            hair_rays=None if rig.hair_rays is None else rig.hair_rays[at],
             maps={},
         )
         return Subset(at, small, torch.from_numpy(np.unique(edges, axis=0)))

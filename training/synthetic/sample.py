@@ -24,7 +24,7 @@ from training.synthetic.surroundings import background, collar, shoulders
 from training.synthetic.tracked import (
     Tracked,
     TrackerErrors,
-    as_seen,
+    laid_on_face,
     simulate_tracker,
     with_hull,
 )
@@ -46,8 +46,7 @@ class SyntheticPhoto:
     hair: F32  # [R, R] 0..1, masks over the canvas, wrong as real ones are; beyond the photo as at its edge
     person: F32  # [R, R]
     tracked: Tracked
-    truth: F32  # [V, 3] m, neutral, as seen through the tracker's camera (tracked.as_seen)
-    neutral: F32  # [V, 3] m, the true neutral head in its own frame
+    truth: F32  # [V, 3] m, neutral, laid onto the tracker's head by the face (tracked.laid_on_face)
     shot: Shot
     style: str
     yaw: float  # rad
@@ -71,14 +70,12 @@ class Engine:
         tracked, landmarks = simulate_tracker(
             self.world.head, self.world, person.identity, bald, shot, self.errors, rng
         )
-        truth = as_seen(person.vertices, shot, tracked, self.world.head, person.bald)
+        truth = laid_on_face(person.vertices, person.bald, tracked, self.world.head)
         hair, people = disturbed(*exact_masks(continued(label, shot.filled), SIDE_OF_MASKS), rng)
         tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, label, shot.filled, landmarks)
         turn = rotation_from_axis_angle(shot.rotation)
         yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
-        return SyntheticPhoto(
-            picture, label, hair, people, tracked, truth, person.vertices, shot, person.hair.name, yaw
-        )
+        return SyntheticPhoto(picture, label, hair, people, tracked, truth, shot, person.hair.name, yaw)
 
 
 def photograph(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle
 from meshlam_core.head.hair import HairModel
+from meshlam_core.head.landmark_transfer import similarity
 from meshlam_core.head.model import HeadModel
 from meshlam_core.tracker.hair import fit_hair
 from meshlam_core.tracker.parsing import Regions
@@ -133,27 +134,20 @@ def placed(
     return turn, np.asarray(translation)
 
 
-def as_seen(
+def laid_on_face(
     vertices: F32,  # [V, 3] neutral, true
-    shot: Shot,
+    bald: F32,  # [V, 3] neutral, true, without hair
     tracked: Tracked,
     head: HeadModel,
-    bald: F32,  # [V, 3] neutral, true, without hair
 ) -> F32:  # [V, 3]
-    """The true head for whoever believes the tracker's camera and pose: on the same pixels, as deep in proportion.
+    """The true head where the tracker has it: scaled, turned and shifted so that the faces lie on each other.
 
-    Learning the head in its own frame would ask for what the picture contradicts: the pose stays the tracker's.
+    Distance and focal length, and with them scale and part of the pose, are not to be had from one photo; asking for
+    them would drown the hair's shape in an error that nobody can mend.
     """
-    turn, other = rotation_from_axis_angle(shot.rotation), rotation_from_axis_angle(tracked.rotation)
-    view = vertices @ turn.T + shot.translation
-    depth = float(-(head.landmarks(bald) @ turn.T + shot.translation)[:, 2].mean())
-    depth_there = float(-(head.landmarks(tracked.bald) @ other.T + tracked.translation)[:, 2].mean())
-    pixels = project(view, shot.camera)
-    scale = (depth_there / tracked.camera.focal) / (depth / shot.camera.focal)
-    z = depth_there + scale * (pixels[:, 2] - depth)
-    ray = (pixels[:, :2] - tracked.camera.centre) / tracked.camera.focal * [1, -1]
-    there = np.concatenate([ray * z[:, None], -z[:, None]], axis=1)
-    return np.asarray((there - tracked.translation) @ other, np.float32)
+    own, other = (head.landmarks(face).astype(np.float64) for face in (bald, tracked.bald))
+    scale, rotation, shift = similarity(own, other)
+    return np.asarray(scale * vertices @ rotation.T + shift, np.float32)
 
 
 def with_hull(

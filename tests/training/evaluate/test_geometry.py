@@ -9,9 +9,10 @@ import pytest
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.head.io import load_head
+from meshlam_core.head.landmark_transfer import similarity
 from meshlam_core.head.model import HeadModel
 from tests.sample_avatar import make_avatar
-from training.evaluate.geometry import compare_geometry, silhouette, similarity
+from training.evaluate.geometry import compare_geometry, silhouette
 from training.evaluate.known_heads import KnownHead, known_heads
 
 
