@@ -34,7 +34,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-ANGLES = 200  # directions in which the outline is looked at
+ANGLES = 120  # directions in which the outline is looked at
 STEPS = 160  # samples along each
 LEVEL = 0.4  # of the masks, where the outline lies: strands are thin and their share of a pixel is small
 REACH = 2.2  # face heights, how far out the outline is looked for
