@@ -27,11 +27,16 @@ class OnAvatar:
     @classmethod
     def poll(cls, context: Any) -> bool:
         built = active_avatar(context)
-        if built is None:
+        if built is None or not cls.fits(built):
             return False
         if cls.changes_head and not editable(built):
             cls.poll_message_set(limits(built)[0] if limits(built) else "This head cannot be edited")  # type: ignore[attr-defined]
             return False
+        return True
+
+    @classmethod
+    def fits(cls, _built: BuiltAvatar) -> bool:
+        """Whether this head has what the operator works on."""
         return True
 
     def avatar(self, context: Any) -> BuiltAvatar:
@@ -56,22 +61,33 @@ class TogglePhotoPose(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class TogglePhotoCamera(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class LooksThrough(OnAvatar):
+    """Base of operators that look through a camera of the head; a second click brings the view back."""
+
+    def camera(self, built: BuiltAvatar) -> Any:
+        """The camera, or None where it was deleted."""
+        raise NotImplementedError
+
+    def execute(self, context: Any) -> set[str]:
+        camera = self.camera(self.avatar(context))
+        if viewport.photo_view_shown(context.scene) and context.scene.camera == camera:
+            viewport.hide_photo_view(context)
+        elif camera is None:
+            self.report({"ERROR"}, "This camera of the head was deleted.")  # type: ignore[attr-defined]
+            return {"CANCELLED"}
+        else:
+            viewport.show_photo_view(context, camera)
+        return {"FINISHED"}
+
+
+class TogglePhotoCamera(LooksThrough, bpy.types.Operator):  # type: ignore[misc]
     """Look through the photo's camera, with the photo behind the head; a second click brings your view back"""
 
     bl_idname = "meshlam.toggle_photo_camera"
     bl_label = "Photo Camera"
 
-    def execute(self, context: Any) -> set[str]:
-        built = self.avatar(context)
-        if viewport.photo_view_shown(context.scene) and context.scene.camera == built.camera:
-            viewport.hide_photo_view(context)
-        elif built.camera is None:
-            self.report({"ERROR"}, "The photo camera of this head was deleted.")
-            return {"CANCELLED"}
-        else:
-            viewport.show_photo_view(context, built)
-        return {"FINISHED"}
+    def camera(self, built: BuiltAvatar) -> Any:
+        return built.camera
 
 
 class ToggleEyeAim(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
@@ -124,9 +140,8 @@ class ToggleHair(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     bl_label = "Hair"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        built = active_avatar(context)
-        return built is not None and bald_key(built.head) is not None and super().poll(context)
+    def fits(cls, built: BuiltAvatar) -> bool:
+        return bald_key(built.head) is not None
 
     def execute(self, context: Any) -> set[str]:
         built = self.avatar(context)
@@ -186,9 +201,8 @@ class GoBack(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     bl_label = "Go Back"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        built = active_avatar(context)
-        return built is not None and can_go_back(built) and super().poll(context)
+    def fits(cls, built: BuiltAvatar) -> bool:
+        return can_go_back(built)
 
     def execute(self, context: Any) -> set[str]:
         go_back(self.avatar(context))

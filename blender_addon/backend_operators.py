@@ -17,6 +17,7 @@ from .backend.layout import BackendError
 from .backend.meter import Meter, Report
 from .backend.setup import Job, SetupState
 from .preferences import settings, stored
+from .report_operators import CopiesReport, HidesMessage
 
 _TICK_SECONDS = 0.2
 _CHECK_SECONDS = 15.0
@@ -158,34 +159,23 @@ class CancelSetup(bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class CopySetupReport(bpy.types.Operator):  # type: ignore[misc]
+class CopySetupReport(CopiesReport, bpy.types.Operator):  # type: ignore[misc]
     """Copy what went wrong, and what this computer is, to the clipboard"""
 
     bl_idname = "meshlam.copy_setup_report"
-    bl_label = "Copy Error Report"
-    bl_options = {"INTERNAL"}
 
-    def execute(self, context: Any) -> set[str]:
+    def details(self) -> str:
         setup = backend_state.setup
-        context.window_manager.clipboard = (
-            f"MeshLAM on Blender {bpy.app.version_string}, {setup.name}\n{setup.message}\n"
-            f"{backend_state.machine()}\n{setup.trace}"
-        )
-        self.report({"INFO"}, "Error report copied")
-        return {"FINISHED"}
+        return f"{setup.name}: {setup.message}\n{backend_state.machine()}\n{setup.trace}"
 
 
-class DismissSetup(bpy.types.Operator):  # type: ignore[misc]
+class DismissSetup(HidesMessage, bpy.types.Operator):  # type: ignore[misc]
     """Hide this message"""
 
     bl_idname = "meshlam.dismiss_setup"
-    bl_label = "Dismiss"
-    bl_options = {"INTERNAL"}
 
-    def execute(self, _context: Any) -> set[str]:
+    def forget(self) -> None:
         backend_state.setup.forget()
-        state.redraw()
-        return {"FINISHED"}
 
 
 def _installer_job(work: Callable[[install.Installer], str]) -> Job:

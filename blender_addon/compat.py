@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -49,6 +51,26 @@ def assign_action(animated: Any, action: Any, slot_identifier: str = "") -> None
             return
     if data.action_slot is None and len(data.action_suitable_slots):
         data.action_slot = data.action_suitable_slots[0]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Where the curves of one animated ID go."""
+
+    action: Any
+    slot: str  # identifier, empty where there are no slots
+    fcurves: Any
+
+
+def new_curves(name: str, animated: Sequence[Any]) -> list[Curves]:
+    """Room for the curves of several IDs: one layered action with a slot for each, or an action each before 4.4."""
+    if bpy.app.version < (4, 4, 0):
+        actions = [bpy.data.actions.new(name) for _ in animated]
+        return [Curves(action, "", action.fcurves) for action in actions]
+    action = bpy.data.actions.new(name)
+    strip = action.layers.new("Layer").strips.new(type="KEYFRAME")
+    slots = [action.slots.new(id_type=item.id_type, name=item.name) for item in animated]
+    return [Curves(action, slot.identifier, strip.channelbag(slot, ensure=True).fcurves) for slot in slots]
 
 
 def slot_identifier(animated: Any) -> str:

@@ -15,13 +15,14 @@ from typing import Any
 
 import bpy
 
-from .exporting.check import Expected, expected, verify
+from .exporting.check import Expected, Movement, expected, verify
 from .exporting.files import ExportError, reason, whole_or_nothing
 from .exporting.levels import Thinner
-from .exporting.options import LEVELS, PRINT_SUFFIXES, SUFFIXES, ExportOptions, level_path
+from .exporting.options import LEVELS, PRINT_SUFFIXES, SUFFIXES, ExportOptions, level_path, spelt
 from .exporting.record import origin, write_into_glb
 from .exporting.solid import make_solid
 from .exporting.stage import Staged, staged
+from .exporting.take import MOVING_SUFFIXES, Take, movement, put_on, record
 from .exporting.writers import MILLIMETRES, writer
 from .licence import copyright_line
 from .scene.found import PROVENANCE, BuiltAvatar
@@ -36,9 +37,11 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
     With several levels of detail, the others lie beside it; returned is what the first must hold.
     """
     suffix = path.suffix.lower()
-    write = writer(suffix)
+    moving = options.animation and suffix in MOVING_SUFFIXES
+    write = writer(suffix, moving)
     if suffix in PRINT_SUFFIXES:
         options = replace(options, bones=False, levels=1)
+    take = record(built) if moving else None
     provenance = json.loads(built.rig.get(PROVENANCE, "{}"))
     wanted: Expected | None = None
     losses: list[float] = []
@@ -58,6 +61,8 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
                 losses.append(thinner.thin_out(LEVELS[level]).worst)
             _prepare(copy, suffix, told)
             found = expected(copy.meshes, copy.rig, MILLIMETRES if suffix in PRINT_SUFFIXES else 1.0)
+            if take is not None:
+                found = replace(found, movement=_animate(copy, take, options))
             wanted = wanted or found
             part = folder / level_path(path, level).name
             write(part, copyright_line(provenance))
@@ -65,6 +70,13 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
                 write_into_glb(part, told)
     assert wanted is not None
     return replace(wanted, losses=tuple(losses))
+
+
+def _animate(copy: Staged, take: Take, options: ExportOptions) -> Movement:
+    """Put the animation onto the copy; what a re-import must see of it."""
+    for action in put_on(take, copy.meshes, copy.rig, lambda name: spelt(name, options.spelling)):
+        copy.own(action)
+    return movement(take, copy.meshes)
 
 
 def _prepare(copy: Staged, suffix: str, told: dict[str, str]) -> None:

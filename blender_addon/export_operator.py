@@ -11,6 +11,7 @@ from .avatar_operators import OnAvatar, draw_text
 from .export import ExportError, ExportOptions, export_avatar, verify
 from .exporting.options import PRESETS, PRINT_SUFFIXES, file_stem, target_path
 from .exporting.preflight import findings, fix
+from .exporting.take import is_animated
 from .exporting.writers import available
 from .scene.shape_keys import bald_key
 
@@ -114,6 +115,9 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     single_sided: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Single-Sided", description="Faces are drawn from outside only, which is faster", default=False
     )
+    animation: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Animation", description="The movement in the scene's frame range", options={"SKIP_SAVE"}
+    )
     consent: bpy.props.StringProperty(  # type: ignore[valid-type]
         name="Consent", description="What the person shown has agreed to; written into the file"
     )
@@ -125,6 +129,7 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
         folder = Path(self.filepath).parent if self.filepath else Path(bpy.data.filepath).parent
+        self.animation = is_animated(self.avatar(context))
         self.filepath = str(target_path(folder / file_stem(self.avatar(context).head.name), self.file_format))
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
@@ -142,7 +147,7 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         column.prop(self, "preset")
         column.prop(self, "file_format")
         if self.file_format not in PRINT_SUFFIXES:
-            for name in ("content", "names", "expressions", "levels", "texture_size", "single_sided"):
+            for name in ("content", "names", "expressions", "animation", "levels", "texture_size", "single_sided"):
                 column.prop(self, name)
         column.prop(self, "accessories")
         if bald_key(self.avatar(context).head) is not None:
@@ -181,6 +186,7 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             levels=self.levels,
             texture_size=int(self.texture_size),
             single_sided=self.single_sided,
+            animation=self.animation,
             consent=self.consent,
         )
 

@@ -1,4 +1,4 @@
-"""One worker kept warm, and at most one reconstruction at a time. Knows no Blender.
+"""One worker kept warm, and at most one job at a time. Knows no Blender.
 
 A plain state machine: `pump` is called often (by a timer, by a modal operator, or in a loop) and never waits.
 """
@@ -19,6 +19,7 @@ from .worker_client import PROTOCOL, Cancelled, Done, Event, Exited, Failed, Pro
 
 START_SECONDS = 180.0  # a first start may compile kernels and read assets from a slow disk
 CANCEL_SECONDS = 5.0  # then the worker is ended
+_SOURCE_FIELDS = {"reconstruct": "photo", "track": "source"}  # what the protocol calls a job's input
 
 
 class State(Enum):
@@ -48,11 +49,12 @@ class JobError:
 
 @dataclass(frozen=True)
 class Request:
-    """A reconstruction to do."""
+    """A job to do: a head of a photo, or the performance of a clip."""
 
-    photo: Path
+    source: Path
     out: Path
     options: dict[str, Any] = field(default_factory=dict)
+    kind: str = "reconstruct"  # or "track"
 
 
 class Session:
@@ -84,9 +86,9 @@ class Session:
         return self._clock() - self._stage_since
 
     def start(self, backend: Backend, request: Request) -> None:
-        """Begin a reconstruction; the worker is started when there is none, or another backend is asked for."""
+        """Begin a job; the worker is started when there is none, or another backend is asked for."""
         if self.active:
-            raise RuntimeError("A reconstruction is running already.")
+            raise RuntimeError("A job is running already.")
         self.request, self.result, self.error = request, {}, None
         self.stage, self.fraction, self.message = "starting", 0.0, "Starting the backend"
         self._stage_since = self._clock()
@@ -231,9 +233,8 @@ class Session:
         assert self.request is not None
         self._enter(State.RUNNING)
         request = self.request
-        self._client.send(
-            "reconstruct", id=self._id, photo=str(request.photo), out=str(request.out), options=request.options
-        )
+        source = {_SOURCE_FIELDS[request.kind]: str(request.source)}
+        self._client.send(request.kind, id=self._id, out=str(request.out), options=request.options, **source)
 
     def _fail(self, kind: str, message: str, hint: str, trace: str) -> None:
         log = self._client.log() if self._client is not None else ""

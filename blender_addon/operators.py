@@ -10,18 +10,18 @@ from typing import Any
 import bpy
 from bpy_extras.io_utils import ImportHelper
 
-from . import backend_state, state
+from . import state
 from .avatar_reader import AvatarFile, AvatarFileError, read_avatar
 from .backend.locate import BackendError, free_avatar_path
-from .job import Request, State
+from .job import Request
+from .job_operator import WorkerJob
 from .preferences import settings
+from .report_operators import CopiesReport, HidesMessage
 from .scene.build import build_avatar
 from .scene.found import RESULT, SOURCE, BuiltAvatar, active_avatar, editable, find_avatar, limits
 from .scene.guard import select_only
 from .scene.renew import RenewError, renew
 from .viewport import look_at, show_in_local_views
-
-_TICK_SECONDS = 0.1
 
 
 class ChoosePhoto(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
@@ -48,80 +48,33 @@ class ChoosePhoto(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class Reconstruct(bpy.types.Operator):  # type: ignore[misc]
+class Reconstruct(WorkerJob, bpy.types.Operator):  # type: ignore[misc]
     """Make a rigged, textured head of the photo"""
 
     bl_idname = "meshlam.reconstruct"
     bl_label = "Reconstruct Head"
-    bl_options = {"UNDO"}
 
-    _timer: Any = None
     _onto = ""  # name of the rig that the new head replaces
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        if state.session.active:
-            cls.poll_message_set("A reconstruction is running")
-            return False
-        if backend_state.setup.active:
-            cls.poll_message_set("The backend is being worked on")
+        if not cls.may_start():
             return False
         if not context.scene.meshlam.photo:
             cls.poll_message_set("Choose a photo first")
             return False
         return True
 
-    def invoke(self, context: Any, _event: Any) -> set[str]:
-        if context.window is None or bpy.app.background:
-            return self.execute(context)
-        if not self._start(context):
-            return {"CANCELLED"}
-        state.redraw()
-        manager = context.window_manager
-        self._timer = manager.event_timer_add(_TICK_SECONDS, window=context.window)
-        manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, context: Any, event: Any) -> set[str]:
-        # Everything passes through: the user goes on working while the backend computes
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        if state.session.pump():
-            state.redraw()
-        if state.session.active:
-            return {"PASS_THROUGH"}
-        self._stop_timer(context)
-        state.redraw()
-        return self._finish(context)
-
-    def cancel(self, context: Any) -> None:
-        """Blender ends the operator: a file is loaded, or the window closes."""
-        self._stop_timer(context)
-        state.session.cancel()
-
-    def execute(self, context: Any) -> set[str]:
-        """The same without a window: waits until the head is done."""
-        if not self._start(context):
-            return {"CANCELLED"}
-        state.session.wait()
-        return self._finish(context)
-
-    def _start(self, context: Any) -> bool:
-        chosen = settings()
+    def start(self, context: Any) -> bool:
         fields = context.scene.meshlam
         photo = Path(bpy.path.abspath(fields.photo))
         if not photo.is_file():
             self.report({"ERROR"}, f"There is no photo at {photo}.")
             return False
-        try:
-            backend = chosen.backend()
-            out = free_avatar_path(chosen.data_path(), photo)
-        except BackendError as error:
-            self.report({"ERROR"}, str(error))
+        ready = self.prepare(lambda folder: free_avatar_path(folder, photo))
+        if ready is None:
             return False
-        except OSError as error:
-            self.report({"ERROR"}, f"The data folder cannot be written: {error}. Choose another in the preferences.")
-            return False
+        backend, out = ready
         target = active_avatar(context) if fields.onto_selected else None
         self._onto = target.rig.name if target is not None else ""
         options = {"texture_size": int(fields.texture_size), "device": fields.device}
@@ -129,32 +82,20 @@ class Reconstruct(bpy.types.Operator):  # type: ignore[misc]
         state.session.start(backend, Request(photo, out, options))
         return True
 
-    def _finish(self, context: Any) -> set[str]:
-        session = state.session
-        if session.state is State.FAILED and session.error is not None:
-            self.report({"ERROR"}, f"{session.error.message} {session.error.hint}".strip())
-            return {"CANCELLED"}
-        if session.state is not State.DONE or session.request is None:
-            self.report({"INFO"}, "Reconstruction cancelled")
-            return {"CANCELLED"}
-        path = Path(session.result.get("avatar") or session.request.out)
+    def finish(self, context: Any, request: Request, result: dict[str, Any]) -> set[str]:
+        path = Path(result.get("avatar") or request.out)
         state.made_files.append(path)
-        built = _add_to_scene(self, path, session.request.photo.stem, self._onto)
+        built = _add_to_scene(self, path, request.source.stem, self._onto)
         if built is None:
             return {"CANCELLED"}
-        built.rig[RESULT] = json.dumps(session.result)
+        built.rig[RESULT] = json.dumps(result)
         _present(context, built, context.scene.meshlam.frame_result)
         self.report({"INFO"}, f"{built.head.name} is ready")
         return {"FINISHED"}
 
-    def _stop_timer(self, context: Any) -> None:
-        if self._timer is not None:
-            context.window_manager.event_timer_remove(self._timer)
-            self._timer = None
-
 
 class Cancel(bpy.types.Operator):  # type: ignore[misc]
-    """Stop the reconstruction"""
+    """Stop the job"""
 
     bl_idname = "meshlam.cancel"
     bl_label = "Cancel"
@@ -211,37 +152,27 @@ class DropAvatar(bpy.types.FileHandler):  # type: ignore[misc]
         return context.area is not None and context.area.type in ("VIEW_3D", "OUTLINER")
 
 
-class CopyReport(bpy.types.Operator):  # type: ignore[misc]
+class CopyReport(CopiesReport, bpy.types.Operator):  # type: ignore[misc]
     """Copy the error, the backend's trace and its log to the clipboard"""
 
     bl_idname = "meshlam.copy_report"
-    bl_label = "Copy Error Report"
-    bl_options = {"INTERNAL"}
 
     @classmethod
     def poll(cls, _context: Any) -> bool:
         return state.session.error is not None
 
-    def execute(self, context: Any) -> set[str]:
+    def details(self) -> str:
         assert state.session.error is not None
-        context.window_manager.clipboard = (
-            f"MeshLAM on Blender {bpy.app.version_string}\n\n{state.session.error.report}\n"
-        )
-        self.report({"INFO"}, "Error report copied")
-        return {"FINISHED"}
+        return state.session.error.report
 
 
-class Dismiss(bpy.types.Operator):  # type: ignore[misc]
+class Dismiss(HidesMessage, bpy.types.Operator):  # type: ignore[misc]
     """Hide this message"""
 
     bl_idname = "meshlam.dismiss"
-    bl_label = "Dismiss"
-    bl_options = {"INTERNAL"}
 
-    def execute(self, _context: Any) -> set[str]:
+    def forget(self) -> None:
         state.session.forget()
-        state.redraw()
-        return {"FINISHED"}
 
 
 def _add_to_scene(operator: Any, path: Path, name: str, onto: str = "") -> BuiltAvatar | None:

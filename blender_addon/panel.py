@@ -30,16 +30,40 @@ _STAGES = {
     "refine": "Refining with the network",
     "preview": "Finishing",
     "saving": "Saving",
+    "landmarks": "Following the face",
+    "person": "Measuring the person",
+    "fit": "Fitting every frame",
+    "retarget": "Laying the head onto the clip",
 }
 
 
-class _Sidebar:
+class Sidebar:
+    """Where the add-on's panels stand."""
+
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = _CATEGORY
 
 
-class MainPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
+class HeadPanel(Sidebar):
+    """Base of panels about a head that may be changed."""
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        built = active_avatar(context)
+        return built is not None and editable(built)
+
+    def draw(self, context: Any) -> None:
+        built = active_avatar(context)
+        if built is not None:
+            self.draw_head(context, built)
+
+    def draw_head(self, context: Any, built: BuiltAvatar) -> None:
+        """Draw for this head."""
+        raise NotImplementedError
+
+
+class MainPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
     bl_idname = "MESHLAM_PT_main"
     bl_label = "MeshLAM"
 
@@ -49,7 +73,7 @@ class MainPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
         _draw_photo(layout, context, fields)
         session = state.session
         if session.active:
-            _draw_progress(layout)
+            draw_progress(layout)
         elif not backend_panel.draw_backend(layout, context):
             row = layout.row()
             row.scale_y = 1.8
@@ -60,7 +84,7 @@ class MainPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
             _draw_error(layout, context)
 
 
-class OptionsPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
+class OptionsPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
     bl_idname = "MESHLAM_PT_options"
     bl_label = "Options"
     bl_parent_id = "MESHLAM_PT_main"
@@ -84,7 +108,7 @@ class OptionsPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
         column.operator("preferences.addon_show", text="Backend and Folders", icon="PREFERENCES").module = __package__
 
 
-class AvatarPanel(_Sidebar, bpy.types.Panel):  # type: ignore[misc]
+class AvatarPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
     bl_idname = "MESHLAM_PT_avatar"
     bl_label = "Head"
 
@@ -165,7 +189,7 @@ def _draw_photo(layout: Any, context: Any, fields: Any) -> None:
     row.operator("meshlam.choose_photo", text="Choose Photo...", icon="IMAGE_DATA")
 
 
-def _draw_progress(layout: Any) -> None:
+def draw_progress(layout: Any) -> None:
     session = state.session
     factor, stage = session.fraction, _STAGES.get(session.stage, session.stage.capitalize())
     if session.stage in ("starting", "kernels"):

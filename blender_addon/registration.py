@@ -12,7 +12,11 @@ from . import (
     avatar_operators,
     backend_operators,
     backend_state,
+    clip_operators,
+    clip_panel,
     export_operator,
+    face_operators,
+    face_panel,
     operators,
     panel,
     preferences,
@@ -20,7 +24,19 @@ from . import (
 )
 from .scene import paint, together
 
-_MODULES = (preferences, state, operators, backend_operators, avatar_operators, export_operator, panel)
+_MODULES = (
+    preferences,
+    state,
+    operators,
+    backend_operators,
+    avatar_operators,
+    export_operator,
+    face_operators,
+    clip_operators,
+    panel,
+    face_panel,
+    clip_panel,
+)
 _CLASSES = tuple(cls for module in _MODULES for cls in module.CLASSES)
 _IDLE_CHECK_SECONDS = 20.0
 
@@ -29,6 +45,8 @@ def register() -> None:
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     state.register()
+    bpy.types.Scene.meshlam_face = bpy.props.PointerProperty(type=face_operators.MeshlamFace)
+    bpy.types.Scene.meshlam_clip = bpy.props.PointerProperty(type=clip_operators.MeshlamClip)
     together.register()
     paint.register()
     bpy.app.handlers.load_pre.append(_before_load)
@@ -49,6 +67,8 @@ def unregister() -> None:
     bpy.app.handlers.load_pre.remove(_before_load)
     paint.unregister()
     together.unregister()
+    del bpy.types.Scene.meshlam_clip
+    del bpy.types.Scene.meshlam_face
     state.unregister()
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)

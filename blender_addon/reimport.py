@@ -1,8 +1,9 @@
 """Opens an exported file in a Blender of its own and prints what is in it as one line of JSON.
 
 Run as a script, by export.verify: it imports nothing of the add-on, so that it works from any Blender or bpy module.
-    blender --background --factory-startup --python reimport.py -- FILE
-    python reimport.py -- FILE
+    blender --background --factory-startup --python reimport.py -- FILE [MOVEMENT]
+    python reimport.py -- FILE [MOVEMENT]
+MOVEMENT is JSON: [frames a second, [frames counted from the first]], for files with an animation.
 The export measures what it is about to write with the same `facts`.
 """
 
@@ -70,6 +71,24 @@ def facts(meshes: Iterable[Any], animated: int = 0) -> dict[str, Any]:
     }
 
 
+def corners(meshes: Iterable[Any]) -> list[float]:
+    """The lowest and the highest corner around these objects as they are seen in this frame, m."""
+    graph = bpy.context.evaluated_depsgraph_get()
+    seen = [item.evaluated_get(graph) for item in meshes]
+    points = np.concatenate([_world(item.data.vertices, np.array(item.matrix_world)) for item in seen])
+    return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+
+
+def movement(meshes: list[Any], offsets: Iterable[int]) -> list[list[float]]:
+    """The same in frames counted from the first one of the animation."""
+    first = min((action.frame_range[0] for action in bpy.data.actions), default=0.0)
+    found = []
+    for offset in offsets:
+        bpy.context.scene.frame_set(round(first) + offset)
+        found.append(corners(meshes))
+    return found
+
+
 def plain(name: str) -> str:
     """A name as formats with narrow alphabets write it."""
     return re.sub(r"\W", "_", name)
@@ -131,14 +150,19 @@ def _colour_image(material: Any) -> Any:
 
 
 def main() -> None:
-    path = Path(sys.argv[sys.argv.index("--") + 1])
+    path, *more = sys.argv[sys.argv.index("--") + 1 :]
+    rate, offsets = json.loads(more[0]) if more else (24.0, [])
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    import_file(path)
+    render = bpy.context.scene.render
+    render.fps = max(1, round(rate))
+    render.fps_base = render.fps / rate
+    import_file(Path(path))
     bpy.context.view_layer.update()
     rigs = [item for item in bpy.context.scene.objects if item.type == "ARMATURE"]
     drawn = {bone.custom_shape for rig in rigs for bone in rig.pose.bones}  # importers give bones a shape
     meshes = [item for item in bpy.context.scene.objects if item.type == "MESH" and item not in drawn]
-    print(MARK + json.dumps(facts(meshes, animated=len(bpy.data.actions))), flush=True)
+    found = facts(meshes, animated=len(bpy.data.actions))
+    print(MARK + json.dumps(found | {"movement": movement(meshes, offsets)}), flush=True)
 
 
 if __name__ == "__main__":

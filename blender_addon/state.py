@@ -73,13 +73,10 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
 
 def photo_icon(photo: str) -> int:
     """Icon of a photo's preview, 0 where there is none; made again when the file has changed."""
-    path = Path(bpy.path.abspath(photo)) if photo else None
-    if _previews is None or path is None:
+    path, changed = _file(photo)
+    if _previews is None or not changed:
         return 0
-    try:
-        key = f"{path}|{path.stat().st_mtime_ns}"
-    except OSError:
-        return 0
+    key = f"{path}|{changed}"
     if key not in _previews:
         _stand_upright(_previews.load(key, str(path), "IMAGE"), orientation(path))
     icon: int = _previews[key].icon_id
@@ -88,11 +85,17 @@ def photo_icon(photo: str) -> int:
 
 def photo_size(photo: str) -> tuple[int, int]:
     """Width and height of a photo in pixels by its file's header; (0, 0) where this says nothing."""
+    path, changed = _file(photo)
+    return _size_of(path, changed) if changed else (0, 0)
+
+
+def _file(photo: str) -> tuple[Path, int]:
+    """A photo's path and when it was changed, ns; 0 where there is no such file."""
     path = Path(bpy.path.abspath(photo))
     try:
-        return _size_of(path, path.stat().st_mtime_ns)
+        return path, path.stat().st_mtime_ns if photo else 0
     except OSError:
-        return 0, 0
+        return path, 0
 
 
 @lru_cache(maxsize=16)

@@ -49,14 +49,14 @@ def photo_view_shown(scene: Any) -> bool:
     return _FRAME_BEFORE in scene
 
 
-def show_photo_view(context: Any, built: BuiltAvatar) -> None:
-    """Look through the photo camera, with renderings on the photo's pixels."""
+def show_photo_view(context: Any, camera: Any) -> None:
+    """Look through the camera of a photo or a clip, with renderings on its pixels."""
     scene = context.scene
     space = next(_spaces(context), None)
     if not photo_view_shown(scene):
         before = asdict(render_frame(scene)) | {"view": _view(space) if space is not None else None}
         scene[_FRAME_BEFORE] = json.dumps(before)
-    fit_render_to_photo(scene, built.camera)
+    fit_render_to_photo(scene, camera)
     if space is not None:
         space.region_3d.view_perspective = "CAMERA"
         space.overlay.show_overlays = True  # background images are overlays

@@ -16,6 +16,16 @@ from ..reimport import MARK
 
 _VERIFY_SECONDS = 180
 _PLACE = 1e-4  # m
+_MOVED = 5e-4  # m, in a frame of an animation
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What a re-import must see in a few frames."""
+
+    rate: float  # frames a second
+    offsets: tuple[int, ...]  # frames since the first
+    corners: tuple[tuple[float, ...], ...]  # the lowest and the highest corner around everything, m
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Expected:
     materials: dict[str, Any] = field(default_factory=dict)  # name -> size and hash of the colour texture, or None
     actions: int = 0
     scale: float = 1.0  # of the file's unit: print formats are in millimetres
+    movement: Movement | None = None  # of an export with its animation
     losses: tuple[float, ...] = ()  # mm that the surface moved at most, for each further level of detail
 
     @property
@@ -60,6 +71,8 @@ def verify(path: Path, wanted: Expected) -> list[str]:
         command = [bpy.app.binary_path, "--background", "--factory-startup", "--python", script, "--", str(path)]
     else:
         command = [sys.executable, script, "--", str(path)]
+    if wanted.movement is not None:
+        command.append(json.dumps([wanted.movement.rate, wanted.movement.offsets]))
     try:
         run = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=_VERIFY_SECONDS, check=False
@@ -80,10 +93,12 @@ def differences(found: dict[str, Any], wanted: Expected, suffix: str) -> list[st
     problems = [*_counts(found, wanted, suffix), *_places(found, wanted)]
     if suffix not in (".obj", ".stl"):
         problems += _pictures(found["materials"], wanted.materials)
-    if found["actions"] != wanted.actions:
-        problems.append(f"Expected {wanted.actions} animations, got {found['actions']}.")
     if wanted.bones and (found["most_weights"] > 4 or found["weight_error"] > 1e-2):
         problems.append(f"Skinning weights are off: {found['most_weights']} a vertex, sum off {found['weight_error']}.")
+    if wanted.movement is not None:
+        return problems + _movements(found["movement"], wanted.movement)
+    if found["actions"] != wanted.actions:
+        problems.append(f"Expected {wanted.actions} animations, got {found['actions']}.")
     if any(abs(value) > 1e-6 for value in found["values"]):
         problems.append("Some shape keys are not at 0.")
     return problems
@@ -116,6 +131,15 @@ def _places(found: dict[str, Any], wanted: Expected) -> list[str]:
         if abs(found["moved"].get(name, distance) - distance) > _PLACE:
             problems.append(f"{name} moves {found['moved'][name]:.5f} m, expected {distance:.5f} m.")
     return problems
+
+
+def _movements(found: list[list[float]], wanted: Movement) -> list[str]:
+    """Frames of the animation in which something stands elsewhere; the first is told."""
+    for offset, here, there in zip(wanted.offsets, found, wanted.corners, strict=True):
+        off = max(abs(a - b) for a, b in zip(here, there, strict=True))
+        if off > _MOVED:
+            return [f"In frame {offset} of the animation the head's outline is {1000 * off:.2f} mm off."]
+    return []
 
 
 def _pictures(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

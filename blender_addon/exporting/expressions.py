@@ -6,27 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from ..animation.named import EMOTIONS, Mix, both
 
-def _both(name: str, value: float) -> dict[str, float]:
-    return {f"{name}Left": value, f"{name}Right": value}
-
-
-VRM: dict[str, dict[str, float]] = {
-    "happy": _both("mouthSmile", 0.8) | _both("cheekSquint", 0.5) | _both("eyeSquint", 0.2),
-    "angry": _both("browDown", 0.9) | _both("noseSneer", 0.5) | _both("mouthPress", 0.4) | _both("eyeSquint", 0.3),
-    "sad": {"browInnerUp": 0.8} | _both("mouthFrown", 0.7) | {"mouthShrugLower": 0.3},
-    "relaxed": _both("mouthSmile", 0.3) | _both("eyeBlink", 0.3),
-    "surprised": {"browInnerUp": 0.7, "jawOpen": 0.4} | _both("browOuterUp", 0.8) | _both("eyeWide", 0.7),
+VRM: dict[str, Mix] = EMOTIONS | {
     "aa": {"jawOpen": 0.6},
-    "ih": {"jawOpen": 0.2} | _both("mouthStretch", 0.4),
+    "ih": {"jawOpen": 0.2} | both("mouthStretch", 0.4),
     "ou": {"jawOpen": 0.15, "mouthPucker": 0.8},
-    "ee": {"jawOpen": 0.15} | _both("mouthSmile", 0.3) | _both("mouthStretch", 0.5),
+    "ee": {"jawOpen": 0.15} | both("mouthSmile", 0.3) | both("mouthStretch", 0.5),
     "oh": {"jawOpen": 0.4, "mouthFunnel": 0.7},
-    "blink": _both("eyeBlink", 1.0),
+    "blink": both("eyeBlink", 1.0),
     "blinkLeft": {"eyeBlinkLeft": 1.0},
     "blinkRight": {"eyeBlinkRight": 1.0},
-    "lookUp": _both("eyeLookUp", 1.0),
-    "lookDown": _both("eyeLookDown", 1.0),
+    "lookUp": both("eyeLookUp", 1.0),
+    "lookDown": both("eyeLookDown", 1.0),
     "lookLeft": {"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0},
     "lookRight": {"eyeLookInLeft": 1.0, "eyeLookOutRight": 1.0},
 }

@@ -43,6 +43,7 @@ class ExportOptions:
     levels: int = 1  # files, each with fewer triangles
     texture_size: int = 0  # px, at most; 0: as it is
     single_sided: bool = False
+    animation: bool = False  # the scene's frame range; formats for printing have none
     consent: str = ""  # what the person shown has agreed to
 
     @property

@@ -23,7 +23,8 @@ PHOTO_POSE = "meshlam_photo_pose"  # on the rig: the photo's values, JSON
 _REMEMBERED = "meshlam_artist_pose"  # on the rig while the photo pose shows: the artist's values, JSON
 _SAME = 1e-5  # values closer than this are the same: they are stored as 32-bit floats
 
-Pose = dict[str, list[float]]  # "bone/NAME" -> quaternion, "key/NAME" -> [value], "aim/NAME" -> [influence]
+# "bone/NAME" -> quaternion, "place/NAME" -> location of the root, "key/NAME" -> [value], "aim/NAME" -> [influence]
+Pose = dict[str, list[float]]
 
 
 def store_photo_pose(avatar: AvatarFile, rig: Any) -> None:
@@ -45,7 +46,7 @@ def build_actions(rig: Any, head: Any, name: str) -> list[Any]:
 
     The rig's pointers keep them, so that they go when the rig goes.
     """
-    photo: Pose = json.loads(rig[PHOTO_POSE])
+    photo = _photo_pose(rig)
     before = _pose_now(rig, head)
     artists = _detach_animation(rig, head)
     _apply(rig, head, photo)
@@ -64,6 +65,12 @@ def build_actions(rig: Any, head: Any, name: str) -> list[Any]:
     return actions
 
 
+def _photo_pose(rig: Any) -> Pose:
+    """The photo's values; in the photo, the head stands at its own place."""
+    stored: Pose = json.loads(rig[PHOTO_POSE])
+    return {f"place/{bone.name}": [0.0, 0.0, 0.0] for bone in rig.pose.bones if bone.parent is None} | stored
+
+
 def photo_pose_shown(rig: Any) -> bool:
     return _REMEMBERED in rig
 
@@ -74,7 +81,7 @@ def show_photo_pose(rig: Any, head: Any) -> None:
         return
     remembered = {"pose": _pose_now(rig, head), "animation": _detach_animation(rig, head)}
     rig[_REMEMBERED] = json.dumps(remembered)
-    _apply(rig, head, json.loads(rig[PHOTO_POSE]))
+    _apply(rig, head, _photo_pose(rig))
 
 
 def hide_photo_pose(rig: Any, head: Any) -> None:
@@ -82,7 +89,7 @@ def hide_photo_pose(rig: Any, head: Any) -> None:
     if not photo_pose_shown(rig):
         return
     remembered = json.loads(rig[_REMEMBERED])
-    photo: Pose = json.loads(rig[PHOTO_POSE])
+    photo = _photo_pose(rig)
     now = _pose_now(rig, head)
     untouched = {channel for channel in now if channel in photo and _same(now[channel], photo[channel])}
     _apply(rig, head, {channel: value for channel, value in remembered["pose"].items() if channel in untouched})
@@ -96,13 +103,16 @@ def rest_pose(rig: Any, head: Any) -> None:
 
 
 def _rest_value(channel: str) -> list[float]:
-    return [1.0, 0.0, 0.0, 0.0] if channel.startswith("bone/") else [0.0]
+    kind = channel.partition("/")[0]
+    return {"bone": [1.0, 0.0, 0.0, 0.0], "place": [0.0, 0.0, 0.0]}.get(kind, [0.0])
 
 
 def _channels(rig: Any, head: Any) -> Iterator[tuple[str, Any, str]]:
     """(channel name, owner, attribute) of everything the switch handles."""
     for bone in rig.pose.bones:
         yield f"bone/{bone.name}", bone, "rotation_quaternion"
+        if bone.parent is None:  # a clip moves the head by it
+            yield f"place/{bone.name}", bone, "location"
         if EYE_AIM in bone.constraints:
             yield f"aim/{bone.name}", bone.constraints[EYE_AIM], "influence"
     for key in expression_keys(head):

@@ -52,11 +52,18 @@ def photo_lens(avatar: AvatarFile) -> Lens:
 
 def build_camera(avatar: AvatarFile, rig: Any, name: str, unit: float = 1.0) -> Any:
     """The camera object with the photo as its background, parented to the rig so that both move together."""
+    camera = new_camera(rig, name, unit)
+    camera.data.passepartout_alpha = 0.9
+    aim_camera(camera, avatar)
+    return camera
+
+
+def new_camera(rig: Any, name: str, unit: float) -> Any:
+    """A camera that goes with the rig and looks at its face, with room for a picture behind it."""
     data = bpy.data.cameras.new(name)
     data.sensor_fit = "HORIZONTAL"
     data.sensor_width = SENSOR_WIDTH
     data.clip_start, data.clip_end = 0.01 * unit, 100.0 * unit  # a scaled parent does not scale them
-    data.passepartout_alpha = 0.9
     data.show_background_images = True
     background = data.background_images.new()
     background.frame_method = "STRETCH"
@@ -67,20 +74,23 @@ def build_camera(avatar: AvatarFile, rig: Any, name: str, unit: float = 1.0) -> 
     camera.rotation_euler = (pi / 2, 0.0, 0.0)  # look along Blender's +Y, that is the avatar's -Z
     camera.hide_select = False
     camera.data.display_size = 0.05
-    aim_camera(camera, avatar)
     return camera
 
 
 def aim_camera(camera: Any, avatar: AvatarFile) -> None:
     """Give a photo camera the lens, the place and the picture of this avatar's photo."""
-    lens, data = photo_lens(avatar), camera.data
-    data.lens = lens.focal_length
-    data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
+    set_lens(camera, photo_lens(avatar))
+    camera.location = blender_from_avatar(-avatar.photo_translation.astype(float))
+    if len(camera.data.background_images):
+        camera.data.background_images[0].image = pack_image(avatar.photo, f"{camera.name} Image")
+
+
+def set_lens(camera: Any, lens: Lens) -> None:
+    """Give a camera a lens, and let it remember the pixels of its picture for `fit_render_to_photo`."""
+    camera.data.lens = lens.focal_length
+    camera.data.shift_x, camera.data.shift_y = lens.shift_x, lens.shift_y
     camera["meshlam_resolution"] = [lens.width, lens.height]
     camera["meshlam_pixel_aspect_y"] = lens.pixel_aspect_y
-    camera.location = blender_from_avatar(-avatar.photo_translation.astype(float))
-    if len(data.background_images):
-        data.background_images[0].image = pack_image(avatar.photo, f"{camera.name} Image")
 
 
 def fit_render_to_photo(scene: Any, camera: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from .armature import EYE_AIM
-from .found import CAMERA, EYE_TARGET, HEAD, RIG, BuiltAvatar, armature_modifier, find_avatar
+from .found import CAMERA, DRIVEN_BY, EYE_TARGET, HEAD, RIG, BuiltAvatar, armature_modifier, find_avatar
 from .guard import here, set_hidden
 from .paint import images_of
 
@@ -54,11 +54,13 @@ def complete(rig: Any) -> None:
 
 def delete(built: BuiltAvatar) -> None:
     """Remove the head, its rig, camera and eye target, and the data that nothing else uses."""
-    objects = [item for item in (built.head, *built.pieces, built.camera, built.eye_target) if item is not None]
+    cameras = [camera for camera in (built.camera, built.clip_camera) if camera is not None]
+    objects = [item for item in (built.head, *built.pieces, *cameras, built.eye_target) if item is not None]
     shared = built.rig.get(HEAD) not in (None, built.head)
     data = [*images_of(built), *_materials(built), *(item.data for item in objects if item.data is not None)]
-    if built.camera is not None and not shared:
-        data += [entry.image for entry in built.camera.data.background_images if entry.image is not None]
+    if not shared:
+        data += [entry.image for camera in cameras for entry in camera.data.background_images if entry.image]
+        data += _clip_actions(built)
     if shared:
         objects = [built.head]
     else:
@@ -73,6 +75,13 @@ def delete(built: BuiltAvatar) -> None:
     _purge(data)
     if collection is not None and not collection.all_objects and collection != bpy.context.scene.collection:
         bpy.data.collections.remove(collection)
+
+
+def _clip_actions(built: BuiltAvatar) -> list[Any]:
+    """The actions that clips gave the head; the artist's own stay in the file."""
+    animated = [item.animation_data for item in (built.rig, built.head.data.shape_keys) if item is not None]
+    actions = [data.action for data in animated if data is not None and data.action is not None]
+    return [action for action in actions if DRIVEN_BY in action]
 
 
 def leftovers() -> list[Any]:

@@ -13,6 +13,8 @@ from typing import Any
 import bpy
 
 HEAD, RIG, CAMERA, EYE_TARGET = "meshlam_head", "meshlam_rig", "meshlam_camera", "meshlam_eye_target"
+CLIP_CAMERA = "meshlam_clip_camera"
+DRIVEN_BY = "meshlam_driven_by"  # on an action: the clip it was made of, JSON
 PROVENANCE, KIND, SOURCE, RESULT = "meshlam_provenance", "meshlam_kind", "meshlam_source", "meshlam_result"
 
 
@@ -26,6 +28,7 @@ class BuiltAvatar:
     camera: Any  # None where it was deleted, or not duplicated with the rig
     eye_target: Any  # None where the avatar has no eye joints
     pieces: tuple[Any, ...] = ()  # what Separate took from the head
+    clip_camera: Any = None  # of the clip that drives it
 
 
 def find_avatar(item: Any) -> BuiltAvatar | None:
@@ -40,7 +43,8 @@ def find_avatar(item: Any) -> BuiltAvatar | None:
     if head is None:
         return None
     collection = next(iter(collections_of(head)), None)
-    return BuiltAvatar(collection, rig, head, _own(rig, CAMERA), _own(rig, EYE_TARGET), tuple(_pieces(rig, head)))
+    own = [_own(rig, key) for key in (CAMERA, EYE_TARGET, CLIP_CAMERA)]
+    return BuiltAvatar(collection, rig, head, own[0], own[1], tuple(_pieces(rig, head)), own[2])
 
 
 def active_avatar(context: Any) -> BuiltAvatar | None:

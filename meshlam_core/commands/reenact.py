@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from meshlam_core.avatar.io import read_avatar
+from meshlam_core.commands.drive import read_performance
 from meshlam_core.commands.neural import head_of, neural_options, open_repaint
 from meshlam_core.files.outputs import atomic_folder, check_output_folder
 from meshlam_core.files.png import encode_png
@@ -19,17 +20,11 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     progress("reading", 0.0, arguments.avatar.name)
     avatar = read_avatar(arguments.avatar)
     from meshlam_core.pipeline import choose_device, prefer_rasteriser
-    from meshlam_core.tracker.live_link import read_live_link, track_of
     from meshlam_core.tracker.retarget import avatar_rig, retarget
-    from meshlam_core.tracker.track_io import read_track
     from meshlam_core.viewing.viewer import AvatarRenderer
 
-    performance = read_live_link(arguments.track) if arguments.track.suffix.lower() == ".csv" else None
-    track = None if performance else read_track(arguments.track)
     rig = avatar_rig(avatar, head_of(avatar, arguments.head))
-    if performance:
-        track = track_of(performance, avatar, rig, arguments.track.name)
-    assert track is not None
+    track = read_performance(arguments.track, avatar, rig)
     device = choose_device(arguments.device)
     prefer_rasteriser(arguments.rasteriser, device)
     repaint = open_repaint(avatar, neural, device)

@@ -56,6 +56,11 @@ def track_file(
     seconds = time.perf_counter() - start
     write = write_live_link if as_csv or out.suffix.lower() == ".csv" else write_track
     write(out, track, landmark_rig(session.head))
+    return describe(track, out, seconds)
+
+
+def describe(track: Track, out: Path, seconds: float) -> dict[str, Any]:
+    """What is reported of a track."""
     errors = [frame.landmark_error for frame in track.frames if math.isfinite(frame.landmark_error)]
     return {
         "out": str(out),
@@ -65,7 +70,7 @@ def track_file(
         "bridged": len(track.frames) - found - track.refused,
         "refused": track.refused,
         "duration": round(track.frames[-1].time, 3),
-        "landmark_error": round(float(np.median(errors)), 5),
+        "landmark_error": round(float(np.median(errors)), 5) if errors else None,
         "seconds": round(seconds, 3),
     }
 

@@ -70,15 +70,12 @@ class CoreEngine:
         )
 
     def _track(self, job: Track, progress: Progress) -> dict[str, Any]:
+        from meshlam_core.commands.drive import drive_file
         from meshlam_core.commands.track import track_file
 
         options = job.options
-        return track_file(
-            Path(job.source),
-            Path(job.out),
-            options.face,
-            options.device,
-            self._sessions,
-            progress,
-            options.landmarks,
-        )
+        source, out = Path(job.source), Path(job.out)
+        shared = (options.face, options.device, self._sessions, progress, options.landmarks)
+        if options.avatar:
+            return drive_file(source, out, Path(options.avatar), *shared)
+        return track_file(source, out, *shared)

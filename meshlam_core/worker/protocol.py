@@ -53,6 +53,7 @@ class TrackFields:
     device: str = "auto"
     face: int | str = "largest"
     landmarks: str = "mediapipe"
+    avatar: str = ""  # an avatar file to be laid onto the person; the source may then also be a track file or a CSV
 
 
 @dataclass(frozen=True)

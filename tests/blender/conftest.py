@@ -6,7 +6,9 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 # Blender reads this once, at import: no test touches the user's own Blender settings and extensions
 _USER_FOLDER = tempfile.mkdtemp(prefix="meshlam-blender-")
@@ -15,7 +17,9 @@ os.environ["BLENDER_USER_RESOURCES"] = _USER_FOLDER
 import bpy  # noqa: E402
 import pytest  # noqa: E402
 from sample import Sample, make_sample, write_sample  # noqa: E402
+from stand_in import StandInLayout  # noqa: E402
 
+import blender_addon  # noqa: E402
 from blender_addon.avatar_reader import AvatarFile, read_avatar  # noqa: E402
 from blender_addon.building import extension  # noqa: E402
 
@@ -98,3 +102,32 @@ def photo(tmp_path, sample) -> Path:
     path = tmp_path / "Ada Lovelace é.png"
     path.write_bytes(sample.images["photo"])
     return path
+
+
+@pytest.fixture
+def registered(empty_scene, monkeypatch):
+    monkeypatch.setenv("MESHLAM_BACKEND", sys.executable)  # there is a backend
+    blender_addon.register()
+    yield
+    blender_addon.unregister()
+
+
+@pytest.fixture
+def drawn(registered):
+    def draw(cls) -> str:
+        seen: list[str] = []
+        context = SimpleNamespace(
+            scene=bpy.context.scene,
+            view_layer=bpy.context.view_layer,
+            preferences=bpy.context.preferences,
+            region=SimpleNamespace(width=280),
+        )
+        if hasattr(cls, "poll") and not cls.poll(context):
+            return "hidden"
+        stand_in = SimpleNamespace(layout=StandInLayout(seen))
+        if hasattr(cls, "draw_head"):
+            stand_in.draw_head = partial(cls.draw_head, stand_in)
+        cls.draw(stand_in, context)
+        return "\n".join(seen)
+
+    return draw

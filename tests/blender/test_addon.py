@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ import bpy
 import pytest
 from sample import write_sample
 
+from blender_addon.building import repository
 from blender_addon.scene.found import RESULT, active_avatar
 
 ROOT = Path(__file__).parents[2]
@@ -215,3 +217,12 @@ def test_the_real_backend_reconstructs_shared_photos(installed, tmp_path):
 
 def test_the_sample_helper_writes_where_it_is_told(tmp_path, sample):
     assert write_sample(tmp_path / "a.meshlam", sample).is_file()
+
+
+def test_the_extension_repository_names_the_zip_with_its_size_and_hash(extension_zip, tmp_path):
+    assert repository.main([str(extension_zip), "--out", str(tmp_path / "repository")]) == 0
+    entry = json.loads((tmp_path / "repository" / "index.json").read_text())["data"][0]
+    assert (entry["id"], entry["archive_url"]) == ("meshlam", f"./{extension_zip.name}")
+    data = (tmp_path / "repository" / extension_zip.name).read_bytes()
+    assert entry["archive_size"] == len(data)
+    assert entry["archive_hash"] == f"sha256:{hashlib.sha256(data).hexdigest()}"

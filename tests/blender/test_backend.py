@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import bpy
 import pytest
 from conftest import MODULE
-from test_panel import StandInLayout
+from stand_in import StandInLayout
 
 import blender_addon
 from blender_addon import backend_state, panel, preferences

@@ -67,6 +67,7 @@ class Artist:
             "import_avatar",
             "choose_photo",
             "reconstruct",
+            "drive_from_clip",
         }  # they have steps of their own, or need a backend
         names = [name for name in dir(bpy.ops.meshlam) if name not in skip and "backend" not in name]
         self.call(getattr(bpy.ops.meshlam, self.chance.choice(sorted(names))))
@@ -162,7 +163,8 @@ class Artist:
 
 
 @pytest.fixture
-def registered(empty_scene):
+def registered(empty_scene, monkeypatch, tmp_path):
+    monkeypatch.setenv("MESHLAM_HOME", str(tmp_path / "data"))  # where expressions of one's own are kept
     blender_addon.register()
     yield
     blender_addon.unregister()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import struct
-import sys
 from types import SimpleNamespace
 
 import bpy
 import bpy.utils.previews
 import numpy as np
 import pytest
+from stand_in import StandInLayout
 
-import blender_addon
 from blender_addon import panel, preferences, state
 from blender_addon.avatar_operators import AboutLikeness
 from blender_addon.exif import orientation
@@ -23,63 +22,6 @@ from blender_addon.job import JobError, State
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import RESULT, active_avatar
 from blender_addon.scene.renew import renew
-
-FUNCTIONS = bpy.types.UILayout.bl_rna.functions
-ICONS = set(FUNCTIONS["prop"].parameters["icon"].enum_items.keys())
-NESTING = {"row", "column", "box", "split", "column_flow", "grid_flow"}
-
-
-class StandInLayout:
-    """Accepts what UILayout accepts in this Blender, and writes down the texts."""
-
-    def __init__(self, seen: list[str]) -> None:
-        object.__setattr__(self, "seen", seen)
-
-    def __setattr__(self, name, value):
-        assert name in bpy.types.UILayout.bl_rna.properties, name
-
-    def __getattr__(self, name):
-        parameters = FUNCTIONS[name].parameters.keys()
-
-        def call(*arguments, **options):
-            assert set(options) <= set(parameters), (name, options)
-            assert options.get("icon", "NONE") in ICONS
-            if name == "operator":
-                module, operator = arguments[0].split(".")
-                assert operator in dir(getattr(bpy.ops, module)), arguments[0]
-            if name == "prop":
-                owner = arguments[0]
-                assert arguments[1] in (owner.known if hasattr(owner, "known") else owner.bl_rna.properties)
-            self.seen.append(" ".join(str(item) for item in (name, *arguments[:1], options.get("text", ""))))
-            return StandInLayout(self.seen) if name in NESTING else SimpleNamespace()
-
-        return call
-
-
-@pytest.fixture
-def registered(empty_scene, monkeypatch):
-    monkeypatch.setenv("MESHLAM_BACKEND", sys.executable)  # there is a backend
-    blender_addon.register()
-    yield
-    blender_addon.unregister()
-
-
-@pytest.fixture
-def drawn(registered):
-    def draw(cls) -> str:
-        seen: list[str] = []
-        context = SimpleNamespace(
-            scene=bpy.context.scene,
-            view_layer=bpy.context.view_layer,
-            preferences=bpy.context.preferences,
-            region=SimpleNamespace(width=280),
-        )
-        if hasattr(cls, "poll") and not cls.poll(context):
-            return "hidden"
-        cls.draw(SimpleNamespace(layout=StandInLayout(seen)), context)
-        return "\n".join(seen)
-
-    return draw
 
 
 def test_the_empty_panel_asks_for_a_photo(drawn):
