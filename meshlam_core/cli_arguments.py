@@ -11,6 +11,7 @@ VIEWS = ("photo", "front", "left", "right", "back", "three-quarter", "turntable"
 POSES = ("neutral", "photo")
 PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
+TEXTURES = ("photo", "albedo")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LANDMARKS = ("mediapipe", "face-alignment")
 RASTERISERS = ("auto", "warp", "nvdiffrast")
@@ -50,6 +51,9 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
     command.add_argument("--hair", choices=HAIR, default="hull", help="bald leaves the skull as the tracker finds it")
+    command.add_argument(
+        "--texture", choices=TEXTURES, default="photo", help="with the photo's light, or albedo: without it"
+    )
     command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
     command.add_argument(
         "--weights", default="auto", metavar="auto|none|PATH", help="of the network; none keeps the tracker's result"

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
+TEXTURES = ("photo", "albedo")  # with the photo's light, without it
 LANDMARKS = ("mediapipe", "face-alignment")
 RASTERISERS = ("auto", "warp", "nvdiffrast")
-CHOICES = {"preset": PRESETS, "hair": HAIR, "landmarks": LANDMARKS, "rasteriser": RASTERISERS}
+CHOICES = {"preset": PRESETS, "hair": HAIR, "texture": TEXTURES, "landmarks": LANDMARKS, "rasteriser": RASTERISERS}
 MAX_TEXTURE = 4096  # px
 BATCH = 8  # photos that go through the network together; bounds the memory of long lists
 
@@ -57,6 +58,7 @@ class ReconstructOptions:
     hair: str = "hull"  # or "bald": the skull as the tracker finds it
     face: int | str = "largest"  # or 1 for the leftmost face, 2 for the next ...
     texture_size: int = 1024
+    texture: str = "photo"  # or "albedo": without the photo's light
     device: str = "auto"
     seed: int = 0
     weights: str = AUTO  # of the network; "none" keeps the tracker's result, a path names a file
@@ -213,7 +215,9 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         with clock.stage("refine"):
             tracked = _reshaped(tracked, picture, regions, session.refiner)
     with clock.stage("texture"):
-        texture = bake_albedo(picture.pixels, regions, tracked, picture.camera, head, options.texture_size)
+        texture = bake_albedo(
+            picture.pixels, regions, tracked, picture.camera, head, options.texture_size, options.texture == "albedo"
+        )
         wanted = session.refiner and not shapes_only
         job = _network_job(tracked, picture, regions, texture, head) if wanted else None
     return _Draft(path, photo.sha256, tracked, picture, texture, job, clock)
@@ -245,7 +249,7 @@ def _network_job(
     from meshlam_core.model.session import RefineJob
 
     believed = believable(regions, tracked, picture.camera, head, texture.seen)
-    return RefineJob(tracked, picture.pixels, believed, picture.camera, texture.albedo, regions)
+    return RefineJob(tracked, picture.pixels, believed, picture.camera, texture.photo, regions)
 
 
 def _refine(
@@ -290,6 +294,9 @@ def _finish(
         device=session.device,
         seed=options.seed,
         timings=draft.clock.timings,
+        unlit=avatar.albedo_photo is not None,
+        wanted_unlit=options.texture == "albedo",
+        tone_doubt=draft.texture.light.tone_doubt if draft.texture.light else None,
     )
     return Reconstruction(replace(avatar, provenance=making.provenance()), making.report(avatar))
 
@@ -306,6 +313,9 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         crop=np.array(picture.crop.box, np.float32),
     )
     mesh = refined or head
+    picture_lit = refined.albedo if refined else texture.photo
+    # what the network paints has the photo's light, and only that
+    unlit = None if refined else texture.albedo
     part, parts = tracked.parts_on(head)
     return Avatar(
         vertices=refined.vertices if refined else tracked.surface,
@@ -323,13 +333,15 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         blendshape_ranges=head.blendshape_ranges,
         blendshape_kind=head.blendshape_kind,
         photo=photo,
-        albedo=refined.albedo if refined else texture.albedo,
+        albedo=picture_lit if unlit is None else unlit,
         # the network corrects the tracker's texture, so what that saw in the photo is still the photo
         albedo_seen=np.maximum(texture.seen, refined.albedo_seen) if refined else texture.seen,
         photo_image=picture.pixels,
         thumbnail=np.zeros((256, 256, 4), np.uint8),
         pose_correctives=mesh.pose_correctives,
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
+        albedo_photo=None if unlit is None else picture_lit,
+        light=texture.light.harmonics if texture.light else None,
     )
 
 

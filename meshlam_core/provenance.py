@@ -64,6 +64,9 @@ class Making:
     device: str
     seed: int
     timings: Mapping[str, float]  # s
+    unlit: bool  # whether the texture is without the photo's light
+    wanted_unlit: bool
+    tone_doubt: float | None  # standard deviation of the logarithm of the skin's tone; None: light and skin are one
 
     @property
     def total_timings(self) -> dict[str, float]:
@@ -89,6 +92,8 @@ class Making:
             )
         if tracked.hair and tracked.hair.doubt:
             found.append(f"The hair could not be made out ({tracked.hair.doubt}): the head is bald.")
+        if self.wanted_unlit and not self.unlit:
+            found.append("The texture has the photo's light: for this head model or these weights no skin is known.")
         if self.weights is None and self.wanted_weights == AUTO and self.preset != USUAL_PRESET:
             found.append(
                 f"The preset {self.preset} has no weights here ({data_folder() / self.preset}.safetensors): "
@@ -140,11 +145,17 @@ class Making:
             "hidden_ears": {"left": left, "right": right},
         }
 
+    def _texture(self) -> dict[str, Any]:
+        """Whether the photo's light is in it, and how well the skin's tone is known without that light."""
+        doubt = None if self.tone_doubt is None else round(self.tone_doubt, 3)
+        return {"kind": "albedo" if self.unlit else "photo", "tone_uncertainty": doubt}
+
     def _quality(self) -> dict[str, Any]:
         return {
             "landmark_error": round(self.tracked.landmark_error, 5),
             "plausibility": round(self.tracked.plausibility, 3),
             "hair": self._hair(),
+            "texture": self._texture(),
             "timings": self.total_timings,
             "warnings": self.warnings(),
         }

@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (  # from the bottom up; a name is a folde
     ("files",),
     ("avatar", "nets", "raster"),
     ("head",),
-    ("tracker",),
+    ("skin", "tracker"),
     ("texture",),
     ("model", "viewing"),
     ("provenance",),

@@ -19,7 +19,7 @@ def tracked() -> TrackedFace:
 
 
 def warnings(tracked: TrackedFace) -> list[str]:
-    return Making("a.jpg", "", load_head(), tracked, None, "small", "auto", "cpu", 0, {}).warnings()
+    return Making("a.jpg", "", load_head(), tracked, None, "small", "auto", "cpu", 0, {}, False, False, None).warnings()
 
 
 def turned(tracked: TrackedFace, yaw: float, roll: float = 0.0) -> TrackedFace:

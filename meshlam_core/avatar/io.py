@@ -73,6 +73,8 @@ def read_avatar(path: Path) -> Avatar:
         arrays = _read_arrays(archive, members, path)
         images = {}
         for spec in IMAGES:
+            if spec.optional and spec.file not in members:
+                continue
             data = _read_member(archive, members, spec.file, path)
             width, height, channels = _png_size(data, spec, path)
             budget -= width * height * channels
@@ -306,6 +308,7 @@ def _assemble(
         albedo_seen=images["albedo_seen"],
         photo_image=images["photo"],
         thumbnail=images["thumbnail"],
+        albedo_photo=images.get("albedo_photo"),
         provenance=described["provenance"],
     )
 

@@ -54,4 +54,6 @@ class Avatar:
     thumbnail: U8  # [256, 256, 4] sRGB and alpha
     pose_correctives: F32 | None = None  # [36, V, 3]
     hair: F32 | None = None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
+    albedo_photo: U8 | None = None  # [H, W, 3] sRGB, with the photo's light, where albedo is without it
+    light: F32 | None = None  # [9, 3] spherical harmonics of the photo's light
     provenance: dict[str, Any] = field(default_factory=dict)

@@ -42,6 +42,7 @@ class ImageSpec:
     name: str
     mode: str  # RGB, L or RGBA
     meaning: str
+    optional: bool = False
 
     @property
     def file(self) -> str:
@@ -68,12 +69,16 @@ ARRAYS: tuple[ArraySpec, ...] = (
         "pose_correctives", (36, "V", 3), "<f4", "m", "displacement per element of (R - I) of joints 1-4", optional=True
     ),
     ArraySpec("hair", ("V", 3), "<f4", "m", "the hair's share: vertices - hair is the bald head", optional=True),
+    ArraySpec(
+        "light", (9, 3), "<f4", "1", "spherical harmonics of the photo's irradiance, avatar frame", optional=True
+    ),
 )
 IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("albedo", "RGB", "the texture"),
     ImageSpec("albedo_seen", "L", "255 where a texel was seen in the photo, 0 where it was filled"),
     ImageSpec("photo", "RGB", "the crop of the photo that was used"),
     ImageSpec("thumbnail", "RGBA", "a preview"),
+    ImageSpec("albedo_photo", "RGB", "the texture with the photo's light, where albedo is without it", optional=True),
 )
 NAME_LISTS = ("parts", "joint_names", "joint_parents", "blendshape_names", "blendshape_ranges", "blendshape_kind")
 KINDS = ("arkit", "flame")
@@ -100,12 +105,14 @@ def avatar_arrays(avatar: Avatar) -> dict[str, NDArray[Any]]:
 
 def avatar_images(avatar: Avatar) -> dict[str, NDArray[np.uint8]]:
     """Every image of the file by name."""
-    return {
+    images = {
         "albedo": avatar.albedo,
         "albedo_seen": avatar.albedo_seen,
         "photo": avatar.photo_image,
         "thumbnail": avatar.thumbnail,
+        "albedo_photo": avatar.albedo_photo,
     }
+    return {name: image for name, image in images.items() if image is not None}
 
 
 def validate(avatar: Avatar, source: str = "avatar") -> None:
@@ -217,15 +224,19 @@ def _check_photo(avatar: Avatar, source: str) -> None:
 
 def _check_images(avatar: Avatar, source: str) -> None:
     modes = {"L": 0, "RGB": 3, "RGBA": 4}
+    images = avatar_images(avatar)
     for spec in IMAGES:
-        image = avatar_images(avatar)[spec.name]
+        if spec.optional and spec.name not in images:
+            continue
+        image = images[spec.name]
         channels = modes[spec.mode]
         fits = image.ndim == (3 if channels else 2) and image.size > 0 and (not channels or image.shape[2] == channels)
         if image.dtype != np.uint8 or not fits:
             wanted = f"8-bit {spec.mode} ([H W{f' {channels}' if channels else ''}] uint8)"
             refuse(source, spec.file, wanted, f"{list(image.shape)} {image.dtype}")
-    if avatar.albedo_seen.shape != avatar.albedo.shape[:2]:
-        wanted = f"the size of albedo.png {list(avatar.albedo.shape[:2])}"
-        refuse(source, "albedo_seen.png", wanted, str(list(avatar.albedo_seen.shape)))
+    for name in ("albedo_seen", "albedo_photo"):
+        if name in images and images[name].shape[:2] != avatar.albedo.shape[:2]:
+            wanted = f"the size of albedo.png {list(avatar.albedo.shape[:2])}"
+            refuse(source, f"{name}.png", wanted, str(list(images[name].shape[:2])))
     if avatar.thumbnail.shape[:2] != (THUMBNAIL_SIZE, THUMBNAIL_SIZE):
         refuse(source, "thumbnail.png", f"{THUMBNAIL_SIZE} x {THUMBNAIL_SIZE}", str(list(avatar.thumbnail.shape[:2])))

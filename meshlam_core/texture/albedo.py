@@ -8,7 +8,7 @@ MeshLAM learns a texture branch for this (sec. 3); here it is done without learn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,14 +18,17 @@ from torch import Tensor
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.warp_runtime import over_list
+from meshlam_core.skin.model import load_skin_model
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import lid_tones
 from meshlam_core.texture.mathematics import luminance
 from meshlam_core.texture.mouth import paint_mouth
-from meshlam_core.texture.sight import see, with_hidden_ears
-from meshlam_core.texture.skin import CPU, complete_skin
+from meshlam_core.texture.separate import separate
+from meshlam_core.texture.sight import Sight, see, with_hidden_ears
+from meshlam_core.texture.skin import CPU, Likely, complete_skin
+from meshlam_core.texture.whites import white_of_eyes
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.types import TrackedFace
@@ -37,11 +40,21 @@ GREY = 2.0  # of 255, mean spread of the channels up to which a photo counts as 
 
 
 @dataclass(frozen=True)
-class Texture:
-    """A baked albedo."""
+class Light:
+    """The photo's light."""
 
-    albedo: U8  # [S, S, 3] sRGB
+    harmonics: F32  # [9, 3] in the avatar frame; an irradiance of 1 shows an albedo as it is
+    tone_doubt: float  # standard deviation of the logarithm of the skin's tone beside it
+
+
+@dataclass(frozen=True)
+class Texture:
+    """A baked texture."""
+
+    photo: U8  # [S, S, 3] sRGB, with the photo's light
     seen: U8  # [S, S] 255 where the photo was seen, 0 where mirrored, filled or painted
+    light: Light | None = None  # None for head models that no skin is known for
+    albedo: U8 | None = None  # [S, S, 3] sRGB, without the photo's light, where that was asked for
 
 
 def bake_albedo(
@@ -51,14 +64,34 @@ def bake_albedo(
     camera: Camera,  # the photo's, cropped and scaled to the crop
     model: HeadModel,
     size: int = 1024,
+    unlit: bool = False,  # take the photo's light off
 ) -> Texture:
-    """The albedo of a tracked head. The work is small and stays on the CPU."""
+    """The texture of a tracked head. The work is small and stays on the CPU."""
     with torch.inference_mode():
-        return _bake(crop, regions, tracked, camera, model, size)
+        return _bake(crop, regions, tracked, camera, model, size, unlit)
 
 
-def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, model: HeadModel, size: int) -> Texture:
-    atlas = build_atlas(model, size)
+@dataclass(frozen=True)
+class Observation:
+    """A tracked head as its photo shows it."""
+
+    image: Tensor  # [1, 3, H, W] sRGB 0..1, the crop
+    landmarks: F32  # [L, 2] px of the crop
+    posed: Tensor  # [V, 3] view frame, m
+    tones: Tensor  # [V, 3] lid tones
+    cover: Tensor  # [V] how far each vertex is hair and no skin
+    sight: Sight
+
+
+def observe(
+    crop: U8,  # [H, W, 3] sRGB
+    regions: Regions,  # of the crop
+    tracked: TrackedFace,
+    camera: Camera,  # the photo's, cropped and scaled to the crop
+    model: HeadModel,
+    atlas: Atlas,
+) -> Observation:
+    """Read the photo at every texel that shows."""
     posed = posed_vertices(tracked, model)
     scale = camera.focal / tracked.camera.focal
     landmarks = landmarks_on_crop(tracked, camera)
@@ -70,16 +103,41 @@ def _bake(crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, mode
     cover = torch.zeros(len(posed)) if tracked.hair is None else torch.from_numpy(tracked.hair.cover)
     cover = with_hidden_ears(cover, atlas)
     sight = see(image, regions, landmarks, posed, camera, valid, tones, cover, model, atlas)
-    colour, smooth = complete_skin(sight.skin, regions, tones, cover, model, atlas)
-    paint_mouth(colour, crop, sight, regions.skin_colour, landmarks, model, atlas)
+    return Observation(image, landmarks, posed, tones, cover, sight)
+
+
+def _bake(
+    crop: U8, regions: Regions, tracked: TrackedFace, camera: Camera, model: HeadModel, size: int, unlit: bool
+) -> Texture:
+    atlas = build_atlas(model, size)
+    found = observe(crop, regions, tracked, camera, model, atlas)
+    image, landmarks, posed, cover = found.image, found.landmarks, found.posed, found.cover
+    photo, tones, colours = found.sight.skin, found.tones, regions
+    skin, parted, shade = load_skin_model(model), None, None
+    if skin is not None:
+        white = white_of_eyes(crop, landmarks)
+        parted = separate(photo, posed, tracked.rotations[0], cover, white, skin, model, atlas)
+    likely = None if parted is None else Likely(parted.person * parted.shade, parted.tone)
+    if unlit and parted is not None:
+        shade = atlas.at_texels(parted.shade)
+        photo = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
+        tones, likely, level = tones / parted.shade, Likely(parted.person, parted.tone), parted.level.numpy()
+        colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / level)
+    done = complete_skin(photo, colours, tones, cover, model, atlas, likely)
+    colour, smooth = done.colour, done.smooth
+    if shade is not None and parted is not None:
+        colour, smooth = colour * shade, smooth * parted.shade
+    paint_mouth(colour, crop, found.sight, regions.skin_colour, landmarks, model, atlas)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
     eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, atlas)
     if _is_grey(crop):
         colour = luminance(colour)[:, None].expand(-1, 3).clone()
-    trust = sight.skin[:, 4].clone()
-    for rows, weight in [(sight.mouth.rows, sight.mouth.weight), *eyes]:
+    trust = found.sight.skin[:, 4].clone()
+    for rows, weight in [(found.sight.mouth.rows, found.sight.mouth.weight), *eyes]:
         trust[rows] = weight
-    return _pack(colour, trust, atlas)
+    picture, seen = _pack(colour, trust, atlas)
+    light = None if parted is None else Light(parted.light, parted.tone_doubt)
+    return Texture(picture, seen, light, None if shade is None else _pack(colour / shade, trust, atlas)[0])
 
 
 def _is_grey(crop: U8) -> bool:
@@ -92,10 +150,10 @@ def _pack(
     colour: Tensor,  # [P, 3]
     trust: Tensor,  # [P] 0..1
     atlas: Atlas,
-) -> Texture:
+) -> tuple[U8, U8]:  # [S, S, 3], [S, S]
     """Covered texels to whole 8-bit textures."""
     size = atlas.uv_map.size
-    albedo = torch.zeros(size * size, 3, dtype=torch.uint8)
+    picture = torch.zeros(size * size, 3, dtype=torch.uint8)
     seen = torch.zeros(size * size, dtype=torch.uint8)
-    over_list("pack", len(colour), [atlas.places, colour, trust], [albedo, seen], CPU)
-    return Texture(albedo.view(size, size, 3).numpy(), seen.view(size, size).numpy())
+    over_list("pack", len(colour), [atlas.places, colour.contiguous(), trust], [picture, seen], CPU)
+    return picture.view(size, size, 3).numpy(), seen.view(size, size).numpy()

@@ -20,6 +20,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.build_uv_map import build_uv_map
 from meshlam_core.raster.uv_map import UvMap
 from meshlam_core.raster.warp_runtime import over_list
+from meshlam_core.skin.model import DETAIL_STEP, GAMMA, load_skin_model
 from meshlam_core.texture.eye_layout import EyeLayout, build_eye_layout
 from meshlam_core.texture.fill import Graph, build_graph
 from meshlam_core.texture.lids import lash_line_share, lid_share
@@ -30,6 +31,7 @@ I64 = NDArray[np.int64]
 SKIN_PARTS = ("face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "mouth_interior", "eye_sockets")
 EYEBALLS = ("eyeball_left", "eyeball_right")
 MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
+DEEPEST = 0.1  # of a colour, by which a pore or a line may differ
 CACHED_ATLASES = 2
 LOW_RIM = 0.3  # share of the vertices around an ear's root that lie below it
 
@@ -65,6 +67,9 @@ class Atlas:
     ear_rims: tuple[tuple[Tensor, Tensor], ...]  # per ear: its vertices, and the lowest of those around its root
     grain: Tensor  # [P] zero mean, unit variance: pores and freckles, continuous over seams
     strands: Tensor  # [P] zero mean, unit variance: hair combed away from the crown, continuous over seams
+    relief: Tensor  # [P, 3] what a texel of likely skin is beside the mean of its vertices, as a factor
+    pores: Tensor  # [D, P] zero mean: the fine detail of complete skins; D is 0 where no skin is known
+    pore_tones: Tensor  # [D] mean logarithms of those skins
     eyes: dict[str, EyeLayout]  # part name -> its eyeball
     parts: dict[str, int]  # name -> number
 
@@ -154,6 +159,9 @@ def _build(model: HeadModel, size: int) -> Atlas:
         ear_rims=_ear_rims(model),
         grain=skin_grain(uv_map.texel, size),
         strands=torch.zeros(0),
+        relief=torch.zeros(0),
+        pores=torch.zeros(0),
+        pore_tones=torch.zeros(0),
         eyes={},
         parts=names,
     )
@@ -169,9 +177,13 @@ def _build(model: HeadModel, size: int) -> Atlas:
         )
     ).T.contiguous()
     cavity = cavity * atlas.skin
+    known = _known_skin(model, atlas)
     return replace(
         atlas,
         strands=strands(atlas.at_texels(points), centre),
+        relief=known[0],
+        pores=known[1],
+        pore_tones=known[2],
         eyes={
             name: build_eye_layout(name, atlas.rows_of(name), atlas.at_texels, model)
             for name in EYEBALLS
@@ -187,6 +199,29 @@ def _build(model: HeadModel, size: int) -> Atlas:
         mouth_rows=atlas.mouth.nonzero()[:, 0],
         opening_rows=((lids > 0) | (lash_line > 0) | (cavity > 0)).nonzero()[:, 0],
     )
+
+
+def _known_skin(model: HeadModel, atlas: Atlas) -> tuple[Tensor, Tensor, Tensor]:  # [P, 3], [D, P], [D]
+    """Relief and pores of the skin model, on this atlas' texels."""
+    skin = load_skin_model(model)
+    if skin is None:
+        flat = torch.ones(len(atlas.places), 3)
+        return flat, torch.zeros(0, len(flat)), torch.zeros(0)
+    size = atlas.uv_map.size
+    row, column = (2 * (atlas.uv_map.texel[None] // torch.tensor([[size], [1]]) % size) + 1) / size - 1
+    grid = torch.stack([column, row], -1)[None, None]
+
+    def read(maps: Tensor) -> Tensor:  # [C, S, S] -> [C, P]
+        return functional.grid_sample(maps[None], grid, align_corners=False, padding_mode="border")[0, :, 0]
+
+    # filled up beyond the islands' margin, where a zero would be a colour
+    zero = np.zeros(len(skin.texel_basis))
+    texels = read(torch.from_numpy(skin.texture_of(zero)).permute(2, 0, 1)).T
+    calm = atlas.skin * (1 - atlas.at_texels(atlas.share("eye_sockets", "mouth_interior", "eyelids")[:, None])[:, 0])
+    off = (texels - atlas.at_texels(torch.from_numpy(skin.mean.copy()))) * calm[:, None]
+    pores = read(torch.from_numpy(skin.detail.astype(np.float32) * np.float32(DETAIL_STEP))) * atlas.skin
+    relief = (off.clamp(-1, 1) / GAMMA).exp().contiguous()
+    return relief, (pores / GAMMA).clamp(-DEEPEST, DEEPEST).contiguous(), torch.from_numpy(skin.detail_tone.copy())
 
 
 def _ear_rims(model: HeadModel) -> tuple[tuple[Tensor, Tensor], ...]:

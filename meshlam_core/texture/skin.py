@@ -8,6 +8,8 @@ What follows single texels is one pass of a kernel (warp_texture.py); what must 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours'
 SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
 LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
+RATIO = (0.4, 1.8)  # of a colour to what is likely, that is believed enough to be spread
 BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
 HAIR_LINE, STRAND_WANDER = (0.35, 0.65), 0.06  # share of hair between which skin ends; how far strands bend that line
@@ -32,6 +35,22 @@ LIFT, DETAIL = 0.06, (0.3, 2.5)  # mirrored detail is a ratio, as light acts; li
 CPU = torch.device("cpu")
 
 
+@dataclass(frozen=True)
+class Likely:
+    """What the skin model expects of this person, in the light that the photo's texels are in."""
+
+    skin: Tensor  # [V, 3]
+    tone: float  # mean logarithm of its albedo on the face
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The whole skin."""
+
+    colour: Tensor  # [P, 3] every texel
+    smooth: Tensor  # [V, 3] the skin's smooth colours
+
+
 def complete_skin(
     photo: Tensor,  # [P, 5] colour, hair, trust; 0 where not seen
     regions: Regions,
@@ -39,7 +58,8 @@ def complete_skin(
     cover: Tensor,  # [V] how far each vertex is hair and no skin
     model: HeadModel,
     atlas: Atlas,
-) -> tuple[Tensor, Tensor]:  # [P, 3] every texel, [V, 3] the skin's smooth colours
+    likely: Likely | None = None,
+) -> Completed:
     """A colour for every texel."""
     mean, sure = atlas.at_vertices(photo)
     mirror = torch.from_numpy(model.mirror.astype(np.int64))
@@ -47,8 +67,13 @@ def complete_skin(
     # low frequencies everywhere, following the mirrored side's differences where only that one is seen
     firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
     base = smooth_fill(atlas.graph, mean[:, :3], firmness, mean[mirror, :3], sure[mirror] > 0.3)
-    layers = _fill_layers(regions, tones, cover, atlas, base, mean, sure, mirror)
-    return compose(photo, base, layers, _detail_strength(photo, base, atlas), atlas), layers[:, :3]
+    layers = _fill_layers(regions, tones, cover, atlas, base, mean, sure, mirror, likely)
+    grain, strand = _detail_strength(photo, base, atlas)
+    pores = atlas.grain
+    if likely is not None and len(atlas.pores):
+        # those of the complete skin that is most like this one in tone
+        pores, grain = atlas.pores[int((atlas.pore_tones - likely.tone).abs().argmin())], 1.0
+    return Completed(compose(photo, base, layers, (grain, strand), pores, atlas), layers[:, :3])
 
 
 def _fill_layers(
@@ -60,6 +85,7 @@ def _fill_layers(
     mean: Tensor,  # [V, 4] seen colour and hair share
     sure: Tensor,  # [V]
     mirror: Tensor,  # [V]
+    guess: Likely | None,
 ) -> Tensor:  # [V, 7] skin colour, hair colour, share of hair
     """Skin and hair spread over the hidden surface as two layers with a hair line between them."""
     known = torch.maximum(sure, sure[mirror])  # [V]
@@ -68,9 +94,16 @@ def _fill_layers(
     low, high = BALD
     growth = min(max((regions.hair_share - low) / (high - low), 0.0), 1.0)
     lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
-    skin_tone = torch.where(lids[:, None] > 0, tones, torch.from_numpy(regions.skin_colour))
+    likely = torch.from_numpy(regions.skin_colour).expand_as(base) if guess is None else guess.skin
+    inside = torch.maximum(lids, atlas.share("eye_sockets", "mouth_interior"))
+    likely = skin_tone = torch.where(inside[:, None] > 0, tones, likely)
     layers = (  # wanted colour, its weight, prior colour, its weight
-        (base, FIRM * (known * (1 - hairy) ** 2) ** 2, skin_tone, SKIN_PRIOR + LID_PRIOR * lids),
+        (
+            (base / likely).clamp(*RATIO),
+            FIRM * (known * (1 - hairy) ** 2) ** 2,
+            skin_tone / likely,
+            SKIN_PRIOR + LID_PRIOR * lids,
+        ),
         (base, FIRM * (known * hairy**2) ** 2, torch.from_numpy(regions.hair_colour), HAIR_PRIOR + 0 * known),
         (
             hairy[:, None],
@@ -84,14 +117,17 @@ def _fill_layers(
         total = weight + prior_weight
         targets.append((weight[:, None] * wanted + prior_weight[:, None] * prior) / total[:, None])
         weights.append(total[:, None].expand(-1, wanted.shape[1]))
-    return smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
+    filled = smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
+    filled[:, :3] *= likely  # skin is spread as a ratio to what is likely
+    return filled
 
 
 def compose(
     photo: Tensor,  # [P, 5]
     base: Tensor,  # [V, 3]
     layers: Tensor,  # [V, 7]
-    detail: tuple[float, float],  # of skin and hair
+    detail: tuple[float, float],  # strength of pores and strands, relative
+    pores: Tensor,  # [P]
     atlas: Atlas,
 ) -> Tensor:  # [P, 3]
     """The photo over the mirrored side over the fill.
@@ -101,18 +137,19 @@ def compose(
     """
     out = torch.empty(len(photo), 3)
     smooth = torch.cat([base, layers], 1)
-    texels = [atlas.corners, atlas.uv_map.bary, atlas.mirror_texel, atlas.grain, atlas.strands, atlas.lids]
+    texels = [atlas.corners, atlas.uv_map.bary, atlas.mirror_texel, pores, atlas.strands, atlas.lids, atlas.relief]
     over_list("compose_skin", len(photo), [*texels, photo, smooth, *detail], [out], CPU)
     return out
 
 
 def _detail_strength(photo: Tensor, base: Tensor, atlas: Atlas) -> tuple[float, float]:
-    """Spread of the brightness about the smooth colours: of skin (absolute), of hair (relative)."""
+    """Spread of the brightness about the smooth colours: of skin and of hair, relative."""
     some = SAMPLED * (photo[::SAMPLED, 4] > 0.8).nonzero()[:, 0]  # enough for two spreads
     light = photo[some, :3].mean(1)
     smooth = atlas.at_texels(base, some).mean(1)
     skin, hair = photo[some, 3] < 0.1, photo[some, 3] > 0.9
     # the median ignores brows, lips and nostrils; 1.48 makes it a standard deviation
-    grain = 1.48 * float((light - smooth)[skin].abs().median()) if int(skin.sum()) > 300 else 0.01
-    strand = float(((light - smooth) / smooth.clamp_min(0.03))[hair].std()) if int(hair.sum()) > 300 else 0.12
-    return min(max(0.5 * grain, 0.003), 0.01), min(max(strand, 0.06), 0.3)
+    off = (light - smooth) / smooth.clamp_min(0.03)
+    grain = 1.48 * float(off[skin].abs().median()) if int(skin.sum()) > 300 else 0.02
+    strand = float(off[hair].std()) if int(hair.sum()) > 300 else 0.12
+    return min(max(0.5 * grain, 0.005), 0.016), min(max(strand, 0.06), 0.3)

@@ -154,6 +154,7 @@ def compose_skin(
     grain: wp.array1d(dtype=wp.float32),  # [P]
     strands: wp.array1d(dtype=wp.float32),  # [P]
     lids: wp.array1d(dtype=wp.float32),  # [P]
+    relief: wp.array2d(dtype=wp.float32),  # [P, 3]
     photo: wp.array2d(dtype=wp.float32),  # [P, 5] colour, hair, trust
     smooth: wp.array2d(dtype=wp.float32),  # [V, 10] base, skin and hair colours, share of hair
     skin_detail: wp.float32,
@@ -171,7 +172,7 @@ def compose_skin(
     trust = wp.smoothstep(TRUST_LOW, TRUST_HIGH, weight)
     strand = strands[r]
     line = wp.smoothstep(LINE_LOW, LINE_HIGH, at(smooth, 9, corners, bary, r) + WANDER * strand)
-    pores = skin_detail * grain[r] * (1.0 - CALM * lids[r])
+    pores = 1.0 + skin_detail * grain[r] * (1.0 - CALM * lids[r])
     other = twin[r]
     mirrored = wp.float32(0.0)
     if twin[other] == r:
@@ -179,7 +180,7 @@ def compose_skin(
     for c in range(3):
         colour = wp.float32(0.0)
         if line < 1.0:
-            colour = at(smooth, 3 + c, corners, bary, r) + pores
+            colour = at(smooth, 3 + c, corners, bary, r) * relief[r, c] * pores
         if line > 0.0:
             colour += line * (at(smooth, 6 + c, corners, bary, r) * (1.0 + hair_detail * strand) - colour)
         colour += trust * (photo[r, c] - colour)

@@ -2,8 +2,8 @@
 
 Frames and units: frames.py. Dims: V vertices, K blendshapes, J joints, H rows, W columns.
 
-The albedo holds the photo's own light, so textured pictures are not lit again: seen through the photo's camera, in the
-photo's pose, they repeat the photo.
+Textured pictures show the texture with the photo's own light and are not lit again: seen through the photo's camera, in
+the photo's pose, they repeat the photo.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class AvatarRenderer:
         )
         self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
         faces, uvs, uv_faces, light = map(tensor, (avatar.faces, avatar.uvs, avatar.uv_faces, mouth_light(avatar)))
-        self._mesh = MeshRenderer(faces, uvs, uv_faces, avatar.albedo, light, rasteriser)
+        texture = avatar.albedo if avatar.albedo_photo is None else avatar.albedo_photo
+        self._mesh = MeshRenderer(faces, uvs, uv_faces, texture, light, rasteriser)
 
     def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
         """The bent head, before any translation."""

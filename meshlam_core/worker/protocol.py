@@ -36,6 +36,7 @@ class ReconstructFields:
     preset: str = "small"
     head: str = "open"
     hair: str = "hull"
+    texture: str = "photo"
     face: int | str = "largest"
     texture_size: int = 1024
     device: str = "auto"

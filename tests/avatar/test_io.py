@@ -349,3 +349,19 @@ def test_damage_anywhere_gives_a_refusal_or_a_valid_avatar(path: Path, data: st.
     damaged.write_bytes(whole[:start] + junk + whole[start + len(junk) :] if cut % 2 else whole[:cut])
     with contextlib.suppress(InputError):
         read_avatar(damaged)
+
+
+def test_a_texture_without_light_travels_with_the_photos_and_its_light(path: Path, sample_avatar: Avatar) -> None:
+    light = np.linspace(-1, 1, 27, dtype=np.float32).reshape(9, 3)
+    lit = sample_avatar.albedo[::-1].copy()
+    write_avatar(replace(sample_avatar, albedo_photo=lit, light=light), path)
+    back = read_avatar(path)
+    assert back.albedo_photo is not None
+    assert back.light is not None
+    np.testing.assert_array_equal(back.albedo_photo, lit)
+    np.testing.assert_array_equal(back.light, light)
+
+
+def test_the_photos_texture_must_have_the_size_of_the_other(path: Path, sample_avatar: Avatar) -> None:
+    with pytest.raises(BadAvatar, match=r"albedo_photo\.png: expected the size of albedo\.png"):
+        write_avatar(replace(sample_avatar, albedo_photo=sample_avatar.albedo[::2]), path)

@@ -17,7 +17,7 @@ from tests.texture.conftest import IRIS, SIZE, SKIN, Portrait, make_portrait
 
 def _colours(portrait: Portrait, atlas: Atlas) -> np.ndarray:
     """[P, 3] the baked albedo at the covered texels."""
-    return portrait.texture.albedo.reshape(-1, 3)[atlas.uv_map.texel.numpy()].astype(np.float64) / 255
+    return portrait.texture.photo.reshape(-1, 3)[atlas.uv_map.texel.numpy()].astype(np.float64) / 255
 
 
 def _truth(portrait: Portrait, atlas: Atlas) -> np.ndarray:
@@ -45,7 +45,7 @@ def test_the_hidden_half_of_a_turned_head_gets_the_mirrored_paint(turned: Portra
 
 def test_no_background_colour_reaches_the_texture(frontal: Portrait, turned: Portrait, head: HeadModel) -> None:
     for portrait in (frontal, turned):
-        red, green, blue = portrait.texture.albedo.reshape(-1, 3).astype(int).T
+        red, green, blue = portrait.texture.photo.reshape(-1, 3).astype(int).T
         magenta = np.minimum(red, blue) - green
         assert magenta.max() < 60
 
@@ -53,7 +53,7 @@ def test_no_background_colour_reaches_the_texture(frontal: Portrait, turned: Por
 def test_a_person_mask_that_is_too_wide_lets_no_background_in(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
     everything = np.ones_like(frontal.regions.person)
     sloppy = replace(frontal, regions=replace(frontal.regions, person=everything, skin=everything))
-    red, green, blue = sloppy.bake(head).albedo.reshape(-1, 3).astype(int).T
+    red, green, blue = sloppy.bake(head).photo.reshape(-1, 3).astype(int).T
     assert (np.minimum(red, blue) - green).max() < 90
 
 
@@ -68,14 +68,14 @@ def test_hair_that_hides_the_ears_leaves_them_skin(frontal: Portrait, head: Head
         frontal, photo=photo, regions=replace(frontal.regions, hair=hair, skin=frontal.regions.skin - hair)
     )
     ears = atlas.rows_of("ears").numpy()
-    colours = hidden.bake(head).albedo.reshape(-1, 3)[atlas.uv_map.texel.numpy()[ears]] / 255
+    colours = hidden.bake(head).photo.reshape(-1, 3)[atlas.uv_map.texel.numpy()[ears]] / 255
     assert np.abs(np.median(colours, axis=0) - SKIN).max() < 0.12
     assert (colours.mean(axis=1) < 0.2).mean() < 0.02
 
 
 def test_the_two_sides_of_a_uv_seam_have_the_same_colour(head: HeadModel, atlas: Atlas) -> None:
     """Light from one side makes the halves differ, so a fill that stopped at the seam would show."""
-    albedo = make_portrait(head, atlas, yaw=0.3, light=0.5).texture.albedo.astype(np.float64) / 255
+    albedo = make_portrait(head, atlas, yaw=0.3, light=0.5).texture.photo.astype(np.float64) / 255
     vertex_of = np.zeros(len(head.uvs), int)
     vertex_of[head.uv_faces] = head.faces
     order = np.argsort(vertex_of, kind="stable")
@@ -125,12 +125,12 @@ def test_the_iris_is_centred_on_the_gaze_axis_and_keeps_its_colour(
 
 def test_the_same_photo_gives_the_same_texture(frontal: Portrait, head: HeadModel) -> None:
     again = frontal.bake(head)
-    np.testing.assert_array_equal(again.albedo, frontal.texture.albedo)
+    np.testing.assert_array_equal(again.photo, frontal.texture.photo)
     np.testing.assert_array_equal(again.seen, frontal.texture.seen)
 
 
 def test_every_texel_of_the_layout_is_painted(frontal: Portrait, atlas: Atlas) -> None:
-    assert (frontal.texture.albedo.max(axis=2) > 5)[atlas.uv_map.covered.numpy()].all()
+    assert (frontal.texture.photo.max(axis=2) > 5)[atlas.uv_map.covered.numpy()].all()
 
 
 def test_a_photo_that_shows_nothing_still_gives_a_whole_texture(
@@ -139,7 +139,7 @@ def test_a_photo_that_shows_nothing_still_gives_a_whole_texture(
     nothing = np.zeros_like(frontal.regions.person)
     blind = replace(frontal, regions=replace(frontal.regions, person=nothing, skin=nothing)).bake(head)
     assert blind.seen.reshape(-1)[atlas.uv_map.texel[atlas.skin].numpy()].max() == 0
-    skin = blind.albedo.reshape(-1, 3)[atlas.uv_map.texel[(atlas.neck > 0.9)].numpy()] / 255
+    skin = blind.photo.reshape(-1, 3)[atlas.uv_map.texel[(atlas.neck > 0.9)].numpy()] / 255
     assert np.abs(skin.mean(axis=0) - SKIN).max() < 0.05
 
 
@@ -147,7 +147,7 @@ def test_a_black_and_white_photo_gives_a_black_and_white_texture(frontal: Portra
     grey = frontal.photo.mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, axis=2)
     tone = np.full(3, SKIN.mean(), np.float32)
     regions = replace(frontal.regions, skin_colour=tone, hair_colour=tone)
-    albedo = replace(frontal, photo=grey, regions=regions).bake(head).albedo
+    albedo = replace(frontal, photo=grey, regions=regions).bake(head).photo
     assert np.ptp(albedo.astype(int), axis=2).max() <= 2
 
 
@@ -159,7 +159,7 @@ def test_detail_of_the_other_side_makes_no_texel_brighter_than_both_sides(head: 
     photo = torch.zeros(len(seen), 5)
     photo[seen] = torch.tensor([0.6, 0.6, 0.6, 0.0, 1.0])
     layers = torch.cat([smooth.expand(-1, 6), torch.zeros(len(smooth), 1)], 1)
-    colours = compose(photo, smooth.expand(-1, 3), layers, (0.0, 0.0), atlas)
+    colours = compose(photo, smooth.expand(-1, 3), layers, (0.0, 0.0), atlas.grain, atlas)
     mirrored = seen[atlas.mirror_texel.long()] & ~seen & atlas.skin
     assert int(mirrored.sum()) > 1000
     assert float(colours[mirrored].max()) < 0.61
@@ -179,5 +179,5 @@ def test_a_small_patch_of_neck_between_clothes_leaves_no_mark(frontal: Portrait,
         frontal, photo=photo, regions=replace(frontal.regions, skin=skin, other=(clothes & ~patch).astype(np.float32))
     )
     neck = atlas.uv_map.texel[atlas.neck > 0.99].numpy()
-    light = dressed.bake(head).albedo.reshape(-1, 3)[neck].mean(axis=1) / 255
+    light = dressed.bake(head).photo.reshape(-1, 3)[neck].mean(axis=1) / 255
     assert light.max() < SKIN.mean() + 0.1

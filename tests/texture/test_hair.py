@@ -36,7 +36,7 @@ def test_an_ear_amid_hair_is_hair_though_the_photo_does_not_show_it(
 ) -> None:
     around = _around_ears(head)
     scalp = head.part == head.parts.index("scalp")
-    albedo = _haired(turned, around | scalp, head).bake(head).albedo.reshape(-1, 3) / 255
+    albedo = _haired(turned, around | scalp, head).bake(head).photo.reshape(-1, 3) / 255
     rows = atlas.rows_of("ears").numpy()
     seen = turned.texture.seen.reshape(-1)[atlas.uv_map.texel.numpy()]
     unknown = (seen[rows] < 20) & (seen[atlas.mirror_texel.numpy()[rows]] < 20)  # neither it nor its mirror image
@@ -47,6 +47,6 @@ def test_an_ear_amid_hair_is_hair_though_the_photo_does_not_show_it(
 
 def test_an_ear_below_short_hair_stays_skin(turned: Portrait, head: HeadModel, atlas: Atlas) -> None:
     scalp = head.part == head.parts.index("scalp")
-    albedo = _haired(turned, scalp, head).bake(head).albedo.reshape(-1, 3) / 255
+    albedo = _haired(turned, scalp, head).bake(head).photo.reshape(-1, 3) / 255
     ears = albedo[atlas.uv_map.texel.numpy()[atlas.rows_of("ears").numpy()]]
     assert (np.abs(np.median(ears, axis=0) - SKIN) < 0.15).all()

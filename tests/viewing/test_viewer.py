@@ -151,3 +151,8 @@ def test_the_thumbnail_shows_the_head(sample_avatar: Avatar) -> None:
     thumbnail = render_thumbnail(sample_avatar).thumbnail
     assert thumbnail.shape == (256, 256, 4)
     assert 0.1 < (thumbnail[..., 3] > 0).mean() < 0.9
+
+
+def test_pictures_show_the_photos_light_where_the_texture_is_without_it(sample_avatar: Avatar) -> None:
+    bright = replace(sample_avatar, albedo=np.full_like(sample_avatar.albedo, 255), albedo_photo=sample_avatar.albedo)
+    np.testing.assert_array_equal(render_avatar(bright, size=64), render_avatar(sample_avatar, size=64))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.bench.machine import describe_machine
 
-BENCHMARKS = ("raster", "tracker", "masks", "texture", "head", "reconstruct", "clips", "topology", "network")
+BENCHMARKS = ("raster", "tracker", "masks", "texture", "skin", "head", "reconstruct", "clips", "topology", "network")
 
 
 def main() -> None:

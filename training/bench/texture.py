@@ -102,7 +102,7 @@ def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: Ha
     factor = VIEW / max(camera.size)
     view = camera.scaled(factor)
     faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
-    renderer = MeshRenderer(faces, uvs, uv_faces, texture.albedo, torch.ones(len(head.template)))
+    renderer = MeshRenderer(faces, uvs, uv_faces, texture.photo, torch.ones(len(head.template)))
     drawn = renderer.draw(posed_vertices(tracked, head), view).astype(np.float64) / 255
     small = np.asarray(Image.fromarray(picture).resize(view.size, Image.Resampling.LANCZOS), np.float64) / 255
     error = ((drawn[..., :3] - small) ** 2).mean(axis=2)

@@ -18,11 +18,11 @@ from meshlam_core.model.render import View, vertices_seen
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project
+from meshlam_core.skin.harmonics import LOBE, basis, even_directions
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-LOBE = np.array([np.pi] + [2 * np.pi / 3] * 3 + [np.pi / 4] * 5)  # of the cosine (Ramamoorthi and Hanrahan 2001)
 SUN_SHARE = 0.004  # of the sphere: the brightest part that becomes the sun
 DIRECTIONS = 96
 FAR = 20.0  # m, of the cameras that look whether a direction is free
@@ -47,26 +47,6 @@ class Light:
         around = (basis(normals.astype(np.float64)) @ self.harmonics).clip(0)
         facing = ((normals @ self.direction + 0.12) / 1.12).clip(0)  # light goes a little way under the skin
         return np.asarray(around * openness[:, None] + (facing * sunlit)[:, None] * self.sun, np.float32)
-
-
-def basis(directions: F64) -> F64:  # [V, 3] -> [V, 9]
-    """Real spherical harmonics up to order 2."""
-    x, y, z = directions.T
-    one = np.ones_like(x)
-    return np.stack(
-        [
-            0.282095 * one,
-            0.488603 * y,
-            0.488603 * z,
-            0.488603 * x,
-            1.092548 * x * y,
-            1.092548 * y * z,
-            0.315392 * (3 * z * z - 1),
-            1.092548 * x * z,
-            0.546274 * (x * x - y * y),
-        ],
-        axis=1,
-    )
 
 
 def load_light(path: Path) -> Light:
@@ -106,7 +86,7 @@ def turned(light: Light, angle: float) -> Light:
     """The light turned about the vertical."""
     c, s = np.cos(angle), np.sin(angle)
     about = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-    probe = _sphere(64)
+    probe = even_directions(64)
     turned_harmonics = np.linalg.lstsq(basis(probe @ about.T), basis(probe) @ light.harmonics, rcond=None)[0]
     return Light(np.asarray(turned_harmonics, np.float64), light.sun, about @ light.direction)
 
@@ -126,12 +106,12 @@ class Openness:
         return share
 
 
-def measure_openness(head: HeadModel) -> Openness:
+def measure_openness(head: HeadModel, count: int = DIRECTIONS) -> Openness:
     """Look at the template from all sides."""
     vertices, faces = torch.from_numpy(head.template.copy()), torch.from_numpy(head.faces.copy()).long()
     centre = (vertices.amax(0) + vertices.amin(0)) / 2
     normals = vertex_normals(vertices[None], faces)
-    directions = _sphere(DIRECTIONS)
+    directions = even_directions(count)
     camera = Camera(SIDE * FAR / 0.36, (SIDE / 2, SIDE / 2), (SIDE, SIDE))
     free = []
     for direction in directions:
@@ -145,13 +125,6 @@ def measure_openness(head: HeadModel) -> Openness:
     cosine = (normals[0].numpy() @ directions.T).clip(0)
     ambient = (cosine * seen).sum(axis=1) / cosine.sum(axis=1).clip(1e-6)
     return Openness(directions, seen, np.asarray(0.15 + 0.85 * ambient, np.float32))
-
-
-def _sphere(count: int) -> F64:  # [count, 3] even on the sphere (Fibonacci's spiral)
-    turn = np.arange(count) * np.pi * (3 - np.sqrt(5))
-    y = 1 - 2 * (np.arange(count) + 0.5) / count
-    radius = np.sqrt(1 - y * y)
-    return np.stack([radius * np.cos(turn), y, radius * np.sin(turn)], axis=1)
 
 
 def _looking_along(direction: F64) -> F64:  # [3, 3] rows: x, y, and z towards the looker

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from meshlam_core.head.model import HeadModel
+from meshlam_core.texture.albedo import Texture, bake_albedo
+from meshlam_core.texture.atlas import Atlas
+from tests.texture.conftest import SIZE, Portrait, make_portrait
+
+
+def _bake(portrait: Portrait, head: HeadModel) -> Texture:
+    camera = portrait.tracked.camera
+    return bake_albedo(portrait.photo, portrait.regions, portrait.tracked, camera, head, SIZE, unlit=True)
+
+
+def _cheeks(picture: NDArray[np.uint8], head: HeadModel, atlas: Atlas) -> tuple[float, float]:
+    """Brightness of the left and the right side of the face."""
+    face = atlas.at_texels(atlas.share("face")[:, None])[:, 0].numpy() > 0.9
+    at = atlas.at_texels(torch.from_numpy(head.template.copy())).numpy()
+    light = picture.reshape(-1, 3)[atlas.places.numpy()].mean(axis=1)
+    sides = [face & (at[:, 2] > 0.06) & (side * at[:, 0] > 0.02) for side in (1, -1)]
+    return float(np.median(light[sides[0]])), float(np.median(light[sides[1]]))
+
+
+def test_light_from_one_side_is_taken_off_and_stays_in_the_photo(head: HeadModel, atlas: Atlas) -> None:
+    texture = _bake(make_portrait(head, atlas, yaw=0.0, light=0.6), head)
+    assert texture.albedo is not None
+    lit, bare = _cheeks(texture.photo, head, atlas), _cheeks(texture.albedo, head, atlas)
+    apart = [abs(np.log(a / b)) for a, b in (lit, bare)]
+    assert apart[0] > 0.15
+    assert apart[1] < apart[0] / 3
+
+
+def test_what_the_photo_shows_is_the_same_with_and_without_the_light_taken_off(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    again = _bake(frontal, head).photo.astype(int)
+    seen = (frontal.texture.seen > 250).ravel()
+    skin = np.zeros(SIZE * SIZE, bool)
+    skin[atlas.places.numpy()] = atlas.skin.numpy()
+    off = np.abs(again - frontal.texture.photo.astype(int)).reshape(-1, 3)[seen & skin]
+    assert off.max() <= 1
+
+
+def test_a_photo_without_skin_gives_no_light(frontal: Portrait, head: HeadModel) -> None:
+    nothing = np.zeros_like(frontal.regions.skin)
+    blind = replace(frontal, regions=replace(frontal.regions, person=nothing, skin=nothing))
+    texture = _bake(blind, head)
+    assert texture.light is None
+    assert texture.albedo is None
+
+
+def test_the_neck_that_no_photo_shows_has_the_tone_of_the_face(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    texture = _bake(frontal, head)
+    assert texture.albedo is not None
+    picture = texture.albedo.reshape(-1, 3)[atlas.places.numpy()] / 255
+    hidden = (frontal.texture.seen.ravel()[atlas.places.numpy()] == 0) & (atlas.neck.numpy() > 0.9)
+    face = atlas.at_texels(atlas.share("face")[:, None])[:, 0].numpy() > 0.9
+    assert hidden.sum() > 1000
+    assert np.abs(np.median(picture[hidden], axis=0) - np.median(picture[face], axis=0)).max() < 0.12
