@@ -52,7 +52,7 @@ def refine_geometry(
     image = network.image_tokens(pooled, photo.borders)
     features = network.shape_branch(rig.template, image, network.attention, about)
     blank = photo.vertices.new_zeros(len(photo.vertices), 1, 1, 1)
-    state = State(photo.vertices, blank, blank, features.to(photo.vertices.dtype), blank, ways)
+    state = State(photo.vertices, blank, blank, features.to(photo.vertices.dtype), blank, ways=ways)
     parts = Components(
         reproject=_Blind(preset.error_width),
         look_at_borders=see_borders if preset.borders == "masks" else see_no_borders,

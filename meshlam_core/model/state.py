@@ -215,9 +215,9 @@ class State:
     trust: Tensor  # [B, 1, S, S] 0..1, how much of a seen texel is the photo itself
     vertex_features: Tensor  # [B, V, C] F_V
     latent: Tensor  # [B, latent width, G, G] F_a
-    ways: Tensor | None = None  # [B, V, 3, 3] projections onto where each vertex may go; None: anywhere
     geometry_hidden: Tensor | None = None  # [B, V, h]; None before the first step stands for zeros
     texture_hidden: Tensor | None = None  # [B, h, G, G]; likewise
+    ways: Tensor | None = None  # [B, V, 3, 3] projections onto where each vertex may go; None: anywhere
 
     def check(self, when: str) -> None:
         """Refuse values that are not finite, by name: they spread over the whole head in one step."""

@@ -28,7 +28,8 @@ def batches(step: int) -> Sample:
 def trainer(
     settings: TrainingSettings = FAST, seed: int = 0, drawn: Callable[[int], Sample] = batches
 ) -> Trainer[Sample]:
-    return Trainer(MeshLAM(tiny_preset(), seed=seed), PaperStage(drawn, TINY_RIG, LOSSES), settings)
+    network = MeshLAM(tiny_preset(deformation="part_aware"), seed=seed)  # the paper's losses with the paper's clip
+    return Trainer(network, PaperStage(drawn, TINY_RIG, LOSSES), settings)
 
 
 def parameters(made: Trainer[Sample]) -> list[torch.Tensor]:
