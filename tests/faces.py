@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from skimage import data
 
 HEAD = (80, 0, 380, 300)  # the head and shoulders of Eileen Collins in the 512 px picture
+IRISES = ((424, 345), (568, 353))  # px in the portrait of 1024
 GREY = (120, 130, 140)
 
 
@@ -61,3 +62,23 @@ def write_clip(path: Path, frames: int, rate: int = 24) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_image(cut)))
         container.mux(stream.encode())
     return path
+
+
+def looking_aside(by: int = 16) -> Image.Image:
+    """The portrait with its irises moved to its left (rightwards in the picture), in pixels."""
+    picture = portrait()
+    for x, y in IRISES:
+        left, top, right, bottom = x - 19, y - 10, x + 19, y + 12
+        white = picture.crop((left - 3, top, left, bottom)).resize((by, bottom - top))
+        iris = picture.crop((left, top, right, bottom))
+        picture.paste(white, (left, top))
+        picture.paste(iris, (left + by, top))
+    return picture
+
+
+def behind_a_wall() -> Image.Image:
+    """The portrait with a brick wall before all but its forehead and eyes."""
+    picture = portrait()
+    wall = Image.fromarray(data.brick()).convert("RGB").resize(picture.size)  # type: ignore[no-untyped-call]
+    picture.paste(wall.crop((0, 400, picture.width, picture.height)), (0, 400))
+    return picture

@@ -15,6 +15,7 @@ from meshlam_core.tracker.landmarks import (
     landmark_region,
 )
 from meshlam_core.tracker.types import Detection
+from tests import faces as people
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +95,14 @@ def test_the_mirrored_picture_gives_the_mirrored_face(detector, portrait):
     assert off / face_span(face.landmarks) < 0.003
 
 
-def test_the_coefficients_of_a_mirrored_look_are_named_for_the_right_side(detector, shared_data):
-    portrait = load_photo(shared_data / "hires" / "1522-32753.jpg").pixels
-    (face,) = detector.detect(portrait)
+def test_the_coefficients_of_a_mirrored_look_are_named_for_the_right_side(detector):
+    aside = np.asarray(people.looking_aside())
+    (face,) = detector.detect(aside)
     region = landmark_region(face.landmarks)
-    plain = detector._look(portrait, region).coefficients
-    mirrored = detector._look(portrait, region, mirrored=True).coefficients
+    plain = detector._look(aside, region).coefficients
+    mirrored = detector._look(aside, region, mirrored=True).coefficients
     lopsided = np.abs(plain - plain[ARKIT_MIRROR]).max()
-    assert lopsided > 0.15  # she looks to one side, or the test would see nothing
+    assert lopsided > 0.3  # or the test would see nothing
     assert np.abs(mirrored - plain).max() < 0.5 * np.abs(mirrored - plain[ARKIT_MIRROR]).max()
 
 
@@ -145,15 +146,6 @@ def test_a_face_of_forty_pixels_is_found_so_that_it_can_be_refused(detector, por
     (face,) = detector.detect(small)
     with pytest.raises(FaceTooSmall, match=r"(3[6-9]|4[0-4]) pixels"):
         check_face_size(face)
-
-
-def test_animals_score_low_and_people_high_after_a_closer_look(detector, shared_data):
-    scores = {}
-    for name in ("negatives/s22", "negatives/s25", "negatives/s30", "hires/14315-12056", "portraits/A000055"):
-        pixels = load_photo(shared_data / f"{name}.jpg").pixels
-        scores[name] = detector.refine(pixels, choose_face(detector.detect(pixels))).score
-    assert max(score for name, score in scores.items() if name.startswith("neg")) < 0.4
-    assert min(score for name, score in scores.items() if not name.startswith("neg")) > 0.9
 
 
 def test_a_moved_face_is_followed_and_a_vanished_one_is_lost(detector, portrait):

@@ -127,10 +127,9 @@ def test_the_command_counts_a_picture_without_a_face(
 
 
 def test_a_missing_hair_segmenter_is_told_in_one_sentence(
-    shared_data: Path, assets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    portrait_file: Path, assets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    photo_path = str(next((shared_data / "hires").glob("*.jpg")))
-    code = main(["evaluate", photo_path, "-o", str(tmp_path / "r.json"), "--teachers", str(tmp_path)])
+    code = main(["evaluate", str(portrait_file), "-o", str(tmp_path / "r.json"), "--teachers", str(tmp_path)])
     assert code == 4
     assert "The hair segmenter, which says where the hair is, is not at" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
