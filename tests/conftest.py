@@ -13,6 +13,9 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # so that tests can say `from tests.sample_avatar import make_avatar`
 
 from meshlam_core.avatar.record import Avatar  # noqa: E402
+from meshlam_core.head.hair import HairModel, load_hair_model  # noqa: E402
+from meshlam_core.head.io import load_head  # noqa: E402
+from meshlam_core.head.model import HeadModel  # noqa: E402
 from tests import faces  # noqa: E402
 from tests.sample_avatar import make_avatar  # noqa: E402
 
@@ -22,6 +25,18 @@ def _missing(reason: str) -> None:
     if os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(f"{reason} (and CI must not skip)")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def head() -> HeadModel:
+    return load_head()
+
+
+@pytest.fixture(scope="session")
+def hair(head: HeadModel) -> HairModel:
+    found = load_hair_model(head)
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -11,22 +11,9 @@ from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
 from meshlam_core.head.hair import HAIR_BASIS, HairModel, load_hair_model, save_hair_model
-from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 
 SEEN, HIDDEN = (0.0, 0.0), (1.0, 1.0)
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
-
-
-@pytest.fixture(scope="module")
-def hair(head: HeadModel) -> HairModel:
-    hair = load_hair_model(head)
-    assert hair is not None
-    return hair
 
 
 def random_growth(hair: HairModel, seed: int) -> NDArray[np.float32]:

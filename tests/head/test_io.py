@@ -15,11 +15,6 @@ from meshlam_core.head.io import head_from_arrays, head_metadata, load_head, sav
 from meshlam_core.head.model import HeadModel
 
 
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
-
-
 @pytest.fixture
 def small_arrays() -> dict[str, Any]:
     """A head of four vertices, as the arrays of its file."""

@@ -9,18 +9,12 @@ from numpy.typing import NDArray
 
 from meshlam_core.arkit import ARKIT_NAMES
 from meshlam_core.head.builder.crop import border_loops
-from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.points import MIRROR
 
 F64 = NDArray[np.float64]
 CLOSED = ("tongue", "eyeball_left", "eyeball_right")  # pieces without a border
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
 
 
 def vertices_of(head: HeadModel, *names: str) -> NDArray[np.int64]:

@@ -8,16 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshlam_core.head.io import head_metadata, load_head
+from meshlam_core.head.io import head_metadata
 from meshlam_core.head.model import HeadModel
 
 SIZE = 1024  # texels a side
 PADDING = 4  # texels between islands
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
 
 
 def signed_areas(head: HeadModel) -> NDArray[np.float64]:  # [F]

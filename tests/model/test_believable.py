@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from meshlam_core.files.images import load_photo
-from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.believable import believable
 from meshlam_core.points import CHIN, LEFT_EYE, LIPS_INNER
@@ -17,11 +16,6 @@ from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.pose import landmarks_on_crop
 from meshlam_core.tracker.track import track_photo
 from meshlam_core.tracker.types import TrackedFace
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from meshlam_core.errors import UsageError
-from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.topology import Correction, correct, corrected_head, epsilon_for
 from meshlam_core.model.topology.landmarks import carry_landmarks
@@ -181,11 +180,6 @@ def test_landmarks_on_turned_and_vanished_faces_stay_where_they_were() -> None:
     before = np.einsum("lk,lkd->ld", bary, mesh.vertices[old_faces[faces]])
     after = np.einsum("lk,lkd->ld", new_bary, result.carry(mesh.vertices)[result.faces[new_faces]])
     np.testing.assert_allclose(after, before, atol=1e-6)
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
 
 
 @pytest.fixture(scope="module")

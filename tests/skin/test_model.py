@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 
 from meshlam_core.errors import AssetError
-from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.skin import model as module
 from meshlam_core.skin.harmonics import basis
 from meshlam_core.skin.model import SkinModel, load_skin_model, save_skin_model
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera, rotation_from_axis_angle
-from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.project import project
 from meshlam_core.raster.render import MeshRenderer
@@ -39,11 +38,6 @@ class Portrait:
 
     def bake(self, model: HeadModel) -> Texture:
         return bake_albedo(self.photo, self.regions, self.tracked, self.tracked.camera, model, SIZE)
-
-
-@pytest.fixture(scope="session")
-def head() -> HeadModel:
-    return load_head()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import pytest
 
 from meshlam_core.arkit import ARKIT_NAMES, reorder
 from meshlam_core.frames import rotation_from_axis_angle
-from meshlam_core.head.io import load_head
 from meshlam_core.tracker.fit import head_fitter
 from meshlam_core.tracker.problem import Face, project_face
 from meshlam_core.tracker.rig import LandmarkRig
@@ -55,11 +54,6 @@ def face(rig) -> Face:
         translation=np.array([0.03, -0.02, -0.9]),
         log_focal=np.log(1400.0),
     )
-
-
-@pytest.fixture(scope="session")
-def head():
-    return load_head()
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle
-from meshlam_core.head.hair import HairModel, load_hair_model
-from meshlam_core.head.io import load_head
+from meshlam_core.head.hair import HairModel
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.tracker.hair import fit_hair
@@ -23,18 +22,6 @@ F32 = NDArray[np.float32]
 SIDE = 320  # px
 CAMERA = Camera(1.2 * SIDE / 0.55, (SIDE / 2, SIDE / 2), (SIDE, SIDE))
 PLACE = np.array([0.0, -0.10, -1.2], np.float32)
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
-
-
-@pytest.fixture(scope="module")
-def hair(head: HeadModel) -> HairModel:
-    found = load_hair_model(head)
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")

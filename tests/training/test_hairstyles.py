@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshlam_core.head.hair import HairModel, load_hair_model, save_hair_model
-from meshlam_core.head.io import load_head
+from meshlam_core.head.hair import HairModel, save_hair_model
 from meshlam_core.head.model import HeadModel
 from training.hairstyles import (
     FAMILIES,
@@ -30,18 +29,6 @@ from training.hairstyles.meshes import Figure
 from training.hairstyles.wrap import outer_points, wrap, wrap_error
 
 F64 = NDArray[np.float64]
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
-
-
-@pytest.fixture(scope="module")
-def hair(head: HeadModel) -> HairModel:
-    hair = load_hair_model(head)
-    assert hair is not None
-    return hair
 
 
 def shell_of_strips(head: HeadModel, radius: float) -> TrueHair:

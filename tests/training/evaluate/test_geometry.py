@@ -8,17 +8,11 @@ import pytest
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import rotation_from_axis_angle
-from meshlam_core.head.io import load_head
 from meshlam_core.head.landmark_transfer import similarity
 from meshlam_core.head.model import HeadModel
 from tests.sample_avatar import make_avatar
 from training.evaluate.geometry import compare_geometry, silhouette
 from training.evaluate.known_heads import KnownHead, known_heads
-
-
-@pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return load_head()
 
 
 def avatar_of(vertices: np.ndarray, head: HeadModel, hair: np.ndarray | None = None) -> Avatar:
