@@ -63,7 +63,7 @@ class Spread:
 
 
 OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028)  # about the mean of all hairstyles
-OF_ONE = Spread(modes=0.35, sigma=0.012, length=0.03)  # about what the network expects of one person
+OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.03)  # about what the network expects of one person
 
 
 @dataclass(frozen=True)
