@@ -133,15 +133,19 @@ class DriveFromClip(OnAvatar, WorkerJob, bpy.types.Operator):  # type: ignore[mi
         return {"FINISHED"}
 
 
-class ApplyClip(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
-    """Use range, strengths, smoothing and start frame as they stand now, without tracking again"""
-
-    bl_idname = "meshlam.apply_clip"
-    bl_label = "Apply Again"
+class OnDriven(OnAvatar):
+    """Base of operators on a head that a clip drives."""
 
     @classmethod
     def fits(cls, built: BuiltAvatar) -> bool:
         return bool(driven_by(built))
+
+
+class ApplyClip(OnDriven, bpy.types.Operator):  # type: ignore[misc]
+    """Use range, strengths, smoothing and start frame as they stand now, without tracking again"""
+
+    bl_idname = "meshlam.apply_clip"
+    bl_label = "Apply Again"
 
     def execute(self, context: Any) -> set[str]:
         built = self.avatar(context)
@@ -154,15 +158,11 @@ class ApplyClip(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class ClearClip(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class ClearClip(OnDriven, bpy.types.Operator):  # type: ignore[misc]
     """Take the clip's movement off the head; it stands at rest"""
 
     bl_idname = "meshlam.clear_clip"
     bl_label = "Remove Movement"
-
-    @classmethod
-    def fits(cls, built: BuiltAvatar) -> bool:
-        return bool(driven_by(built))
 
     def execute(self, context: Any) -> set[str]:
         clear_motion(self.avatar(context))

@@ -96,3 +96,10 @@ def axis_angle_from_rotation(
         return np.zeros(3)
     result: F64 = q[1:] / length * 2 * np.arctan2(length, q[0])
     return result
+
+
+def yaw_of(
+    rotation: NDArray[np.floating],  # [3, 3] view from avatar
+) -> float:  # rad
+    """How far a head is turned about the vertical; positive shows its right side."""
+    return float(np.arctan2(rotation[0, 2], rotation[2, 2]))

@@ -201,11 +201,11 @@ def _borders(job: RefineJob, side: int) -> Tensor | None:  # [1, FIELDS, R, R]
     """The fields of the masks over the square canvas; beyond the picture they go on as at its edge."""
     if job.regions is None:
         return None
-    hair, person, known = job.regions.hair, job.regions.person, job.regions.known
-    height, width = hair.shape
-    all_known = np.ones_like(hair) if known is None else known
-    masks = torch.from_numpy(np.stack([hair, person, all_known]).astype(np.float32))[None]
-    padded = functional.pad(masks, (0, side - width, 0, side - height), mode="replicate")
+    regions = job.regions
+    height, width = regions.hair.shape
+    masks = np.stack([regions.hair, regions.person, regions.looked_at]).astype(np.float32)
+    padded = torch.from_numpy(masks)[None]
+    padded = functional.pad(padded, (0, side - width, 0, side - height), mode="replicate")
     padded[:, 2, height:] = 0
     padded[:, 2, :, width:] = 0
     return border_fields(functional.interpolate(padded, size=(SIDE, SIDE), mode="area"))

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.files.outputs import write_file
+from meshlam_core.head.fingerprint import layout_digest
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.config import Preset, from_dict
 from meshlam_core.model.state import is_finite
@@ -46,11 +46,7 @@ class WeightsInfo:
 
 def topology_hash(head: HeadModel) -> str:
     """Identifies a head model's mesh, texture layout and rig: weights fit only the model that they were trained on."""
-    digest = hashlib.sha256()
-    for array, kind in ((head.faces, np.int32), (head.uv_faces, np.int32), (head.part, np.uint8)):
-        digest.update(np.ascontiguousarray(array, kind).tobytes())
-    # a thousandth of a texel: builds on other machines may differ in the last bits
-    digest.update(np.round(head.uvs.astype(np.float64) * 1e6).astype(np.int64).tobytes())
+    digest = layout_digest(head)
     digest.update(json.dumps([head.parts, head.blendshape_names, head.joint_names]).encode())
     return digest.hexdigest()
 

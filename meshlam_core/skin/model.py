@@ -6,7 +6,6 @@ Dims:   V vertices, K modes, S = 256 texels along a side, P texels of skin, D de
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, write_npz
+from meshlam_core.head.fingerprint import layout_digest
 from meshlam_core.head.model import HeadModel
 from meshlam_core.skin.fit import LightPrior
 from meshlam_core.skin.harmonics import COUNT, basis
@@ -90,11 +90,7 @@ class SkinModel:
 
 def layout_hash(head: HeadModel) -> str:
     """Identifies mesh and texture layout."""
-    digest = hashlib.sha256()
-    for array, kind in ((head.faces, np.int32), (head.uv_faces, np.int32), (head.part, np.uint8)):
-        digest.update(np.ascontiguousarray(array, kind).tobytes())
-    digest.update(np.round(head.uvs.astype(np.float64) * 1e6).astype(np.int64).tobytes())
-    return digest.hexdigest()
+    return layout_digest(head).hexdigest()
 
 
 def load_skin_model(head: HeadModel) -> SkinModel | None:

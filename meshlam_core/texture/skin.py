@@ -19,6 +19,7 @@ from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.ramps import ramp
 
 FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours' likeness
 SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
@@ -91,8 +92,7 @@ def _fill_layers(
     known = torch.maximum(sure, sure[mirror])  # [V]
     hairy = torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
     scalp = atlas.share("scalp")
-    low, high = BALD
-    growth = min(max((regions.hair_share - low) / (high - low), 0.0), 1.0)
+    growth = ramp(regions.hair_share, *BALD)
     lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
     likely = torch.from_numpy(regions.skin_colour).expand_as(base) if guess is None else guess.skin
     inside = torch.maximum(lids, atlas.share("eye_sockets", "mouth_interior"))

@@ -134,3 +134,12 @@ def _outer_face(model: HeadModel) -> NDArray[np.bool_]:  # [V]
     if "face" in model.parts:
         return np.asarray(model.part == model.parts.index("face"))
     return np.ones(len(model.template), dtype=bool)
+
+
+def outermost(
+    distance: NDArray[np.floating],  # [N] outwards
+    group: NDArray[np.integer],  # [N]
+) -> Indices:  # [G] rows, by rising group
+    """The farthest of each group: what makes the outline there."""
+    order = np.lexsort((distance, group))
+    return np.asarray(order[np.append(np.flatnonzero(np.diff(group[order])), len(order) - 1)])

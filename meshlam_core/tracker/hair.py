@@ -20,10 +20,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.frames import Camera, project, rotation_from_axis_angle
+from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.hair import HairModel, load_hair_model
 from meshlam_core.head.model import HeadModel
 from meshlam_core.points import CHIN, FOREHEAD
+from meshlam_core.tracker.contour import outermost
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.rig import ById, vertex_normals
@@ -60,10 +61,11 @@ class Spread:
     modes: float  # share of the modes' own standard deviations
     sigma: float  # m, of the kernel
     length: float  # m
+    from_bald: bool  # whether the rounds begin at the skull, or at what is expected
 
 
-OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028)  # about the mean of all hairstyles
-OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.03)  # about what the network expects of one person
+OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028, from_bald=True)  # about the mean of all hairstyles
+OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.03, from_bald=False)  # about what the network expects of one person
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairM
     places = frame.template.astype(np.float32)
     square = (places**2).sum(axis=1)
     modes = spread.modes * hair.modes
-    growth = np.zeros(len(hair.indices)) if spread is OF_ALL else hair.mean.astype(np.float64)
+    growth = np.zeros(len(hair.indices)) if spread.from_bald else hair.mean.astype(np.float64)
     for _ in range(ROUNDS):
         rows, wanted, sigma = frame.contour(growth, outline)
         rows = np.concatenate([rows, bare])
@@ -204,10 +206,8 @@ class _Hull:
         count = len(outline.angle)
         turn = np.arctan2(offset[:, 1], offset[:, 0])
         sector = np.round(turn / (2 * np.pi) * count).astype(int) % count
-        # the outermost vertex of each sector
-        order = np.lexsort((radius, sector))
-        last = np.append(np.flatnonzero(np.diff(sector[order])), len(order) - 1)
-        outer, sector = order[last], sector[order[last]]
+        outer = outermost(radius, sector)
+        sector = sector[outer]
         gap = outline.radius[sector] - radius[outer]
         pull = outline.hairy[sector] | (gap < 0)
         pull &= ~(outline.cut[sector] & (gap < 0)) & np.isfinite(gap) & (slope[outer] > 0.3 * scale)
@@ -227,8 +227,7 @@ def find_outline(regions: Regions, landmarks: F32, face_height: float) -> Outlin
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     distance = (np.arange(STEPS) + 1) / STEPS * REACH * face_height
     points = centre + distance[None, :, None] * direction[:, None]  # [A, STEPS, 2]
-    known = np.ones_like(regions.hair) if regions.known is None else regions.known
-    inside = sample_nearest(known, points) > 0.5
+    inside = sample_nearest(regions.looked_at, points) > 0.5
     hair = sample_nearest(regions.hair, points)
     person = np.maximum(sample_nearest(regions.person, points), hair)
     above = direction @ up > -0.15  # below, the person goes on as neck and clothes
@@ -281,7 +280,7 @@ def bare_nape(
     up = (landmarks[FOREHEAD] - landmarks[CHIN]).astype(np.float64)
     around = np.degrees(outline.angle - np.arctan2(up[1], up[0]))
     around = (around + 180) % 360 - 180  # clockwise from straight up: the subject's left is positive
-    yaw = float(np.arctan2(rotation[0, 2], rotation[2, 2]))
+    yaw = yaw_of(rotation)
     asked = np.zeros(len(around), bool)
     for side in (1, -1):
         if side * yaw < TURNED:

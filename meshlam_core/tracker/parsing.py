@@ -72,6 +72,11 @@ class Regions:
     trust: float = 1.0  # 0..1 in the outline of person and hair; below DOUBTFUL the masks failed
     trouble: str = ""  # why, as a clause; empty when nothing is wrong
 
+    @property
+    def looked_at(self) -> F32:  # [H, W]
+        """`known`, everywhere 1 where all is known."""
+        return np.ones_like(self.hair) if self.known is None else self.known
+
 
 def parse_person(
     crop: U8,  # [H, W, 3] sRGB

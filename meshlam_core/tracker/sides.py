@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from meshlam_core.frames import Camera, project, rotation_from_axis_angle
+from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.model import HeadModel
+from meshlam_core.tracker.contour import outermost
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import posed_vertices, with_neutral
 from meshlam_core.tracker.ramps import smooth_step
@@ -41,7 +42,7 @@ REGIONS = (  # part, m from the rest of the head over which it follows, least an
 
 
 @dataclass(frozen=True)
-class Region:
+class Side:
     """A part of one side of the head that can be wider or narrower."""
 
     rows: NDArray[np.intp]  # [R] vertices, on their own side
@@ -59,7 +60,7 @@ def with_sides(
 ) -> TrackedFace:
     """The tracked head with ears and neck moved out to the photo's outline of skin."""
     rotation = rotation_from_axis_angle(tracked.rotations[0])
-    yaw = float(np.arctan2(rotation[0, 2], rotation[2, 2]))
+    yaw = yaw_of(rotation)
     if regions.trust < DOUBTFUL or abs(yaw) > TURNED:
         return tracked
     posed = posed_vertices(replace(tracked, hair=None), head).numpy().astype(np.float64)
@@ -73,7 +74,7 @@ def with_sides(
 
 
 def outline_gaps(
-    region: Region,
+    region: Side,
     neutral: F32,  # [V, 3] m
     posed: F64,  # [V, 3] m, view frame
     rotation: F64,  # [3, 3] view from avatar
@@ -93,19 +94,16 @@ def outline_gaps(
     across, along = pixel @ out, pixel @ [out[1], -out[0]]
     low, high = np.quantile(along, [0.1, 0.9])
     which = np.floor((along - low) / max(high - low, 1e-6) * BINS).clip(-1, BINS).astype(int)
-    # the outermost vertex of each height
-    order = np.lexsort((across, which))
-    outer = order[np.append(np.flatnonzero(np.diff(which[order])), len(order) - 1)]
+    outer = outermost(across, which)
     outer = outer[(which[outer] >= 0) & (which[outer] < BINS)]
     reach = np.arange(region.least - INWARDS, region.most + INWARDS, STEP)  # [S] m
     line = pixel[outer, None] + reach[:, None] * per_metre * out  # [B, S, 2] px
-    known = np.ones_like(regions.person) if regions.known is None else regions.known
     person, skin = sample_nearest(regions.person, line) > 0.5, sample_nearest(regions.skin, line) > 0.5
     end = (~person).argmax(axis=1)  # first sample outside the person
     steps = round(INWARDS / STEP)
     index = np.arange(len(reach))
     before = (index >= end[:, None] - steps) & (index < end[:, None])
-    clear = (skin | ~before).all(axis=1) & (end >= steps) & (sample_nearest(known, line) > 0.5).all(axis=1)
+    clear = (skin | ~before).all(axis=1) & (end >= steps) & (sample_nearest(regions.looked_at, line) > 0.5).all(axis=1)
     return neutral[region.rows[outer[clear]], 1], np.asarray(reach[end[clear]])
 
 
@@ -118,7 +116,7 @@ def straight(height: F64, gaps: F64, at: F64) -> F64:
 
 
 @lru_cache(maxsize=4)
-def side_regions(head: ById) -> tuple[Region, ...]:
+def side_regions(head: ById) -> tuple[Side, ...]:
     """Both ears, and both sides of the neck."""
     model = head.model
     found = []
@@ -133,5 +131,5 @@ def side_regions(head: ById) -> tuple[Region, ...]:
             share = share * (abs(x) / abs(x).max()).clip(0, 1)
         for side in (1, -1):
             own = side * x > 0
-            found.append(Region(rows[own], share[own].astype(np.float32), side, least, most))
+            found.append(Side(rows[own], share[own].astype(np.float32), side, least, most))
     return tuple(found)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera
+from meshlam_core.tracker.ramps import smooth_step
 
 if TYPE_CHECKING:
     from meshlam_core.head.model import HeadModel
@@ -44,9 +45,7 @@ class HairHull:
     @property
     def cover(self) -> F32:  # [V] 0..1
         """How far each vertex is hair and no skin: what has grown no longer moves with the face."""
-        low, high = COVER
-        share = ((np.linalg.norm(self.displacement, axis=1) - low) / (high - low)).clip(0, 1)
-        return np.asarray(share * share * (3 - 2 * share), np.float32)
+        return np.asarray(smooth_step(np.linalg.norm(self.displacement, axis=1), *COVER), np.float32)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.frames import rotation_from_axis_angle
+from meshlam_core.frames import rotation_from_axis_angle, yaw_of
 from meshlam_core.model.borders import SIDE as SIDE_OF_MASKS
 from training.synthetic.camera import Shot, take
 from training.synthetic.draw import draw_head, pose_person
@@ -74,7 +74,7 @@ class Engine:
         hair, people = disturbed(*exact_masks(continued(label, shot.filled), SIDE_OF_MASKS), rng)
         tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, label, shot.filled, landmarks)
         turn = rotation_from_axis_angle(shot.rotation)
-        yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
+        yaw = yaw_of(turn)
         return SyntheticPhoto(picture, label, hair, people, tracked, truth, shot, person.hair.name, yaw)
 
 

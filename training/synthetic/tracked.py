@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle
+from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.hair import HairModel
 from meshlam_core.head.landmark_transfer import similarity
 from meshlam_core.head.model import HeadModel
@@ -86,7 +86,7 @@ def simulate_tracker(
 ) -> tuple[Tracked, F64]:  # and [L, 2] px, the landmarks as detected
     """The tracker's result; its start is still bald."""
     turn = rotation_from_axis_angle(shot.rotation)
-    yaw = float(np.arctan2(turn[0, 2], turn[2, 2]))
+    yaw = yaw_of(turn)
     error = errors.draw(yaw, rng)
     count = len(shot.expression)
     expression = np.clip(shot.expression + error[1 : 1 + count], 0, 1).astype(np.float32)

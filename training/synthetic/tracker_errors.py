@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from meshlam_core.assets import asset_path
 from meshlam_core.errors import InputError
 from meshlam_core.files.images import Photo
-from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
+from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle, yaw_of
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.track import track_photo
 from training.synthetic import open_engine
@@ -55,7 +55,7 @@ def errors_of(engine: Engine, detector: LandmarkDetector, seed: int) -> tuple[F6
         ]
     )
     off = float(np.linalg.norm(axis_angle_from_rotation(turn @ truth.T)))
-    return error, off, float(np.arctan2(truth[0, 2], truth[2, 2])), float(np.log(shot.lens))
+    return error, off, yaw_of(truth), float(np.log(shot.lens))
 
 
 def _coefficients(engine: Engine, difference: F64) -> F64:  # [V, 3] m -> [N]
