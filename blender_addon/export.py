@@ -26,7 +26,7 @@ from .exporting.take import MOVING_SUFFIXES, Take, movement, put_on, record
 from .exporting.writers import MILLIMETRES, writer
 from .licence import copyright_line
 from .scene.found import PROVENANCE, BuiltAvatar
-from .scene.guard import scene_as_found
+from .scene.guard import objects_in_view, scene_as_found
 
 __all__ = ["SUFFIXES", "Expected", "ExportError", "ExportOptions", "export_avatar", "verify"]
 
@@ -89,7 +89,7 @@ def _prepare(copy: Staged, suffix: str, told: dict[str, str]) -> None:
         for key, value in told.items():
             copy.head[key] = value
     layer = bpy.context.view_layer
-    for item in layer.objects:  # not by name: a linked head bears the same
+    for item in objects_in_view():  # not by name: a linked head bears the same
         item.select_set(item in copy.objects())
     layer.objects.active = copy.head
     layer.update()

@@ -14,7 +14,7 @@ from .action import build_actions, store_photo_pose
 from .armature import bind, build_armature, build_eye_target
 from .camera import build_camera
 from .found import CAMERA, EYE_TARGET, HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, find_avatar
-from .guard import all_or_nothing, scene_as_found
+from .guard import all_or_nothing, objects_in_view, scene_as_found
 from .material import build_materials
 from .mesh import assign_materials, assign_weights, build_mesh
 from .shape_keys import build_correctives, build_shape_keys
@@ -67,7 +67,7 @@ def free_spot(wanted: Any, unit: float = 1.0) -> Any:
     In front, because an object between the head and whoever looks at it would hide it.
     """
     room = _ROOM * unit
-    items = [item for item in bpy.context.view_layer.objects if item.type == "MESH" and item.visible_get()]
+    items = [item for item in objects_in_view() if item.type == "MESH" and item.visible_get()]
     boxes = [(_world_box(item), find_avatar(item) is not None) for item in items]
     spot = Vector(wanted)
     for _ in range(200):

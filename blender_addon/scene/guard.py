@@ -11,17 +11,28 @@ import bpy
 _COLLECTIONS = ("objects", "collections", "meshes", "armatures", "cameras", "materials", "images", "actions", "lights")
 
 
+def objects_in_view() -> list[Any]:
+    """The objects of the current view layer, as they are now.
+
+    After a script made or removed objects, Blender's own list still names what is gone, and asking one of them whether
+    it is visible or selected rebuilds that list while it is being read, which may crash.
+    """
+    layer = bpy.context.view_layer
+    layer.update()
+    return list(layer.objects)
+
+
 @contextmanager
 def scene_as_found() -> Iterator[None]:
     """Enter object mode; on leaving, restore mode, selection, active object and cursor, all by name.
 
     Objects are looked up again by name because references die when Blender undoes or re-allocates.
     """
-    context = bpy.context
+    context, objects = bpy.context, objects_in_view()
     active = context.view_layer.objects.active
     active_name, mode = (active.name, active.mode) if active is not None else ("", "OBJECT")
-    editing = [item.name for item in context.view_layer.objects if item.mode == mode != "OBJECT"]
-    selected = [item.name for item in context.view_layer.objects if item.select_get()]
+    editing = [item.name for item in objects if item.mode == mode != "OBJECT"]
+    selected = [item.name for item in objects if item.select_get()]
     cursor = context.scene.cursor.matrix.copy()
     if mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
@@ -72,7 +83,7 @@ def select_only(names: list[str], active: str) -> None:
 def _select(names: list[str], active_name: str) -> None:
     layer = bpy.context.view_layer
     wanted = set(names)
-    for item in layer.objects:
+    for item in objects_in_view():
         if item.select_get() != (item.name in wanted):
             item.select_set(item.name in wanted)
     layer.objects.active = layer.objects.get(active_name)
@@ -82,7 +93,7 @@ def _enter(mode: str, editing: list[str], selected: list[str], active_name: str)
     """Back into a mode that several objects may share: those that were in it are selected, then the rest again."""
     _select(sorted({*editing, active_name}), active_name)
     bpy.ops.object.mode_set(mode=mode)
-    for item in bpy.context.view_layer.objects:
+    for item in objects_in_view():
         item.select_set(item.name in selected)
 
 

@@ -13,6 +13,7 @@ from blender_addon.scene import together
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.copies import complete, delete, make_own, remove_leftovers
 from blender_addon.scene.found import active_avatar, find_avatar, limits
+from blender_addon.scene.guard import objects_in_view
 
 
 @pytest.fixture(autouse=True)
@@ -199,6 +200,16 @@ def test_the_head_stands_in_front_of_the_default_cube(avatar):
     bpy.context.view_layer.update()
     assert max((head.matrix_world @ Vector(corner)).y for corner in head.bound_box) < -1
     assert abs(head.matrix_world.translation.x) < 0.01
+
+
+def test_what_a_script_just_removed_is_no_longer_among_the_objects_in_view():
+    gone = [bpy.data.objects.new("Gone", bpy.data.meshes.new("Gone")) for _ in range(6)]
+    for item in gone:
+        bpy.context.scene.collection.objects.link(item)
+    bpy.context.view_layer.update()
+    for item in gone[::2]:
+        bpy.data.objects.remove(item)
+    assert set(objects_in_view()) == set(gone[1::2])
 
 
 def test_a_shared_head_is_made_one_of_its_own(built):
