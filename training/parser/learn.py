@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meshlam_core.tracker.parsing import segment_known
-from meshlam_core.tracker.parsing_network import LEARNED_FROM, SIDE, ParsingNetwork, fused, network_inputs, positions
+from meshlam_core.tracker.parsing_network import (
+    LEARNED_FROM,
+    SIDE,
+    ParsingNetwork,
+    fused,
+    load_parsing_network,
+    network_inputs,
+    positions,
+)
 from training.parser.batches import Batches, Masks
 
 RATE, ENCODER_RATE = 3e-3, 6e-4
@@ -33,6 +41,7 @@ class Plan:
 
     minutes: float
     batch: int = 8
+    rate: float = 1.0  # of the learning rates below: less for a network that has learned already
 
 
 def new_network(imagenet: Path) -> ParsingNetwork:
@@ -41,6 +50,11 @@ def new_network(imagenet: Path) -> ParsingNetwork:
     values: dict[str, Tensor] = torch.load(imagenet, map_location="cpu", weights_only=True)
     network.encoder.load_state_dict({name: values[f"features.{name}"] for name in network.encoder.state_dict()})
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def learned_network(path: Path) -> ParsingNetwork:
+    """A stored network that goes on learning, its batch normalisation folded in."""
+    return copy.deepcopy(load_parsing_network(path)).requires_grad_(True)
 
 
 def learn(network: ParsingNetwork, batches: Batches, checks: Checks, plan: Plan, checkpoint: Path) -> ParsingNetwork:
@@ -62,7 +76,7 @@ def learn(network: ParsingNetwork, batches: Batches, checks: Checks, plan: Plan,
     while progress < 1:
         progress = min(1.0, (time.monotonic() - start) / (60 * plan.minutes))
         for group, peak in zip(optimiser.param_groups, (RATE, ENCODER_RATE), strict=True):
-            group["lr"] = peak * min(1.0, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
+            group["lr"] = plan.rate * peak * min(1.0, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
         set_training(network)
         inputs, masks = batches.next(plan.batch)
         loss = loss_of(network(inputs), masks)
