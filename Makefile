@@ -13,24 +13,24 @@ SHELL := /bin/bash
 
 .PHONY: demo test test-core test-blender test-blender-app test-web lint format lock extension bundle extension-repo assets head bench clean
 .DELETE_ON_ERROR:
+.SECONDARY: $(BPY_VERSIONS:%=$(VENV)-bpy-%/.done)
 
 demo: $(VENV)/.assets $(BPY)/.done
 	$(PY) -m training.demo $(if $(PHOTO),"$(PHOTO)") --blender-python $(BPY)/bin/python --out out
 
-# All three run whichever fails, and then it fails.
+# All run whichever fails, two at a time, and then it fails. What a part prints comes in one piece when it ends.
 test:
-	failed=; for part in core blender web; do $(MAKE) test-$$part || failed+=" test-$$part"; done; \
-	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
+	$(MAKE) --keep-going --jobs 2 --output-sync=target test-core test-blender test-web
 
 test-core: $(VENV)/.build-assets
 	$(PY) -m pytest
 
 # The add-on's tests run in every supported Blender.
-test-blender: $(VENV)/.assets extension out/demo.meshlam $(BPY_VERSIONS:%=$(VENV)-bpy-%/.done)
-	failed=; for version in $(BPY_VERSIONS); do \
-	  MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(CURDIR)/$(PY) PYTHONPATH=. \
-	  $(VENV)-bpy-$$version/bin/python -m pytest tests/blender -p no:cacheprovider || failed+=" $$version"; done; \
-	if test -n "$$failed"; then echo "failed in Blender:$$failed" >&2; exit 1; fi
+test-blender: $(BPY_VERSIONS:%=test-bpy-%)
+
+test-bpy-%: $(VENV)/.assets extension out/demo.meshlam $(VENV)-bpy-%/.done
+	MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(CURDIR)/$(PY) PYTHONPATH=. \
+	  $(VENV)-bpy-$*/bin/python -m pytest tests/blender -p no:cacheprovider
 
 # The first use in a real Blender program, its settings and data in folders of their own.
 test-blender-app: extension

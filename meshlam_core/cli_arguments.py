@@ -51,6 +51,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
     command.add_argument("--hair", choices=HAIR, default="hull", help="bald leaves the skull as the tracker finds it")
+    command.add_argument("--sway-bones", action="store_true", help="bones for hair that hangs below the chin")
     command.add_argument(
         "--texture", choices=TEXTURES, default="photo", help="with the photo's light, or albedo: without it"
     )

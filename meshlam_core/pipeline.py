@@ -56,6 +56,7 @@ class ReconstructOptions:
     preset: str = "small"
     head: str = "open"  # or the path of a FLAME file
     hair: str = "hull"  # or "bald": the skull as the tracker finds it
+    sway_bones: bool = False  # whether long hair gets bones of its own
     face: int | str = "largest"  # or 1 for the leftmost face, 2 for the next ...
     texture_size: int = 1024
     texture: str = "photo"  # or "albedo": without the photo's light
@@ -278,11 +279,13 @@ def _finish(
     draft: _Draft, refined: RefinedHead | None, options: ReconstructOptions, session: Session
 ) -> Reconstruction:
     """The avatar and what is to be told about it."""
+    from meshlam_core.model.sway import with_sway_bones
     from meshlam_core.model.topology.hull import with_fine_hull
     from meshlam_core.viewing.viewer import render_thumbnail
 
     with draft.clock.stage("preview"):
-        avatar = render_thumbnail(with_fine_hull(_assemble(draft, refined, session.head)))
+        avatar = with_fine_hull(_assemble(draft, refined, session.head))
+        avatar = render_thumbnail(with_sway_bones(avatar) if options.sway_bones else avatar)
     making = Making(
         photo=draft.path.name,
         photo_sha256=draft.sha256,

@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         preset=arguments.preset,
         head=arguments.head,
         hair=arguments.hair,
+        sway_bones=arguments.sway_bones,
         texture=arguments.texture,
         face=arguments.face,
         texture_size=arguments.texture_size,

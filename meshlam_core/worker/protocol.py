@@ -36,6 +36,7 @@ class ReconstructFields:
     preset: str = "small"
     head: str = "open"
     hair: str = "hull"
+    sway_bones: bool = False
     texture: str = "photo"
     face: int | str = "largest"
     texture_size: int = 1024

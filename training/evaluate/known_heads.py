@@ -2,7 +2,7 @@
 
 A hairstyle is either a held-out hair mesh, drawn with its own strips and carried along with the person's skull, or a
 draw of a held-out family as a hull. Skin is a portrait's texture from our own pipeline; hair has strands of one colour;
-behind the head is an environment map. Nothing of this was in the hairstyle basis.
+behind the head is an environment map, below it a body in clothes. Nothing of this was in the hairstyle basis.
 
 Frames: avatar frame, metres; image frame (frames.py). Dims: V head vertices, F triangles of head and hair together.
 """
@@ -20,12 +20,16 @@ from PIL import Image, ImageFilter
 from scipy.spatial import cKDTree
 
 from meshlam_core.assets import asset_path
-from meshlam_core.frames import Camera, rotation_from_axis_angle
+from meshlam_core.frames import Camera, project, rotation_from_axis_angle
 from meshlam_core.head.hair import HairModel, load_hair_model
 from meshlam_core.head.model import HeadModel
+from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.render import MeshRenderer
 from training.hairstyles import HELD_OUT_FAMILIES, HELD_OUT_MESHES, figure, load_mesh, sample
+from training.hairstyles.field import neck_border
+from training.synthetic.surroundings import shoulders
+from training.synthetic.world import to_linear, to_srgb
 
 SIZE = 640  # px
 IDENTITY = 0.7  # standard deviations of the people's identity coefficients
@@ -123,7 +127,23 @@ def _draw(
     camera = Camera(SIZE * distance / 0.46, (SIZE / 2, SIZE / 2), (SIZE, SIZE))  # 46 cm across
     drawn = renderer.draw(placed, camera)
     alpha = drawn[..., 3:].astype(np.float32) / 255
-    return np.asarray(drawn[..., :3] * alpha + _ground(data, rng) * (1 - alpha) + 0.5, np.uint8)
+    points = project(placed.numpy(), camera)[: len(head.template)]
+    ground = _with_shoulders(_ground(data, rng), points, head, rng)
+    return np.asarray(drawn[..., :3] * alpha + ground * (1 - alpha) + 0.5, np.uint8)
+
+
+def _with_shoulders(
+    ground: U8,  # [SIZE, SIZE, 3]
+    points: NDArray[np.floating],  # [V, 3] px
+    head: HeadModel,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:  # [SIZE, SIZE, 3] sRGB 0..255
+    """The background with a body in clothes: without one, long hair beside a neck looks like one to any segmenter."""
+    colour, label = to_linear(ground), np.zeros(ground.shape[:2], np.uint8)
+    landmarks = head.landmarks(points)
+    face = float(np.linalg.norm((landmarks[FOREHEAD] - landmarks[CHIN])[:2]))
+    shoulders(colour, label, points[neck_border(head), :2], face, np.array([0.3, 0.18, 0.12], np.float32), rng)
+    return to_srgb(colour) * np.float32(255)
 
 
 def _strands(height: int, width: int, colour: NDArray[np.int_], rng: np.random.Generator) -> U8:
