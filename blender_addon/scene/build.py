@@ -13,6 +13,7 @@ from ..avatar_reader import AvatarFile
 from .action import build_actions, store_photo_pose
 from .armature import bind, build_armature, build_eye_target
 from .camera import build_camera
+from .correctives import PARTS
 from .found import CAMERA, EYE_TARGET, HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, find_avatar
 from .guard import all_or_nothing, objects_in_view, scene_as_found
 from .material import build_materials
@@ -98,6 +99,7 @@ def _link(avatar: AvatarFile, rig: Any, head: Any, camera: Any, eye_target: Any)
     rig[KIND] = avatar.blendshape_kind
     rig[PROVENANCE] = json.dumps(avatar.provenance, ensure_ascii=False)
     rig[SOURCE] = str(avatar.path)
+    rig[PARTS] = json.dumps(avatar.parts)
     if eye_target is not None:
         rig[EYE_TARGET] = eye_target
     for item in (head, camera, eye_target):

@@ -23,7 +23,7 @@ from .found import PROVENANCE, SOURCE, BuiltAvatar
 from .guard import editing, here, scene_as_found
 from .material import pack_image
 from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
-from .shape_keys import BALD, CORRECTIVE_PREFIX
+from .shape_keys import BALD, CORRECTIVE_PREFIX, FIX_PREFIX
 
 KEPT = "meshlam_kept"  # on the rig: what the last renewal kept, sentences, JSON
 _TOUCHED = 1e-6  # m: less than this is rounding
@@ -119,7 +119,7 @@ def _renew_mesh(head: Any, new: _Shape, old: _Shape | None) -> list[str]:
             edit[np.abs(edit) < 1e-5] = 0.0
             edited += [key.name] if edit.any() else []
             shift = new.moved[key.name] + edit
-        elif key.name != BALD:
+        elif key.name != BALD and not key.name.startswith(FIX_PREFIX):
             own.append(key.name)
         _set_vectors(key.data, "co", basis + shift)
     if blocks:
