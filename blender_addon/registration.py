@@ -12,6 +12,7 @@ from . import (
     avatar_operators,
     backend_operators,
     backend_state,
+    batch_operator,
     clip_operators,
     clip_panel,
     doctor_operators,
@@ -20,6 +21,7 @@ from . import (
     face_panel,
     operators,
     panel,
+    photo_operators,
     preferences,
     state,
 )
@@ -29,6 +31,8 @@ _MODULES = (
     preferences,
     state,
     operators,
+    batch_operator,
+    photo_operators,
     backend_operators,
     avatar_operators,
     export_operator,
@@ -54,6 +58,7 @@ def register() -> None:
     bpy.app.handlers.load_pre.append(_before_load)
     bpy.app.handlers.save_post.append(_after_save)
     bpy.types.TOPBAR_MT_file_import.append(_import_entry)
+    bpy.types.IMAGE_MT_image.append(_photo_entry)
     bpy.app.timers.register(_idle_check, first_interval=_IDLE_CHECK_SECONDS, persistent=True)
     atexit.register(_close)
     backend_state.tie_to_this_blender()
@@ -64,6 +69,7 @@ def unregister() -> None:
     backend_operators.unregister()
     if bpy.app.timers.is_registered(_idle_check):
         bpy.app.timers.unregister(_idle_check)
+    bpy.types.IMAGE_MT_image.remove(_photo_entry)
     bpy.types.TOPBAR_MT_file_import.remove(_import_entry)
     bpy.app.handlers.save_post.remove(_after_save)
     bpy.app.handlers.load_pre.remove(_before_load)
@@ -104,3 +110,7 @@ def _idle_check() -> float:
 
 def _import_entry(menu: Any, _context: Any) -> None:
     menu.layout.operator("meshlam.import_avatar", text="MeshLAM Avatar (.meshlam)")
+
+
+def _photo_entry(menu: Any, _context: Any) -> None:
+    menu.layout.operator("meshlam.photo_from_image", text="Use as MeshLAM Photo", icon="USER")
