@@ -60,7 +60,8 @@ class MakesHeads(WorkerJob):
             return False
         backend, out = ready
         fields = context.scene.meshlam
-        options = {"texture_size": int(fields.texture_size), "device": fields.device, "face": face}
+        options: dict[str, Any] = {"texture_size": int(fields.texture_size), "device": fields.device, "face": face}
+        options["texture"] = fields.texture
         state.session.start(backend, Request(photo, out, options))
         return True
 

@@ -11,6 +11,7 @@ import bpy
 from . import backend_panel, state, viewport
 from .avatar_operators import draw_text, eye_aim_on, landmark_error, likeness
 from .job import State
+from .look_operators import draw_look
 from .photo_operators import draw_faces
 from .scene.action import photo_pose_shown
 from .scene.before import can_go_back
@@ -98,6 +99,7 @@ class OptionsPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
         fields = context.scene.meshlam
         column.prop(fields, "face")
         column.prop(fields, "texture_size")
+        column.prop(fields, "texture")
         column.prop(fields, "device")
         column.prop(fields, "frame_result")
         column.separator()
@@ -148,6 +150,7 @@ class AvatarPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
             column.operator("meshlam.toggle_hair", icon="OUTLINER_OB_CURVES", depress=bald.value < 0.5)
         column.operator("meshlam.toggle_bones", icon="BONE_DATA", depress=built.rig.show_in_front)
         column.operator("meshlam.rest_pose", icon="LOOP_BACK")
+        draw_look(layout, context, built)
         if can_go_back(built):
             _draw_kept(layout, context, built)
         row = layout.row(align=True)

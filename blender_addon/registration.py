@@ -19,6 +19,7 @@ from . import (
     export_operator,
     face_operators,
     face_panel,
+    look_operators,
     operators,
     panel,
     photo_operators,
@@ -39,6 +40,7 @@ _MODULES = (
     face_operators,
     clip_operators,
     doctor_operators,
+    look_operators,
     panel,
     face_panel,
     clip_panel,
@@ -52,6 +54,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     state.register()
     bpy.types.Scene.meshlam_face = bpy.props.PointerProperty(type=face_operators.MeshlamFace)
+    bpy.types.Scene.meshlam_look = bpy.props.PointerProperty(type=look_operators.MeshlamLook)
     bpy.types.Scene.meshlam_clip = bpy.props.PointerProperty(type=clip_operators.MeshlamClip)
     together.register()
     paint.register()
@@ -76,6 +79,7 @@ def unregister() -> None:
     paint.unregister()
     together.unregister()
     del bpy.types.Scene.meshlam_clip
+    del bpy.types.Scene.meshlam_look
     del bpy.types.Scene.meshlam_face
     state.unregister()
     for cls in reversed(_CLASSES):

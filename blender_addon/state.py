@@ -54,6 +54,15 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
         ],
         default="1024",
     )
+    texture: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Light",
+        description="What becomes of the light in the photo",
+        items=[
+            ("photo", "In the Texture", "The head looks like the photo without any lights"),
+            ("albedo", "Apart", "Two textures, with and without the photo's light, and a slider between them"),
+        ],
+        default="photo",
+    )
     device: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Device",
         description="Where the backend computes",
