@@ -46,9 +46,18 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "photo_expression": ("<f4", ("K",)),
     "photo_crop": ("<f4", (4,)),
     "hair": ("<f4", ("V", 3)),
+    "light": ("<f4", (9, 3)),
 }
-IMAGE_CHANNELS = {"albedo": 3, "albedo_seen": 1, "photo": 3, "thumbnail": 4, "normal": 3, "orm": 3}
-OPTIONAL = frozenset({"pose_correctives", "hair", "normal", "orm"})
+IMAGE_CHANNELS = {
+    "albedo": 3,
+    "albedo_seen": 1,
+    "photo": 3,
+    "thumbnail": 4,
+    "normal": 3,
+    "orm": 3,
+    "albedo_photo": 3,
+}
+OPTIONAL = frozenset({"pose_correctives", "hair", "light", "normal", "orm", "albedo_photo"})
 _CHANNELS_OF_PNG_COLOUR = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
@@ -86,6 +95,7 @@ class AvatarFile:
     blendshape_kind: str
     pose_correctives: F32 | None  # [36, V, 3]
     hair: F32 | None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
+    light: F32 | None  # [9, 3] spherical harmonics of the photo's light
     photo_focal: float  # px of the upright photo
     photo_centre: F32  # [2] px
     photo_size: I32  # [2] px
@@ -99,6 +109,7 @@ class AvatarFile:
     thumbnail: PngImage
     normal: PngImage | None  # tangent space, +Y up
     orm: PngImage | None  # occlusion, roughness, metallic
+    albedo_photo: PngImage | None  # the texture with the photo's light, where the albedo is without it
     provenance: dict[str, Any]
 
 

@@ -9,6 +9,7 @@ import bpy
 from .animation.groups import grouped, label, stem, twin
 from .animation.named import EXPRESSIONS, VISEMES, own_expressions
 from .avatar_operators import eye_aim_on
+from .doctor_operators import draw_doctor
 from .face_operators import BONES, bones_named, solo_of
 from .panel import HeadPanel, Sidebar
 from .preferences import settings
@@ -34,6 +35,7 @@ class FacePanel(HeadPanel, bpy.types.Panel):  # type: ignore[misc]
         header.label(text="Bones")
         if body is not None:
             _draw_bones(body, built, fields)
+        draw_doctor(layout, context, built)
 
 
 class NamedPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]

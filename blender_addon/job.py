@@ -19,7 +19,7 @@ from .worker_client import PROTOCOL, Cancelled, Done, Event, Exited, Failed, Pro
 
 START_SECONDS = 180.0  # a first start may compile kernels and read assets from a slow disk
 CANCEL_SECONDS = 5.0  # then the worker is ended
-_SOURCE_FIELDS = {"reconstruct": "photo", "track": "source"}  # what the protocol calls a job's input
+_SOURCE_FIELDS = {"reconstruct": "photo", "track": "source", "faces": "photo"}  # what the protocol calls a job's input
 
 
 class State(Enum):
@@ -49,12 +49,12 @@ class JobError:
 
 @dataclass(frozen=True)
 class Request:
-    """A job to do: a head of a photo, or the performance of a clip."""
+    """A job to do: a head of a photo, the performance of a clip, or the faces of a photo."""
 
     source: Path
     out: Path
     options: dict[str, Any] = field(default_factory=dict)
-    kind: str = "reconstruct"  # or "track"
+    kind: str = "reconstruct"  # or "track" or "faces"
 
 
 class Session:

@@ -50,6 +50,10 @@ class WorkerJob:
             self._tell("ERROR", f"The data folder cannot be written: {error}. Choose another in the preferences.")
         return None
 
+    def go_on(self, _context: Any) -> bool:
+        """Begin the next job after one has ended; False where there is none."""
+        return False
+
     def finish(self, context: Any, request: Request, result: dict[str, Any]) -> set[str]:
         """Bring the result of a job that is done into the scene."""
         raise NotImplementedError
@@ -71,7 +75,7 @@ class WorkerJob:
             return {"PASS_THROUGH"}
         if state.session.pump():
             state.redraw()
-        if state.session.active:
+        if state.session.active or self.go_on(context):
             return {"PASS_THROUGH"}
         self._stop_timer(context)
         state.redraw()
@@ -87,6 +91,8 @@ class WorkerJob:
         if not self.start(context):
             return {"CANCELLED"}
         state.session.wait()
+        while self.go_on(context):
+            state.session.wait()
         return self._end(context)
 
     def _end(self, context: Any) -> set[str]:

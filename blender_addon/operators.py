@@ -48,13 +48,39 @@ class ChoosePhoto(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class Reconstruct(WorkerJob, bpy.types.Operator):  # type: ignore[misc]
+class MakesHeads(WorkerJob):
+    """Base of operators that make heads of photos."""
+
+    _onto = ""  # name of the rig that the new head replaces
+
+    def begin(self, context: Any, photo: Path, face: int | str) -> bool:
+        """Give the worker a photo; False where something is missing, which has been reported."""
+        ready = self.prepare(lambda folder: free_avatar_path(folder, photo))
+        if ready is None:
+            return False
+        backend, out = ready
+        fields = context.scene.meshlam
+        options: dict[str, Any] = {"texture_size": int(fields.texture_size), "device": fields.device, "face": face}
+        options["texture"] = fields.texture
+        state.session.start(backend, Request(photo, out, options))
+        return True
+
+    def take_in(self, context: Any, request: Request, result: dict[str, Any]) -> BuiltAvatar | None:
+        """The head of a job that is done; None where it cannot be built, which has been reported."""
+        path = Path(result.get("avatar") or request.out)
+        state.made_files.append(path)
+        built = _add_to_scene(self, path, request.source.stem, self._onto)
+        if built is not None:
+            built.rig[RESULT] = json.dumps(result)
+            _present(context, built, context.scene.meshlam.frame_result)
+        return built
+
+
+class Reconstruct(MakesHeads, bpy.types.Operator):  # type: ignore[misc]
     """Make a rigged, textured head of the photo"""
 
     bl_idname = "meshlam.reconstruct"
     bl_label = "Reconstruct Head"
-
-    _onto = ""  # name of the rig that the new head replaces
 
     @classmethod
     def poll(cls, context: Any) -> bool:
@@ -71,25 +97,14 @@ class Reconstruct(WorkerJob, bpy.types.Operator):  # type: ignore[misc]
         if not photo.is_file():
             self.report({"ERROR"}, f"There is no photo at {photo}.")
             return False
-        ready = self.prepare(lambda folder: free_avatar_path(folder, photo))
-        if ready is None:
-            return False
-        backend, out = ready
         target = active_avatar(context) if fields.onto_selected else None
         self._onto = target.rig.name if target is not None else ""
-        options = {"texture_size": int(fields.texture_size), "device": fields.device}
-        options["face"] = fields.face if fields.face else "largest"
-        state.session.start(backend, Request(photo, out, options))
-        return True
+        return self.begin(context, photo, fields.face or "largest")
 
     def finish(self, context: Any, request: Request, result: dict[str, Any]) -> set[str]:
-        path = Path(result.get("avatar") or request.out)
-        state.made_files.append(path)
-        built = _add_to_scene(self, path, request.source.stem, self._onto)
+        built = self.take_in(context, request, result)
         if built is None:
             return {"CANCELLED"}
-        built.rig[RESULT] = json.dumps(result)
-        _present(context, built, context.scene.meshlam.frame_result)
         self.report({"INFO"}, f"{built.head.name} is ready")
         return {"FINISHED"}
 

@@ -11,6 +11,8 @@ import bpy
 from . import backend_panel, state, viewport
 from .avatar_operators import draw_text, eye_aim_on, landmark_error, likeness
 from .job import State
+from .look_operators import draw_look
+from .photo_operators import draw_faces
 from .scene.action import photo_pose_shown
 from .scene.before import can_go_back
 from .scene.found import EYE_TARGET, PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
@@ -97,8 +99,12 @@ class OptionsPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
         fields = context.scene.meshlam
         column.prop(fields, "face")
         column.prop(fields, "texture_size")
+        column.prop(fields, "texture")
         column.prop(fields, "device")
         column.prop(fields, "frame_result")
+        column.separator()
+        column.prop(fields, "folder")
+        column.operator("meshlam.reconstruct_folder", icon="FILE_FOLDER")
         column.separator()
         column.operator("meshlam.import_avatar", text="Import .meshlam File", icon="IMPORT")
         column.operator("meshlam.remove_leftovers", icon="BRUSH_DATA")
@@ -144,6 +150,7 @@ class AvatarPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
             column.operator("meshlam.toggle_hair", icon="OUTLINER_OB_CURVES", depress=bald.value < 0.5)
         column.operator("meshlam.toggle_bones", icon="BONE_DATA", depress=built.rig.show_in_front)
         column.operator("meshlam.rest_pose", icon="LOOP_BACK")
+        draw_look(layout, context, built)
         if can_go_back(built):
             _draw_kept(layout, context, built)
         row = layout.row(align=True)
@@ -176,6 +183,8 @@ def _draw_photo(layout: Any, context: Any, fields: Any) -> None:
         row = box.row(align=True)
         row.label(text=Path(fields.photo).name)
         row.operator("meshlam.choose_photo", text="", icon="FILEBROWSER")
+        row.menu("MESHLAM_MT_photo", text="", icon="DOWNARROW_HLT")
+        draw_faces(box, fields)
         width, height = state.photo_size(fields.photo)
         if 0 < min(width, height) < _SMALL:
             text = f"Only {width} x {height} pixels: the head will be soft. {_SMALL} or more on the face are better."
@@ -184,9 +193,10 @@ def _draw_photo(layout: Any, context: Any, fields: Any) -> None:
     column = box.column()
     if fields.photo:
         column.label(text="The photo is gone", icon="ERROR")
-    row = column.row()
+    row = column.row(align=True)
     row.scale_y = 1.4
     row.operator("meshlam.choose_photo", text="Choose Photo...", icon="IMAGE_DATA")
+    row.menu("MESHLAM_MT_photo", text="", icon="DOWNARROW_HLT")
 
 
 def draw_progress(layout: Any) -> None:
@@ -196,7 +206,8 @@ def draw_progress(layout: Any) -> None:
         factor, stage = backend_panel.first_start(session.stage, session.stage_seconds)
     row = layout.row(align=True)
     row.scale_y = 1.8
-    row.progress(factor=factor, text="Stopping" if session.state is State.CANCELLING else stage)
+    words = f"{state.batch}: {stage}" if state.batch else stage
+    row.progress(factor=factor, text="Stopping" if session.state is State.CANCELLING else words)
     row.operator("meshlam.cancel", text="", icon="CANCEL")
 
 

@@ -12,13 +12,17 @@ from . import (
     avatar_operators,
     backend_operators,
     backend_state,
+    batch_operator,
     clip_operators,
     clip_panel,
+    doctor_operators,
     export_operator,
     face_operators,
     face_panel,
+    look_operators,
     operators,
     panel,
+    photo_operators,
     preferences,
     state,
 )
@@ -28,11 +32,15 @@ _MODULES = (
     preferences,
     state,
     operators,
+    batch_operator,
+    photo_operators,
     backend_operators,
     avatar_operators,
     export_operator,
     face_operators,
     clip_operators,
+    doctor_operators,
+    look_operators,
     panel,
     face_panel,
     clip_panel,
@@ -46,12 +54,14 @@ def register() -> None:
         bpy.utils.register_class(cls)
     state.register()
     bpy.types.Scene.meshlam_face = bpy.props.PointerProperty(type=face_operators.MeshlamFace)
+    bpy.types.Scene.meshlam_look = bpy.props.PointerProperty(type=look_operators.MeshlamLook)
     bpy.types.Scene.meshlam_clip = bpy.props.PointerProperty(type=clip_operators.MeshlamClip)
     together.register()
     paint.register()
     bpy.app.handlers.load_pre.append(_before_load)
     bpy.app.handlers.save_post.append(_after_save)
     bpy.types.TOPBAR_MT_file_import.append(_import_entry)
+    bpy.types.IMAGE_MT_image.append(_photo_entry)
     bpy.app.timers.register(_idle_check, first_interval=_IDLE_CHECK_SECONDS, persistent=True)
     atexit.register(_close)
     backend_state.tie_to_this_blender()
@@ -62,12 +72,14 @@ def unregister() -> None:
     backend_operators.unregister()
     if bpy.app.timers.is_registered(_idle_check):
         bpy.app.timers.unregister(_idle_check)
+    bpy.types.IMAGE_MT_image.remove(_photo_entry)
     bpy.types.TOPBAR_MT_file_import.remove(_import_entry)
     bpy.app.handlers.save_post.remove(_after_save)
     bpy.app.handlers.load_pre.remove(_before_load)
     paint.unregister()
     together.unregister()
     del bpy.types.Scene.meshlam_clip
+    del bpy.types.Scene.meshlam_look
     del bpy.types.Scene.meshlam_face
     state.unregister()
     for cls in reversed(_CLASSES):
@@ -102,3 +114,7 @@ def _idle_check() -> float:
 
 def _import_entry(menu: Any, _context: Any) -> None:
     menu.layout.operator("meshlam.import_avatar", text="MeshLAM Avatar (.meshlam)")
+
+
+def _photo_entry(menu: Any, _context: Any) -> None:
+    menu.layout.operator("meshlam.photo_from_image", text="Use as MeshLAM Photo", icon="USER")

@@ -16,9 +16,11 @@ from .job import Session
 from .scene.before import kept_source
 from .scene.found import SOURCE
 
-IMAGE_GLOB = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp;*.avif;*.heic"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic")
+IMAGE_GLOB = ";".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
 
 session = Session()
+batch = ""  # which of how many photos of a folder is being worked on
 _previews: Any = None
 
 
@@ -37,6 +39,10 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
         min=0,
         soft_max=9,
     )
+    faces: bpy.props.StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]  # how many, and of which photo
+    folder: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Folder", description="A folder of portraits, to make a head of each", subtype="DIR_PATH"
+    )
     texture_size: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Texture",
         description="Width and height of the texture in pixels",
@@ -47,6 +53,15 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
             ("4096", "4096", "For very sharp, very large photos"),
         ],
         default="1024",
+    )
+    texture: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Light",
+        description="What becomes of the light in the photo",
+        items=[
+            ("photo", "In the Texture", "The head looks like the photo without any lights"),
+            ("albedo", "Apart", "Two textures, with and without the photo's light, and a slider between them"),
+        ],
+        default="photo",
     )
     device: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Device",
@@ -109,6 +124,34 @@ def image_icon(image: Any) -> int:
         return 0
     preview = image.preview_ensure()
     return int(preview.icon_id) if preview is not None else 0
+
+
+def show_faces(strip: Path, count: int) -> None:
+    """Make icons of the faces of a photo from a strip of square pictures."""
+    image = bpy.data.images.load(str(strip))
+    try:
+        side = image.size[1]
+        pixels = np.empty(image.size[0] * side * 4, np.float32)
+        image.pixels.foreach_get(pixels)
+    finally:
+        bpy.data.images.remove(image)
+    faces = pixels.reshape(side, -1, 4)
+    for index in range(count if _previews is not None else 0):
+        key = _face_key(index + 1)
+        preview = _previews[key] if key in _previews else _previews.new(key)
+        preview.image_size = (side, side)
+        tile = faces[:, index * side : (index + 1) * side]
+        preview.image_pixels_float.foreach_set(np.ascontiguousarray(tile).ravel())
+
+
+def face_icon(face: int) -> int:
+    """Icon of the photo's face of this number, 0 where there is none (after loading a file)."""
+    key = _face_key(face)
+    return int(_previews[key].icon_id) if _previews is not None and key in _previews else 0
+
+
+def _face_key(face: int) -> str:
+    return f"face|{face}"
 
 
 def _stand_upright(preview: bpy.types.ImagePreview, how: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
-from ..scene.layers import PAINT, flattened, pixels_of
+from ..scene.layers import LIT, PAINT, flattened, pixels_of
 from .options import ExportOptions
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def export_material(workshop: Workshop, original: Any, options: ExportOptions) -
     tree = material.node_tree
     for name in [node.name for node in tree.nodes] if tree is not None else []:
         node = tree.nodes.get(name)  # gone where a paint layer was flattened
-        if node is None or node.type != "TEX_IMAGE" or node.image is None or node.label == PAINT:
+        if node is None or node.type != "TEX_IMAGE" or node.image is None or node.label in (PAINT, LIT):
             continue
         if not any(output.is_linked for output in node.outputs):
             tree.nodes.remove(node)  # notes to the artist

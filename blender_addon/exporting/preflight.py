@@ -8,6 +8,7 @@ from typing import Any
 
 from ..licence import licence_notice
 from ..scene.action import hide_photo_pose, rest_pose
+from ..scene.correctives import DOCTOR
 from ..scene.found import PROVENANCE, BuiltAvatar, editable
 from ..scene.paint import pack_paint, unsaved_paint
 from ..scene.shape_keys import expression_keys
@@ -28,6 +29,10 @@ class Finding:
 def findings(built: BuiltAvatar) -> list[Finding]:
     """What is worth saying about this head; empty when it is ready."""
     found = [*_pose(built), *_modifiers(built), *_paint(built)]
+    if DOCTOR in built.rig:
+        found.append(
+            Finding("Correctives of one key are exported within that key; those of pairs need Blender's drivers.")
+        )
     if built.head.data.shape_keys is None:
         found.append(Finding("This head has no shape keys any more: no expressions are exported."))
     notice = licence_notice(json.loads(built.rig.get(PROVENANCE, "{}")))

@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..scene.correctives import bake_alone
 from ..scene.found import RIG, BuiltAvatar, armature_modifier
 from ..scene.mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX
@@ -182,6 +183,7 @@ def _clean_keys(mesh: Any, options: ExportOptions) -> None:
     keys = mesh.data.shape_keys
     if keys is None:
         return
+    bake_alone(mesh)
     keys.animation_data_clear()
     mesh.show_only_shape_key = False
     for key in list(keys.key_blocks)[1:]:

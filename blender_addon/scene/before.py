@@ -11,10 +11,12 @@ from . import layers
 from .action import PHOTO_POSE, build_actions, hide_photo_pose
 from .found import PROVENANCE, RESULT, SOURCE, BuiltAvatar
 from .guard import editing, here, scene_as_found
+from .light import LIGHT
 
 _MESH, _IMAGE, _CAMERA = "meshlam_before_mesh", "meshlam_before_albedo", "meshlam_before_camera"
+_LIT = "meshlam_before_lit"
 _REST = "meshlam_before"  # JSON: bones, custom properties
-_PROPERTIES = (PHOTO_POSE, PROVENANCE, SOURCE, RESULT, "meshlam_kept")
+_PROPERTIES = (PHOTO_POSE, PROVENANCE, SOURCE, RESULT, LIGHT, "meshlam_kept")
 
 
 def can_go_back(built: BuiltAvatar) -> bool:
@@ -38,6 +40,9 @@ def keep_before(built: BuiltAvatar) -> None:
     nodes = layers.albedo_nodes(head)
     if nodes:
         rig[_IMAGE] = nodes[0][1].image
+    lit = layers.lit_images(head)
+    if lit:
+        rig[_LIT] = lit[0].image
     if built.camera is not None:
         data = built.camera.data
         built.camera.data = data.copy()
@@ -59,6 +64,8 @@ def go_back(built: BuiltAvatar) -> None:
         _swap_mesh(head, rig[_MESH])
         if rig.get(_IMAGE) is not None:
             _swap_image(head, rig[_IMAGE])
+        for node in layers.lit_images(head) if rig.get(_LIT) is not None else ():
+            node.image = rig[_LIT]
         if rig.get(_CAMERA) is not None and built.camera is not None:
             built.camera.data = rig[_CAMERA]
             built.camera.data.name = built.camera.name
@@ -70,7 +77,7 @@ def go_back(built: BuiltAvatar) -> None:
                 rig[key] = rest["properties"][key]
             elif key in rig:
                 del rig[key]
-        for key in (_MESH, _IMAGE, _CAMERA, _REST):
+        for key in (_MESH, _IMAGE, _LIT, _CAMERA, _REST):
             if key in rig:
                 del rig[key]
         build_actions(rig, head, head.name)

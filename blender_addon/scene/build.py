@@ -13,8 +13,10 @@ from ..avatar_reader import AvatarFile
 from .action import build_actions, store_photo_pose
 from .armature import bind, build_armature, build_eye_target
 from .camera import build_camera
+from .correctives import PARTS
 from .found import CAMERA, EYE_TARGET, HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, find_avatar
 from .guard import all_or_nothing, objects_in_view, scene_as_found
+from .light import store_light
 from .material import build_materials
 from .mesh import assign_materials, assign_weights, build_mesh
 from .shape_keys import build_correctives, build_shape_keys
@@ -41,6 +43,7 @@ def build_avatar(avatar: AvatarFile, name: str) -> BuiltAvatar:
         camera = build_camera(avatar, rig, f"{name} Photo", unit)
         eye_target = build_eye_target(rig, f"{name} Eye Target")
         store_photo_pose(avatar, rig)
+        store_light(avatar.light, rig)
         _link(avatar, rig, head, camera, eye_target)
         rig.scale = (unit, unit, unit)
         rig.location = free_spot(scene.cursor.location, unit)
@@ -98,6 +101,7 @@ def _link(avatar: AvatarFile, rig: Any, head: Any, camera: Any, eye_target: Any)
     rig[KIND] = avatar.blendshape_kind
     rig[PROVENANCE] = json.dumps(avatar.provenance, ensure_ascii=False)
     rig[SOURCE] = str(avatar.path)
+    rig[PARTS] = json.dumps(avatar.parts)
     if eye_target is not None:
         rig[EYE_TARGET] = eye_target
     for item in (head, camera, eye_target):

@@ -9,7 +9,7 @@ import bpy
 
 from .. import compat
 from ..avatar_reader import AvatarFile, PngImage
-from .layers import ALBEDO
+from .layers import ALBEDO, add_lit
 from .mesh import UV_LAYER
 from .parts import EYES, HAIR, LASHES, MOUTH, SKIN, SURFACES, TEETH
 
@@ -62,6 +62,7 @@ class _Maps:
     albedo: Any
     normal: Any  # or None
     orm: Any  # or None
+    lit: Any  # the albedo with the photo's light, or None
 
 
 def build_materials(avatar: AvatarFile, name: str, unit: float = 1.0) -> list[Any]:
@@ -70,6 +71,7 @@ def build_materials(avatar: AvatarFile, name: str, unit: float = 1.0) -> list[An
         albedo=pack_image(avatar.albedo, f"{name} Albedo"),
         normal=pack_image(avatar.normal, f"{name} Normal", "Non-Color") if avatar.normal is not None else None,
         orm=pack_image(avatar.orm, f"{name} ORM", "Non-Color") if avatar.orm is not None else None,
+        lit=pack_image(avatar.albedo_photo, f"{name} Albedo Lit") if avatar.albedo_photo is not None else None,
     )
     seen = pack_image(avatar.albedo_seen, f"{name} Seen", "Non-Color")
     materials = [_material(f"{name} {surface}", maps, LOOKS[surface], unit) for surface in SURFACES]
@@ -92,6 +94,8 @@ def _material(name: str, maps: _Maps, look: Look, unit: float) -> Any:
     for node, x in ((uv, -820), (shader, -280), (output, 60)):
         node.location = (x, 220)
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    if maps.lit is not None:
+        add_lit(tree, texture, maps.lit)
     tree.links.new(shader.outputs["BSDF"], output.inputs["Surface"])
     for socket, value in look.inputs.items():
         shader.inputs[socket].default_value = value

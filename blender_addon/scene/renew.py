@@ -21,9 +21,10 @@ from .before import go_back, keep_before
 from .camera import aim_camera
 from .found import PROVENANCE, SOURCE, BuiltAvatar
 from .guard import editing, here, scene_as_found
+from .light import store_light
 from .material import pack_image
 from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
-from .shape_keys import BALD, CORRECTIVE_PREFIX
+from .shape_keys import BALD, CORRECTIVE_PREFIX, FIX_PREFIX
 
 KEPT = "meshlam_kept"  # on the rig: what the last renewal kept, sentences, JSON
 _TOUCHED = 1e-6  # m: less than this is rounding
@@ -95,6 +96,7 @@ def _renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) ->
     if built.camera is not None:
         aim_camera(built.camera, avatar)
     store_photo_pose(avatar, built.rig)
+    store_light(avatar.light, built.rig)
     built.rig[PROVENANCE] = json.dumps(avatar.provenance, ensure_ascii=False)
     built.rig[SOURCE] = str(avatar.path)
     kept += _kept_as_they_are(built)
@@ -119,7 +121,7 @@ def _renew_mesh(head: Any, new: _Shape, old: _Shape | None) -> list[str]:
             edit[np.abs(edit) < 1e-5] = 0.0
             edited += [key.name] if edit.any() else []
             shift = new.moved[key.name] + edit
-        elif key.name != BALD:
+        elif key.name != BALD and not key.name.startswith(FIX_PREFIX):
             own.append(key.name)
         _set_vectors(key.data, "co", basis + shift)
     if blocks:
@@ -150,7 +152,10 @@ def _renew_albedo(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | N
     name = image.name
     image.name = f"{name} (before)"
     fresh = pack_image(avatar.albedo, name)
+    lit_texture = pack_image(avatar.albedo_photo, f"{name} Lit") if avatar.albedo_photo is not None else None
     layer = layers.paint_layer(f"{name} Paint", painted, layers.layer_of(nodes)) if painted is not None else None
+    for lit in layers.lit_images(built.head):  # without one of its own, the new texture is all there is
+        lit.image = lit_texture or fresh
     for tree, node in nodes:
         node.image = fresh
         if layer is not None:

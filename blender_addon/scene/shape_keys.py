@@ -17,6 +17,7 @@ from ..axes import blender_from_avatar
 
 BASIS = "Basis"
 CORRECTIVE_PREFIX = "poseCorrective"
+FIX_PREFIX = "fix "  # of the key doctor's correctives (correctives.py)
 BALD = "Bald"  # takes the hair's hull back to the skull; a hull of hair is 0, so that engines that start at 0 show it
 
 # (R - I) of a unit quaternion, element by element; "simple expressions", so they run with auto-run scripts off
@@ -60,7 +61,7 @@ def expression_keys(head: Any) -> list[Any]:
     """The keys an artist moves: all but the basis, the driven correctives and the hair's switch."""
     keys = head.data.shape_keys
     blocks = [] if keys is None else keys.key_blocks[1:]
-    return [key for key in blocks if key.name != BALD and not key.name.startswith(CORRECTIVE_PREFIX)]
+    return [key for key in blocks if key.name != BALD and not key.name.startswith((CORRECTIVE_PREFIX, FIX_PREFIX))]
 
 
 def bald_key(head: Any) -> Any:

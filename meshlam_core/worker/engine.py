@@ -10,11 +10,11 @@ from meshlam_core.cli_arguments import POSES, PRESETS, VIEWS
 from meshlam_core.commands.sessions import Sessions, reconstruct_file
 from meshlam_core.errors import UsageError
 from meshlam_core.progress import Progress
-from meshlam_core.worker.protocol import Job, Ready, Reconstruct, Render, Track
+from meshlam_core.worker.protocol import Faces, Job, Ready, Reconstruct, Render, Track
 
 
 class CoreEngine:
-    """Reconstructs, tracks and renders."""
+    """Reconstructs, tracks, finds faces and renders."""
 
     def __init__(self) -> None:
         self._sessions = Sessions()
@@ -32,6 +32,8 @@ class CoreEngine:
             return self._reconstruct(job, progress)
         if isinstance(job, Render):
             return self._render(job, progress)
+        if isinstance(job, Faces):
+            return self._faces(job, progress)
         return self._track(job, progress)
 
     def warm(self) -> None:
@@ -68,6 +70,12 @@ class CoreEngine:
             options.device,
             progress,
         )
+
+    def _faces(self, job: Faces, progress: Progress) -> dict[str, Any]:
+        from meshlam_core.commands.faces import faces_file
+
+        options = job.options
+        return faces_file(Path(job.photo), Path(job.out), options.device, self._sessions, progress, options.landmarks)
 
     def _track(self, job: Track, progress: Progress) -> dict[str, Any]:
         from meshlam_core.commands.drive import drive_file

@@ -2,12 +2,12 @@
 
 Every message has a "type" and the fields of its dataclass below, no others.
 
-To the worker:    hello, reconstruct, track, render, cancel, shutdown
+To the worker:    hello, reconstruct, track, faces, render, cancel, shutdown
 From the worker:  ready, progress, done, failed, cancelled
 
-The first message is hello; the worker answers ready. Each job (reconstruct, track, render) has an id of the caller's
-choice and ends with exactly one of done, failed or cancelled. A line that is no message is answered by failed with
-kind "protocol" and, when it had none that could be read, id null; the worker goes on.
+The first message is hello; the worker answers ready. Each job (reconstruct, track, faces, render) has an id of the
+caller's choice and ends with exactly one of done, failed or cancelled. A line that is no message is answered by failed
+with kind "protocol" and, when it had none that could be read, id null; the worker goes on.
 """
 
 from __future__ import annotations
@@ -100,6 +100,25 @@ class Track:
 
 
 @dataclass(frozen=True)
+class FacesFields:
+    """Options of faces."""
+
+    device: str = "auto"
+    landmarks: str = "mediapipe"
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Tell which faces a photo shows; small pictures of them are written to `out`."""
+
+    type: ClassVar[str] = "faces"
+    id: str
+    photo: str
+    out: str
+    options: FacesFields = FacesFields()
+
+
+@dataclass(frozen=True)
 class Render:
     """Render a view of an avatar file."""
 
@@ -176,8 +195,8 @@ class CancelledJob:
     id: str
 
 
-Job = Reconstruct | Track | Render
-Request = Hello | Reconstruct | Track | Render | Cancel | Shutdown
+Job = Reconstruct | Track | Faces | Render
+Request = Hello | Reconstruct | Track | Faces | Render | Cancel | Shutdown
 Reply = Ready | ProgressReport | Done | Failed | CancelledJob
 
 REQUESTS: dict[str, type[Any]] = {kind.type: kind for kind in get_args(Request)}

@@ -13,6 +13,7 @@ MESSAGES = [
     protocol.Hello(1),
     protocol.Reconstruct("a", "Zoë's photo.jpg", "out.meshlam", protocol.ReconstructFields(face=2, device="cpu")),
     protocol.Track("b", "clip.mp4", "track.json"),
+    protocol.Faces("e", "group.jpg", "faces.png", protocol.FacesFields(device="cpu")),
     protocol.Render("c", "a.meshlam", "a.png", protocol.RenderFields(view="left", expression={"jawOpen": 0.5})),
     protocol.Cancel("a"),
     protocol.Shutdown(),

@@ -1,0 +1,252 @@
+"""Which keys push the face through itself, and what moves it out again. Knows no Blender.
+
+A fault of one key alone is mended by a corrective that goes with it; what two keys only do together, by one that is as
+strong as the weaker of the two. Both grow linearly between states that are whole, so they suffice in between, too.
+`mouthClose` closes the lips of an open jaw: alone it would draw the lower lip through the upper one, so that as much of
+it as exceeds `jawOpen` is taken back.
+
+Dims: V vertices, K keys, B states, S samples. Frame and units: barriers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .barriers import F32, Barrier, Mesh, barriers, near_barriers
+
+Pair = tuple[str, str]  # in the order of the keys; twice the same name is that key alone
+
+TOLERANCE = 0.0003  # m: less deep than this is no fault
+_AIM = 0.00015  # m, so deep a correction leaves it
+_AROUND = 0.008  # m, how far the skin around goes along
+_ROUNDS = 4
+_REPAIRS = 3
+_CHUNK = 96  # states looked at together, for the sake of memory
+_ALIKE = 0.0008  # m: pairs of one key share a corrective where it moves none of them further than they need by this
+_MOST = 20  # of them, for the sake of the driver's length
+_TOUCHED = 1e-5  # m
+CLOSES, OPENS = "mouthClose", "jawOpen"
+
+
+@dataclass(frozen=True)
+class Corrective:
+    """A movement that comes with keys: with `first` as far as one of `others` does, too; with it alone without."""
+
+    first: str
+    others: tuple[str, ...]
+    move: F32  # [V, 3] m
+    above: bool = False  # as far as `first` exceeds the other
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the doctor found: pairs with a fault by barrier, and the deepest, m."""
+
+    pairs: dict[str, int] = field(default_factory=dict)
+    deepest: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(self.pairs.values())
+
+
+@dataclass(frozen=True)
+class Cure:
+    """What was found before and after, and the correctives."""
+
+    before: Found
+    after: Found
+    correctives: list[Corrective]
+
+
+def cure(mesh: Mesh) -> Cure:
+    """Test all pairs of keys, make correctives, and test again."""
+    small, kept = near_barriers(mesh)
+    clinic = _Clinic(small)
+    before = clinic.found()
+    correctives = clinic.take_back()
+    correctives += [Corrective(name, (), move) for name, move in clinic.mend_alone().items()]
+    for _ in range(_REPAIRS):  # shared ones push some pairs a little further than they need
+        clinic = _Clinic(small, correctives)
+        pairs = clinic.mend_pairs()
+        if not pairs:
+            break
+        correctives += _shared(pairs)
+    return Cure(before, clinic.found(), [_on_all(item, mesh, kept) for item in correctives])
+
+
+def _on_all(item: Corrective, mesh: Mesh, kept: NDArray[np.intp]) -> Corrective:
+    """A corrective of the vertices that were looked at as one of all vertices."""
+    move = -mesh.moves[item.first] if item.above else np.zeros_like(mesh.vertices)
+    if not item.above:
+        move[kept] = item.move
+    return replace(item, move=move)
+
+
+def faults(mesh: Mesh, correctives: list[Corrective]) -> Found:
+    """The pairs with a fault when these correctives are there."""
+    small, kept = near_barriers(mesh)
+    return _Clinic(small, [replace(item, move=item.move[kept]) for item in correctives]).found()
+
+
+def _shared(pairs: Mapping[Pair, F32]) -> list[Corrective]:
+    """Fewer correctives for the same pairs: those of one key that need much the same share one."""
+    left, made = dict(pairs), []
+    stars: dict[str, tuple[list[Pair], F32]] = {}
+    while left:
+        for name in {name for pair in left for name in pair} - set(stars):
+            stars[name] = _alike([pair for pair in left if name in pair], left)
+        name = max(stars, key=lambda name: (len(stars[name][0]), name))
+        group, move = stars[name]
+        made.append(Corrective(name, tuple(pair[pair[0] == name] for pair in group), move))
+        for pair in group:
+            del left[pair]
+        changed = {name for pair in group for name in pair}
+        stars = {name: star for name, star in stars.items() if name not in changed}
+    return made
+
+
+def _alike(star: list[Pair], moves: Mapping[Pair, F32]) -> tuple[list[Pair], F32]:
+    """The pairs that can share the movement which is the farthest of theirs everywhere."""
+    star = sorted(star, key=lambda pair: (-float(np.abs(moves[pair]).max()), pair))[:_MOST]
+    group, far = [star[0]], moves[star[0]]
+    for pair in star[1:]:
+        longer = (far * far).sum(1) >= (moves[pair] * moves[pair]).sum(1)
+        wider = np.where(longer[:, None], far, moves[pair])
+        off = wider - np.stack([moves[other] for other in [*group, pair]])
+        if (off * off).sum(2).max() < _ALIKE**2:
+            group, far = [*group, pair], wider
+    return group, far
+
+
+class _Clinic:
+    """The pairs of keys under test, with what has been mended so far."""
+
+    def __init__(self, mesh: Mesh, correctives: list[Corrective] | None = None) -> None:
+        self.mesh = mesh
+        self.names = list(mesh.moves)
+        self.moves = {name: move.copy() for name, move in mesh.moves.items()}
+        self.together: dict[Pair, F32] = {}
+        self.above = False
+        for item in correctives or ():
+            self._take(item)
+        self.barriers = barriers(mesh)
+        self.allowed = [self._allowed(barrier) for barrier in self.barriers]
+
+    def _take(self, item: Corrective) -> None:
+        self.above = self.above or item.above
+        if not item.others:
+            self.moves[item.first] = self.moves[item.first] + item.move
+        elif not item.above:
+            for other in item.others:
+                pair = self._pair(item.first, other)
+                self.together[pair] = self.together.get(pair, 0) + item.move
+
+    def _pair(self, a: str, b: str) -> Pair:
+        return (a, b) if self.names.index(a) <= self.names.index(b) else (b, a)
+
+    def take_back(self) -> list[Corrective]:
+        """The corrective of a mouth that closes more than it is open."""
+        if CLOSES not in self.moves or OPENS not in self.moves:
+            return []
+        self.above = True
+        return [Corrective(CLOSES, (OPENS,), -self.mesh.moves[CLOSES], above=True)]
+
+    def found(self) -> Found:
+        """Count, without the pairs of which one key moves nothing there: those are that of the other alone."""
+        pairs, deepest = {}, {}
+        for index, barrier in enumerate(self.barriers):
+            bad = self._bad(index, self._pairs(barrier))
+            pairs[barrier.name] = len(bad)
+            deepest[barrier.name] = max((float(depth.max()) for depth in bad.values()), default=0.0)
+        return Found(pairs, deepest)
+
+    def mend_alone(self) -> dict[str, F32]:
+        """[V, 3] for each key that needs one by itself."""
+        mended = self._mend([(name, name) for name in self.names])
+        for (name, _), move in mended.items():
+            self.moves[name] = self.moves[name] + move
+        return {name: move for (name, _), move in mended.items()}
+
+    def mend_pairs(self) -> dict[Pair, F32]:
+        """[V, 3] for each pair that needs one."""
+        return self._mend([pair for pair in combinations_with_replacement(self.names, 2) if pair[0] != pair[1]])
+
+    def _mend(self, pairs: list[Pair]) -> dict[Pair, F32]:
+        """Push what is in out of it, round by round, as out of one may be into another."""
+        mended: dict[Pair, F32] = {}
+        for _ in range(_ROUNDS):
+            pushes: dict[Pair, F32] = {}
+            for index, barrier in enumerate(self.barriers):
+                there = set(self._touching(barrier))
+                chosen = [pair for pair in pairs if there >= set(pair)]
+                for pair, depth in self._bad(index, chosen, mended).items():
+                    push = self._push(barrier, self._state(pair, mended), depth)
+                    pushes[pair] = pushes[pair] + push if pair in pushes else push
+            if not pushes:
+                break
+            for pair, push in pushes.items():
+                mended[pair] = mended[pair] + push if pair in mended else push
+            pairs = list(pushes)
+        return mended
+
+    def _push(self, barrier: Barrier, state: F32, depth: F32) -> F32:
+        """[V, 3] the way out of a barrier, for the samples that are in and, ever less, for the skin around."""
+        inside = depth > _AIM
+        movable = np.flatnonzero(barrier.share)
+        sources = barrier.samples.of(self.mesh.vertices)[inside]
+        apart = np.linalg.norm(self.mesh.vertices[movable][:, None] - sources[None], axis=2)
+        near = np.clip(1 - (apart / _AROUND) ** 2, 0, 1) ** 2
+        way = (near * (depth[inside] + _AIM)).max(1) * barrier.share[movable]
+        push = np.zeros_like(state)
+        push[movable] = way[:, None] * barrier.out(state[movable])
+        return push
+
+    def _state(self, pair: Pair, mended: Mapping[Pair, F32]) -> F32:  # [V, 3]
+        state = self.mesh.vertices.copy()
+        for name in dict.fromkeys(pair):
+            if name != CLOSES or not self.above or OPENS in pair:
+                state += self.moves[name]
+        for extra in (self.together, mended):
+            if pair in extra:
+                state += extra[pair]
+        return state
+
+    def _bad(self, index: int, pairs: list[Pair], mended: Mapping[Pair, F32] | None = None) -> dict[Pair, F32]:
+        """[S] the depths of those pairs that have a fault."""
+        barrier = self.barriers[index]
+        found: dict[Pair, F32] = {}
+        still = self._still(barrier)
+        for start in range(0, len(pairs), _CHUNK):
+            chunk = pairs[start : start + _CHUNK]
+            states = np.stack([self._state(pair, mended or {}) for pair in chunk])
+            moved_by = [tuple(name for name in pair if name not in still) for pair in chunk]
+            grids = np.array([moved_by.index(names) for names in moved_by])
+            depths = barrier.depths(states, grids) - self.allowed[index]
+            found |= {chunk[row]: depths[row] for row in np.flatnonzero(depths.max(1) > TOLERANCE)}
+        return found
+
+    def _pairs(self, barrier: Barrier) -> list[Pair]:
+        return list(combinations_with_replacement(self._touching(barrier), 2))
+
+    def _touching(self, barrier: Barrier) -> list[str]:
+        corners = np.unique(np.concatenate([barrier.samples.corners.ravel(), barrier.obstacle.corners.ravel()]))
+        return [name for name in self.names if np.abs(self.mesh.moves[name][corners]).max() > _TOUCHED]
+
+    def _still(self, barrier: Barrier) -> set[str]:
+        """The keys that leave the obstacle where it is."""
+        corners = np.unique(barrier.obstacle.corners)
+        return {name for name in self.names if np.abs(self.mesh.moves[name][corners]).max() <= _TOUCHED}
+
+    def _allowed(self, barrier: Barrier) -> F32:  # [S] m
+        """How deep the samples are without any fault: as at rest, or anywhere where the two are meant to touch."""
+        first = np.zeros(1, np.intp)
+        if barrier.closed:
+            closed = self.mesh.vertices + self.mesh.moves[barrier.closed]
+            return np.full(len(barrier.samples.mix), max(float(barrier.depths(closed[None], first).max()), 0.0))
+        return np.asarray(np.maximum(barrier.depths(self.mesh.vertices[None], first)[0], 0.0))
