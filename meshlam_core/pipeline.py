@@ -193,6 +193,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
     """Photo -> the tracker's head and its texture."""
     from meshlam_core.texture.albedo import bake_albedo
     from meshlam_core.tracker.hair import with_hair
+    from meshlam_core.tracker.neutral import at_rest
     from meshlam_core.tracker.parsing import parse_person
     from meshlam_core.tracker.pose import landmarks_on_crop
     from meshlam_core.tracker.sides import with_sides
@@ -202,7 +203,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
     with clock.stage("reading"):
         photo = load_photo(path)
     with clock.stage("tracking"):
-        tracked = track_photo(photo, session.detector, head, options.face)
+        tracked = at_rest(track_photo(photo, session.detector, head, options.face), head)
     with clock.stage("masks"):
         picture = cut_head(photo, tracked)
         landmarks = landmarks_on_crop(tracked, picture.camera)

@@ -64,4 +64,6 @@ def unwrap(path: Path, kept: Path, detector: LandmarkDetector, head: HeadModel, 
         normals=(normals @ rotation_from_axis_angle(tracked.rotations[0])).astype(np.float16),
         cover=seen.cover.numpy().astype(np.float16),
         skin_colour=regions.skin_colour,
+        neutral=tracked.vertices,
+        expression=tracked.expression,
     )
