@@ -19,16 +19,18 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.hair import HairModel, load_hair_model
+from meshlam_core.head.hair_transfer import carried_hair
+from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.contour import outermost
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
-from meshlam_core.tracker.rig import ById, vertex_normals
+from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.sampling import sample_nearest
 from meshlam_core.tracker.types import HairHull, TrackedFace
 
@@ -50,11 +52,7 @@ LOW = (122.0, 158.0)  # degrees from straight up between which hair beside the n
 SHORT = 0.35  # share of those angles with hair under which none hangs down
 SPARSE = 90  # vertices at most that say the same
 TURNED = 0.35  # rad of yaw from which the far side of the neck cannot be judged
-HIDDEN = 0.4  # share of an ear's pixels that are hair from which the ear counts as hidden
-BESIDE = 0.015  # m from an ear: hair beside it
-BURIED = 0.025  # m of hair beside an ear from which it lies over the ear, whatever the masks say
-STEEP = 3.0  # m of growth per m away from skin that never grows: more would end in needles
-TUCKED = 0.004, 1.5  # m, and m per m away from a seen ear: the most that hair tucked behind it grows
+HIDDEN = 0.5  # share of an ear's pixels that are hair from which the ear counts as hidden
 SMOOTH = 0.006  # m, over which what the network says is averaged
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
 
@@ -120,14 +118,13 @@ def smoothed(
 
 @lru_cache(maxsize=4)
 def load_hair(head: ById) -> HairModel | None:
-    """The hair of a head model, read once, nowhere steeper than a mesh can follow."""
-    hair = load_hair_model(head.model)
-    if hair is None:
-        return None
-    template = head.model.template
-    bare = cKDTree(np.delete(template, hair.indices, axis=0))
-    away = bare.query(template[hair.indices])[0].astype(np.float32)
-    return replace(hair, reach=np.minimum(hair.reach, STEEP * away))
+    """The hair of a head model, read once; the open head's by correspondence where the model is another."""
+    place = head.model.correspondence
+    if place is None:
+        return load_hair_model(head.model)
+    source = load_head()
+    hair = load_hair_model(source)
+    return None if hair is None else carried_hair(hair, source, head.model, place)
 
 
 def fit_hair(
@@ -146,19 +143,13 @@ def fit_hair(
     doubt = "" if regions.trust >= DOUBTFUL else regions.trouble
     if doubt or regions.hair_share < BALD_SHARE:
         return HairHull(np.zeros_like(bald), np.zeros(len(hair.indices), np.float32), (0.0, 0.0), doubt)
-    outline = find_outline(regions, landmarks, face_height)
     ears = hidden_ears(regions, posed, rotation, camera, head)
-    nape = bare_nape(outline, landmarks, rotation, head, hair)
-
-    def grown(ears: tuple[float, float]) -> F32:
-        frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
-        bare = np.concatenate([bare_scalp(regions, frame, posed, camera, head, hair), nape])
-        return _regress(frame, outline, bare, hair, spread)
-
-    growth = grown(ears)
-    if (buried := buried_ears(growth, ears, head, hair)) != ears:
-        ears, growth = buried, grown(buried)
-    growth = np.minimum(growth, around_seen_ears(head, hair, ears))
+    frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
+    outline = find_outline(regions, landmarks, face_height)
+    bare = np.concatenate(
+        [bare_scalp(regions, frame, posed, camera, head, hair), bare_nape(outline, landmarks, rotation, head, hair)]
+    )
+    growth = _regress(frame, outline, bare, hair, spread)
     hull = hair.hull(bald, growth, ears)
     return HairHull(hull - bald, growth, ears)
 
@@ -307,40 +298,6 @@ def bare_nape(
     ears = head.template[head.part == head.parts.index("ears")]
     rows = np.flatnonzero(head.template[hair.indices, 1] < ears[:, 1].min())
     return rows[:: max(1, len(rows) // SPARSE)]
-
-
-def buried_ears(
-    growth: F32,  # [Q] m
-    ears: tuple[float, float],  # left, right; 0 seen, 1 hidden
-    head: HeadModel,
-    hair: HairModel,
-) -> tuple[float, float]:
-    """The ears, hidden too where the hair beside them grows so far that they would stand in a pit."""
-    left, right = (
-        max(hidden, float(np.median(growth[from_ear(head, hair, side) < BESIDE]) > BURIED))
-        for side, hidden in zip((1, -1), ears, strict=True)
-    )
-    return left, right
-
-
-def from_ear(head: HeadModel, hair: HairModel, side: int) -> F64:  # [Q] m
-    """How far what grows lies from an ear."""
-    places = head.template[hair.indices].astype(np.float64)
-    return np.asarray(cKDTree(places[hair.ear == side]).query(places)[0])
-
-
-def around_seen_ears(
-    head: HeadModel,
-    hair: HairModel,
-    ears: tuple[float, float],  # left, right; 0 seen, 1 hidden
-) -> F32:  # [Q] m
-    """The most that hair grows beside an ear that is seen: it rises from behind the ear, not from a pit around it."""
-    limit = np.full(len(hair.indices), np.inf, np.float32)
-    near, rise = TUCKED
-    for side, hidden in zip((1, -1), ears, strict=True):
-        if not hidden:
-            limit = np.minimum(limit, (near + rise * from_ear(head, hair, side)).astype(np.float32))
-    return limit
 
 
 def hidden_ears(

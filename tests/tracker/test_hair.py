@@ -8,16 +8,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle
 from meshlam_core.head.hair import HairModel
 from meshlam_core.head.model import HeadModel
-from meshlam_core.model.topology.flip import aspects
 from meshlam_core.raster.backends import get_rasteriser
-from meshlam_core.tracker.hair import fit_hair, load_hair
+from meshlam_core.tracker.hair import fit_hair
 from meshlam_core.tracker.parsing import Regions
-from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.types import HairHull
 from training.hairstyles.procedural import draw, ground_of
 
@@ -122,36 +119,6 @@ def test_ears_under_hair_are_hidden_and_seen_ones_stay(head: HeadModel, hair: Ha
     ears = head.part == head.parts.index("ears")
     rim = np.linalg.norm(hull.displacement[ears], axis=1)
     assert np.median(rim) == 0.0
-
-
-def test_an_ear_that_long_hair_stands_around_lies_under_it(head: HeadModel, hair: HairModel, ground) -> None:
-    style = draw(np.random.default_rng(4), ground, "hood")
-    true = hair.hull(head.template, style.growth, (0.0, 0.0))
-    regions = masks(in_view(true, 0), in_view(head.template, 0), head)
-    ears = project(in_view(head.template, 0)[head.part == head.parts.index("ears")], CAMERA)[:, :2]
-    shown = replace(regions, hair=regions.hair.copy(), skin=regions.skin.copy())
-    for x, y in ears.astype(int):
-        shown.hair[y - 1 : y + 2, x - 1 : x + 2], shown.skin[y - 1 : y + 2, x - 1 : x + 2] = 0, 1
-    assert fitted(shown, 0, head, hair).hidden_ears == (1.0, 1.0)
-
-
-def test_beside_a_seen_ear_hair_rises_from_behind_it(head: HeadModel, hair: HairModel, ground) -> None:
-    style = replace(draw(np.random.default_rng(4), ground, "short"), hidden_ears=(0.0, 0.0))
-    true = hair.hull(head.template, style.growth, style.hidden_ears)
-    hull = fitted(masks(in_view(true, 0), in_view(head.template, 0), head), 0, head, hair)
-    ears = cKDTree(head.template[head.part == head.parts.index("ears")])
-    away = ears.query(head.template[hair.indices])[0]
-    assert hull.growth[(away < 0.004) & (hair.ear == 0)].max() < 0.011
-
-
-def test_long_hair_ends_without_needles(head: HeadModel, ground) -> None:
-    hair = load_hair(ById(head))
-    assert hair is not None
-    for family in ("long_front", "long_back", "hood"):
-        style = draw(np.random.default_rng(4), ground, family)
-        hull = hair.hull(head.template, style.growth, (1.0, 1.0))
-        moved = (hull != head.template).any(axis=1)[head.faces].any(axis=1)
-        assert (aspects(hull[head.faces[moved]].astype(np.float64)) > 12).sum() <= 8  # 62 and more without a limit
 
 
 def test_hair_cut_off_by_the_picture_still_reaches_its_border(head: HeadModel, hair: HairModel, ground) -> None:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import Camera
-from meshlam_core.model.topology.flip import aspects
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.project import project
 
@@ -52,7 +51,7 @@ class MeshFaults:
 def mesh_faults(avatar: Avatar) -> MeshFaults:
     """Look at an avatar's neutral head."""
     vertices, outside = avatar.vertices.astype(np.float64), outer_faces(avatar)
-    aspect = aspects(vertices[avatar.faces[outside]])
+    aspect = aspects(vertices, avatar.faces[outside])
     hair = getattr(avatar, "hair", None)
     return MeshFaults(
         needles=int((aspect > NEEDLE).sum()),
@@ -66,6 +65,17 @@ def outer_faces(avatar: Avatar) -> Mask:  # [F]
     """Triangles of skin and hair."""
     inner = [avatar.parts.index(name) for name in INNER_PARTS if name in avatar.parts]
     return np.asarray(~np.isin(avatar.part[avatar.faces], inner).any(axis=1))
+
+
+def aspects(
+    vertices: F64,  # [V, 3]
+    faces: Faces,  # [F, 3]
+) -> F64:  # [F] the longest edge over the height above it: 1.15 in an equilateral triangle
+    """How slender triangles are."""
+    corners = vertices[faces]
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    double_area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    return np.asarray(longest**2 / np.maximum(double_area, 1e-15))
 
 
 def inverted(avatar: Avatar) -> Mask:  # [F]

@@ -3,8 +3,7 @@
 Frame: avatar frame (see frames.py), metres. Dims: V vertices before, V' after.
 
 Long edges are split by the topology correction, and the new vertices lie on the curve that the corners' normals ask
-for (Boubekeur and Alexa, "Phong tessellation", 2008), so that the outline bends where it was straight. Edges are then
-flipped where the pieces of a slender triangle are as slender as it was.
+for (Boubekeur and Alexa, "Phong tessellation", 2008), so that the outline bends where it was straight.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.avatar.record import Avatar
+from meshlam_core.head.surface import vertex_normals
 from meshlam_core.model.topology.correct import Correction, correct
-from meshlam_core.model.topology.flip import flip_slender
-from meshlam_core.tracker.rig import vertex_normals
 
 F32 = NDArray[np.float32]
 
@@ -34,14 +32,13 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
     if found.unchanged:
         return avatar
     vertices = found.carry(avatar.vertices) + rounding(avatar, found)
-    faces, uv_faces = flip_slender(vertices.astype(np.float64), found.faces, found.uvs, found.uv_faces)
     correctives = avatar.pose_correctives
     return replace(
         avatar,
         vertices=vertices.astype(np.float32),
-        faces=faces.astype(np.int32),
+        faces=found.faces,
         uvs=found.uvs,
-        uv_faces=uv_faces.astype(np.int32),
+        uv_faces=found.uv_faces,
         part=found.carry_part(avatar.part),
         weights=found.carry_weights(avatar.weights),
         blendshapes=found.carry(avatar.blendshapes),

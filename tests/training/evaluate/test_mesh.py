@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from meshlam_core.avatar.record import Avatar
-from meshlam_core.model.topology.flip import aspects
-from training.evaluate.mesh import crossings, hair_through_face, inverted, mesh_faults, outer_faces
+from training.evaluate.mesh import aspects, crossings, hair_through_face, inverted, mesh_faults, outer_faces
 
 
 def test_the_aspect_of_an_equilateral_triangle_and_of_a_needle() -> None:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0.5, 0.75**0.5, 0], [0.5, 0.05, 0]])
     faces = np.array([[0, 1, 2], [0, 1, 3]], np.int32)
-    assert aspects(vertices[faces]) == pytest.approx([2 / 3**0.5, 20])
+    assert aspects(vertices, faces) == pytest.approx([2 / 3**0.5, 20])
 
 
 def test_the_sample_head_has_no_faults(sample_avatar: Avatar) -> None:

@@ -1,0 +1,236 @@
+"""Stand-ins for head models that may not be shipped: files of exactly FLAME's layout, made of the open head.
+
+The open head's skin is decimated to FLAME's counts (5023 vertices, 9976 triangles), its vertices slide off the old
+ones, two spheres take the eyeballs' place, and everything is scaled, shifted and shuffled: another topology, another
+person, another place. Frame: FLAME's (the avatar frame's axes, origin anywhere), metres.
+"""
+
+from __future__ import annotations
+
+import heapq
+import pickle
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from meshlam_core.head.model import HeadModel
+from meshlam_core.head.pieces import connected_labels
+from meshlam_core.head.surface import snap
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+VERTICES, TRIANGLES, EYE = 5023, 9976, 546
+RINGS, SEGMENTS = 17, 32  # of an eyeball: 17 * 32 + 2 poles = 546
+KEEP = {"eyelids": 4.0, "lips": 3.0, "face": 1.6, "ears": 1.5, "mouth_interior": 0.8, "eye_sockets": 0.5}
+SCALE, SHIFT = 1.05, np.array([0.001, -0.1, 0.03])
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """FLAME's arrays, and where each vertex came from on the open head."""
+
+    table: dict[str, Any]
+    corners: I64  # [5023, 3] vertices of the open head
+    bary: F64  # [5023, 3]
+    eyeball: NDArray[np.bool_]  # [5023]
+
+    def pickle(self, path: Path) -> Path:
+        """As FLAME is distributed: protocol 2, the regressor sparse, arrays wrapped by chumpy."""
+        chumpy, inner = ModuleType("chumpy"), ModuleType("chumpy.ch")
+        kind = type("Ch", (), {"__module__": "chumpy.ch", "__qualname__": "Ch"})
+        inner.Ch = chumpy.ch = kind  # type: ignore[attr-defined]
+        sys.modules.update({"chumpy": chumpy, "chumpy.ch": inner})
+        try:
+            table: dict[str, Any] = dict(self.table)
+            for name in ("v_template", "shapedirs", "weights"):
+                wrapped = kind()
+                wrapped.__dict__.update(x=np.asarray(table[name]), _dirty_vars=None)
+                table[name] = wrapped
+            table["J_regressor"] = sp.csc_matrix(table["J_regressor"])
+            path.write_bytes(pickle.dumps(table, protocol=2))
+        finally:
+            del sys.modules["chumpy"], sys.modules["chumpy.ch"]
+        return path
+
+    def npz(self, path: Path) -> Path:
+        np.savez(path, **{name: value for name, value in self.table.items() if isinstance(value, np.ndarray)})
+        return path
+
+
+def flame_stand_in(head: HeadModel, seed: int = 7) -> StandIn:
+    """A model with FLAME's counts: 300 identity and 100 expression directions, 36 pose correctives, 5 joints."""
+    rng = np.random.default_rng(seed)
+    label = connected_labels(head.faces, len(head.template))
+    skin = np.flatnonzero(label == np.bincount(label).argmax())
+    faces = head.faces[np.isin(head.faces[:, 0], skin)].astype(np.int64)
+    dear = np.array([KEEP.get(name, 1.0) for name in head.parts])[head.part]
+    faces = collapsed(faces, head.template.astype(np.float64), dear, VERTICES - 2 * EYE, TRIANGLES - 2 * (2 * EYE - 4))
+    kept = np.unique(faces)
+    corners, bary = slid(head, kept, rng)
+    eye_corners, eye_bary, eye_faces = eyeballs(head)
+    corners, bary = np.concatenate([corners, eye_corners]), np.concatenate([bary, eye_bary])
+    faces = np.concatenate([np.searchsorted(kept, faces), eye_faces + len(kept)])
+    eyeball = np.arange(VERTICES) >= len(kept)
+
+    order = rng.permutation(VERTICES)
+    faces, corners, bary, eyeball = np.argsort(order)[faces], corners[order], bary[order], eyeball[order]
+
+    def carry(values: NDArray[Any]) -> F64:  # [..., V, d] -> [..., 5023, d]
+        return np.einsum("vk,...vkd->...vd", bary, values[..., corners, :].astype(np.float64))
+
+    person = head.shaped(rng.normal(0, 0.4, len(head.identity_basis)).astype(np.float32))
+    template = SCALE * carry(person) + SHIFT
+    regressor = joint_rows(template, SCALE * head.joints(person).astype(np.float64) + SHIFT, eyeball)
+    directions = np.zeros((VERTICES, 3, 400))
+    count = len(head.identity_basis)
+    directions[:, :, :count] = np.moveaxis(SCALE * carry(head.identity_basis), 0, 2)
+    directions[:, :, count:300] = 1e-4 * rng.normal(size=(VERTICES, 3, 300 - count))
+    directions[:, :, 300:] = np.moveaxis(expressions(SCALE * carry(head.blendshapes), head, rng), 0, 2)
+    table = {
+        "v_template": template,
+        "f": faces.astype(np.uint32),
+        "shapedirs": directions,
+        "posedirs": rng.normal(0, 1e-4, (VERTICES, 3, 36)),
+        "J_regressor": regressor,
+        "weights": carry(head.weights[..., None].swapaxes(0, 1)).squeeze(-1).T,
+        "kintree_table": np.array([[4294967295, 0, 1, 1, 1], [0, 1, 2, 3, 4]]),
+        "J": regressor @ template,
+        "bs_style": "lbs",
+        "bs_type": "lrotmin",
+    }
+    return StandIn(table, corners, bary, eyeball)
+
+
+def expressions(shapes: F64, head: HeadModel, rng: np.random.Generator) -> F64:  # [100, 5023, 3]
+    """Directions that hold all of the open head's shapes but the eyes' turns and the tongue, mixed and ordered."""
+    told = [not name.startswith(("eyeLook", "tongue", "jaw")) for name in head.blendshape_names]
+    flat = shapes[told].reshape(sum(told), -1)
+    _, strength, axes = np.linalg.svd(flat, full_matrices=False)
+    spanned = (strength[:, None] * axes / np.sqrt(len(flat))).reshape(len(flat), -1, 3)
+    return np.concatenate([spanned, 1e-5 * rng.normal(size=(100 - len(spanned), *shapes.shape[1:]))])
+
+
+def joint_rows(template: F64, joints: F64, eyeball: NDArray[np.bool_]) -> F64:  # [5, 5023], rows sum to 1
+    """Sparse regressors that hit the joints: the eyes from their balls, the others from skin around them."""
+    rows = np.zeros((5, len(template)))
+    for joint, at in enumerate(joints):
+        side = np.sign(at[0])
+        chosen = np.flatnonzero(eyeball & (np.sign(template[:, 0] - SHIFT[0]) == side) if joint > 2 else ~eyeball)
+        near = chosen if joint > 2 else chosen[np.argsort(np.linalg.norm(template[chosen] - at, axis=1))[:60]]
+        system = np.concatenate([template[near].T - at[:, None], np.ones((1, len(near)))])
+        rows[joint, near] = np.linalg.lstsq(system, np.array([0, 0, 0, 1.0]), rcond=None)[0]
+    return rows
+
+
+def slid(head: HeadModel, kept: I64, rng: np.random.Generator) -> tuple[I64, F64]:
+    """Each vertex moves into one of its triangles; those on the border stay."""
+    order = rng.permutation(len(head.faces))
+    own = np.zeros(len(head.template), np.int64)
+    for corner in range(3):
+        own[head.faces[order, corner]] = order
+    corners = head.faces[own[kept]].astype(np.int64)
+    bary = rng.dirichlet([1, 1, 1], len(kept)) * 0.3 + 0.7 * (corners == kept[:, None])
+    edges = np.sort(head.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    found, count = np.unique(edges, axis=0, return_counts=True)
+    border = np.isin(kept, found[count == 1])
+    bary[border] = corners[border] == kept[border, None]
+    return corners, bary
+
+
+def eyeballs(head: HeadModel) -> tuple[I64, F64, I64]:
+    """Two spheres, each vertex taking the nearest of the open head's eyeball, left before right."""
+    corners, barys, faces = [], [], []
+    polar, around = np.arange(1, RINGS + 1) * np.pi / (RINGS + 1), np.arange(SEGMENTS) * 2 * np.pi / SEGMENTS
+    flat = np.stack([np.cos(around), np.sin(around)], 1)  # [32, 2]
+    across = np.sin(polar)[:, None, None] * flat  # [17, 32, 2]
+    along = np.broadcast_to(np.cos(polar)[:, None, None], (RINGS, SEGMENTS, 1))
+    ring = np.concatenate([across, along], 2)
+    sphere = np.concatenate([[[0, 0, 1.0]], ring.reshape(-1, 3), [[0, 0, -1.0]]])
+    for name in ("eyeball_left", "eyeball_right"):
+        ball = np.flatnonzero(head.part == head.parts.index(name))
+        points = head.template[ball].astype(np.float64)
+        centre, radius = points.mean(0), np.linalg.norm(points - points.mean(0), axis=1).mean()
+        allowed = np.isin(head.faces[:, 0], ball)
+        triangle, bary = snap(centre + radius * sphere, head.template, head.faces, allowed)
+        corners.append(head.faces[triangle].astype(np.int64))
+        barys.append(bary)
+        faces.append(sphere_faces() + len(faces) * EYE)
+    return np.concatenate(corners), np.concatenate(barys), np.concatenate(faces)
+
+
+def sphere_faces() -> I64:  # [1088, 3]
+    rows = []
+    step = np.arange(SEGMENTS)
+    after = (step + 1) % SEGMENTS
+    rows.append(np.stack([np.zeros_like(step), 1 + step, 1 + after], 1))
+    for ring in range(RINGS - 1):
+        a, b = 1 + ring * SEGMENTS, 1 + (ring + 1) * SEGMENTS
+        rows += [np.stack([a + step, b + step, a + after], 1), np.stack([a + after, b + step, b + after], 1)]
+    last = 1 + (RINGS - 1) * SEGMENTS
+    rows.append(np.stack([last + step, np.full_like(step, EYE - 1), last + after], 1))
+    return np.concatenate(rows)
+
+
+def collapsed(faces: I64, points: F64, dear: F64, vertices: int, triangles: int) -> I64:
+    """Half-edge collapses, short edges of cheap vertices first, down to exact counts; border edges make them meet."""
+    rows = {i: tuple(face) for i, face in enumerate(faces.tolist())}
+    of: dict[int, set[int]] = {}
+    for i, face in rows.items():
+        for vertex in face:
+            of.setdefault(vertex, set()).add(i)
+
+    def ring(vertex: int) -> set[int]:
+        return {v for i in of[vertex] for v in rows[i]} - {vertex}
+
+    def on_border(vertex: int) -> bool:
+        return len(ring(vertex)) != len(of[vertex])
+
+    border_left = 2 * (len(of) - vertices) - (len(rows) - triangles)
+
+    def cost(gone: int, stays: int) -> tuple[float, int, int]:
+        return float(np.linalg.norm(points[gone] - points[stays]) * dear[gone]), gone, stays
+
+    edges = {(face[k], face[k - 1]) for face in rows.values() for k in range(3)}
+    queue = [cost(*edge) for edge in sorted(edges)]
+    heapq.heapify(queue)
+    while len(of) > vertices:
+        _, gone, stays = heapq.heappop(queue)
+        if gone not in of or stays not in of or stays not in ring(gone):
+            continue
+        shared = of[gone] & of[stays]
+        at_border = len(shared) == 1
+        if on_border(gone) and not (at_border and border_left > 0):
+            continue
+        if len(ring(gone) & ring(stays)) != len(shared) or (not at_border and len(of) - vertices <= border_left):
+            continue
+        moved = {i: tuple(stays if v == gone else v for v in rows[i]) for i in of[gone] - shared}
+        before = np.array([rows[i] for i in moved]).reshape(-1, 3)
+        after = np.array(list(moved.values())).reshape(-1, 3)
+        if len(after) and (normal_cosines(points, before, after) < 0.5).any():
+            continue
+        for i in shared:
+            for v in rows.pop(i):
+                of[v].discard(i)
+        rows.update(moved)
+        of[stays] |= set(moved)
+        del of[gone]
+        border_left -= at_border
+        for v in ring(stays):
+            heapq.heappush(queue, cost(v, stays))
+            heapq.heappush(queue, cost(stays, v))
+    result = np.array(list(rows.values()))
+    assert (len(np.unique(result)), len(result)) == (vertices, triangles)
+    return result
+
+
+def normal_cosines(points: F64, before: I64, after: I64) -> F64:
+    normals = [np.cross(points[f[:, 1]] - points[f[:, 0]], points[f[:, 2]] - points[f[:, 0]]) for f in (before, after)]
+    sizes = [np.linalg.norm(normal, axis=1) for normal in normals]
+    return np.asarray((normals[0] * normals[1]).sum(1) / np.maximum(sizes[0] * sizes[1], 1e-20))
