@@ -166,12 +166,8 @@ def _head(command: argparse.ArgumentParser) -> None:
         return action
 
     convert = add("convert", "Convert a distributed model once, to one file that --head takes.")
-    convert.add_argument(
-        "model",
-        type=Path,
-        metavar="MODEL",
-        help="FLAME's .pkl or .npz, GNM's gnm_head.npz, ICT-FaceKit's folder FaceXModel",
-    )
+    files = "FLAME's .pkl or .npz, GNM's gnm_head.npz, ICT-FaceKit's folder FaceXModel"
+    convert.add_argument("model", type=Path, metavar="MODEL", help=files)
     convert.add_argument("-o", "--out", type=Path, required=True, metavar="HEAD.npz")
     confirm = "the licence that you have it under: flame, flame-open, gnm, ict or a text"
     convert.add_argument("--licence", default="", metavar="NAME", help=confirm)

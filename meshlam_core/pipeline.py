@@ -22,7 +22,7 @@ from meshlam_core.avatar.record import Avatar, PhotoFit
 from meshlam_core.errors import Cancelled, DeviceError, UsageError, is_out_of_memory
 from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import HeadModel, RawKeys
 from meshlam_core.model.files import AUTO, choose_weights
 from meshlam_core.progress import Progress, silent
 from meshlam_core.provenance import Making
@@ -317,6 +317,18 @@ def _finish(
     return Reconstruction(replace(avatar, provenance=making.provenance()), making.report(avatar))
 
 
+def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
+    """What the avatar tells of the head model's own parameters; hair does not take part."""
+    cover = 0 if tracked.hair is None else tracked.hair.cover[None, :, None]
+    return {
+        "raw_shapes": np.asarray(raw.shapes * (1 - cover), np.float32) if len(raw.names) else None,
+        "raw_names": raw.names,
+        "key_parameters": raw.parameters,
+        "parameter_names": raw.parameter_names,
+        "identity": tracked.identity.astype(np.float32),
+    }
+
+
 def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
     photo = PhotoFit(
@@ -355,6 +367,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         photo_image=picture.pixels,
         thumbnail=np.zeros((256, 256, 4), np.uint8),
         pose_correctives=mesh.pose_correctives,
+        **({} if refined or head.raw is None else _raw_of(tracked, head.raw)),
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
         albedo_photo=None if unlit is None else picture_lit,
         light=texture.light.harmonics if texture.light else None,

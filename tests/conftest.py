@@ -44,7 +44,7 @@ def hair(head: HeadModel) -> HairModel:
 @pytest.fixture(scope="session")
 def flame_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of exactly FLAME's layout, made of the open head (tests/head_models.py)."""
-    return flame_stand_in(load_head()).pickle(tmp_path_factory.mktemp("flame") / "flame2023_Open.pkl")
+    return flame_stand_in().pickle(tmp_path_factory.mktemp("flame") / "flame2023_Open.pkl")
 
 
 @pytest.fixture(scope="session")

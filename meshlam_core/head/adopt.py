@@ -72,6 +72,11 @@ def adopt(
     pieces = pieces_of(foreign, template, faces)
     groups = [Group(pieces["skin"], skin_triangles(source))]
     groups += [Group(rows, triangles_of(source, part)) for part, rows in pieces.items() if part in source.parts]
+    grouped = np.concatenate(list(pieces.values()))
+    rest = np.setdiff1d(np.arange(len(template)), grouped)
+    if len(rest):  # what nobody names lies inside the head
+        inside = np.isin(np.array(source.parts)[source.part[source.faces[:, 0]]], ("eye_sockets", "mouth_interior"))
+        groups.append(Group(rest, inside))
     eyes = tuple(pieces.get(name, np.zeros(0, np.intp)) for name in EYEBALLS)
     joints = foreign.regressor @ template
     laid = register(source, Target(template, faces, pieces["skin"], (eyes[0], eyes[1]), joints))

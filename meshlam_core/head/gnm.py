@@ -32,6 +32,7 @@ GROUPS = {  # GNM's vertex groups, and the parts that they are
     "skin": "skin",
 }
 OURS = {"root": 0, "neck": 1}  # our joints by GNM's number; the eyes go by name
+EYES = ("left_eye", "right_eye")
 KEPT = ("tongue", "teeth")  # raw keys that are always kept
 
 
@@ -100,14 +101,10 @@ def correctives_of(arrays: Mapping[str, Array], joints: Mapping[int, int], size:
 
 def joint_numbers(names: tuple[str, ...], label: str) -> dict[int, int]:
     """GNM's joint of each of ours but the jaw."""
-    eyes = {
-        ours: next((i for i, name in enumerate(names) if name == eye), -1)
-        for ours, eye in ((3, "left_eye"), (4, "right_eye"))
-    }
-    if len(names) < 4 or -1 in eyes.values():
-        raise UnreadableInput(
-            f"{label}: expected a neck, a head and two eyes among its joints, got {', '.join(names)}."
-        )
+    if len(names) < 4 or not set(EYES) <= set(names):
+        found = ", ".join(names)
+        raise UnreadableInput(f"{label}: expected a neck, a head and two eyes among its joints, got {found}.")
+    eyes = {3 + side: names.index(name) for side, name in enumerate(EYES)}
     return {0: OURS["root"], 1: OURS["neck"], **eyes}
 
 

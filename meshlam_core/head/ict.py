@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 from meshlam_core.arkit import ARKIT_NAMES
 from meshlam_core.errors import UnreadableInput
 from meshlam_core.head.adopt import Foreign
-from meshlam_core.head.obj_file import ObjMesh, read_obj
+from meshlam_core.head.obj_file import read_obj, read_vertices
 
 F64 = NDArray[np.float64]
 
 NEUTRAL = "generic_neutral_mesh.obj"
 VERTICES = 26719
+LAST = 24590  # what follows is glass and shadow before the eyes, and lashes: engines' helpers
 PARTS = {  # first and last vertex
     "skin": (0, 14061),  # face, head and neck, mouth socket, eye sockets
-    "gums_and_tongue": (14062, 17038),
+    "tongue": (14062, 17038),  # and the gums
     "teeth_upper": (17039, 19246),
     "teeth_lower": (19247, 21450),
     "eyeball_left": (21451, 23020),
     "eyeball_right": (23021, 24590),
-    "lashes": (25351, 26718),
 }
 SIDES = {"_L": "Left", "_R": "Right"}
 BOTH = ("browInnerUp", "cheekPuff")  # two halves there, one key here
@@ -55,30 +55,32 @@ def is_ict(path: Path) -> bool:
 
 def read_ict(folder: Path, licence: str) -> Ict:
     """All of the folder. UnreadableInput names the file that is wrong."""
-    neutral = read_obj(folder / NEUTRAL)
-    if len(neutral.vertices) != VERTICES:
-        raise UnreadableInput(f"{NEUTRAL}: expected {VERTICES} vertices, got {len(neutral.vertices)}.")
+    whole = read_obj(folder / NEUTRAL)
+    if len(whole.vertices) != VERTICES:
+        raise UnreadableInput(f"{NEUTRAL}: expected {VERTICES} vertices, got {len(whole.vertices)}.")
+    neutral = whole.vertices[: LAST + 1]
+    faces = whole.faces[(whole.faces <= LAST).all(axis=1)]
     parts = {name: np.arange(first, last + 1) for name, (first, last) in PARTS.items()}
-    eyes = [neutral.vertices[parts[name]].mean(axis=0) for name in ("eyeball_left", "eyeball_right")]
+    eyes = [neutral[parts[name]].mean(axis=0) for name in ("eyeball_left", "eyeball_right")]
     unit = 10.0 ** round(np.log10(EYES_APART / max(float(np.linalg.norm(eyes[0] - eyes[1])), 1e-9)))
     identities = [offset(path, neutral) for path in sorted(folder.glob("identity*.obj"))]
     if not identities:
         raise UnreadableInput(f"{folder.name}: expected identity000.obj and more beside {NEUTRAL}, got none.")
     merged: dict[str, F64] = {}
     for name, path in expression_files(folder):
-        merged[name] = merged.get(name, np.zeros(neutral.vertices.shape)) + offset(path, neutral)
+        merged[name] = merged.get(name, np.zeros(neutral.shape)) + offset(path, neutral)
     names = tuple(name for name in ARKIT_NAMES if name in merged)
     if "jawOpen" not in names:
         raise UnreadableInput(f"{folder.name}: expected expressions as jawOpen.obj, got {', '.join(names) or 'none'}.")
-    regressor = np.full((5, VERTICES), np.nan)
+    regressor = np.full((5, LAST + 1), np.nan)
     for joint, name in ((3, "eyeball_left"), (4, "eyeball_right")):
         regressor[joint] = 0
         regressor[joint, parts[name]] = 1 / len(parts[name])
     foreign = Foreign(
         name="ict",
         licence=licence,
-        template=unit * neutral.vertices,
-        faces=neutral.faces,
+        template=unit * neutral,
+        faces=faces,
         identity=unit * np.array(identities),
         regressor=regressor,
         weights=None,
@@ -99,9 +101,9 @@ def expression_files(folder: Path) -> list[tuple[str, Path]]:
     return found  # a key of two halves stands twice
 
 
-def offset(path: Path, neutral: ObjMesh) -> F64:  # [V, 3] in the file's unit
+def offset(path: Path, neutral: F64) -> F64:  # [V, 3] in the file's unit
     """What a whole mesh adds to the neutral one."""
-    mesh = read_obj(path)
-    if mesh.vertices.shape != neutral.vertices.shape:
-        raise UnreadableInput(f"{path.name}: expected {len(neutral.vertices)} vertices, got {len(mesh.vertices)}.")
-    return mesh.vertices - neutral.vertices
+    vertices = read_vertices(path)
+    if len(vertices) != VERTICES or not np.isfinite(vertices).all():
+        raise UnreadableInput(f"{path.name}: expected {VERTICES} vertices, got {len(vertices)}.")
+    return vertices[: LAST + 1] - neutral

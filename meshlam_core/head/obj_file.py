@@ -28,30 +28,49 @@ class ObjMesh:
 
 def read_obj(path: Path) -> ObjMesh:
     """The whole mesh. UnreadableInput where the file is none, or points outside itself."""
-    vertices: list[list[float]] = []
-    uvs: list[list[float]] = []
-    corners: list[list[tuple[int, int]]] = []
+    lines = _lines(path)
+    try:
+        places, uvs = _numbers(lines, "v ", 3), _numbers(lines, "vt ", 2)
+        corners: list[list[tuple[int, int]]] = []
+        for line in lines:
+            if line.startswith("f "):
+                face = [_corner(text, len(places), len(uvs)) for text in line[2:].split()]
+                corners += [[face[0], face[i], face[i + 1]] for i in range(1, len(face) - 1)]
+    except ValueError as error:
+        raise _unreadable(path, error) from error
+    both = np.array(corners, np.int64).reshape(-1, 3, 2)
+    faces, uv_faces = both[..., 0], both[..., 1]
+    whole = len(faces) and faces.min() >= 0 and faces.max() < len(places) and uv_faces.max() < len(uvs)
+    if not (whole and np.isfinite(places).all() and np.isfinite(uvs).all()):
+        raise UnreadableInput(f"{path.name} is no whole OBJ mesh: {len(places)} vertices, {len(faces)} triangles.")
+    return ObjMesh(places, faces, uvs, uv_faces)
+
+
+def read_vertices(path: Path) -> NDArray[np.float64]:  # [V, 3]
+    """The vertices alone, of a mesh whose triangles are known."""
+    try:
+        return _numbers(_lines(path), "v ", 3)
+    except ValueError as error:
+        raise _unreadable(path, error) from error
+
+
+def _lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UnreadableInput(f"{path.name}: expected an OBJ file of at most {MOST_BYTES // 10**6} MB.")
-        for line in path.read_text("ascii", errors="replace").splitlines():
-            key, _, rest = line.partition(" ")
-            if key == "v":
-                vertices.append([float(x) for x in rest.split()[:3]])
-            elif key == "vt":
-                uvs.append([float(x) for x in rest.split()[:2]])
-            elif key == "f":
-                face = [_corner(text, len(vertices), len(uvs)) for text in rest.split()]
-                corners += [[face[0], face[i], face[i + 1]] for i in range(1, len(face) - 1)]
-        places, coordinates = np.array(vertices).reshape(-1, 3), np.array(uvs).reshape(-1, 2)
-    except (OSError, ValueError) as error:
-        raise UnreadableInput(f"{path.name} cannot be read as an OBJ file: {str(error)[:80]}.") from error
-    both = np.array(corners, np.int64).reshape(-1, 3, 2)
-    faces, uv_faces = both[..., 0], both[..., 1]
-    whole = len(faces) and faces.min() >= 0 and faces.max() < len(places) and uv_faces.max() < len(coordinates)
-    if not (whole and np.isfinite(places).all() and np.isfinite(coordinates).all()):
-        raise UnreadableInput(f"{path.name} is no whole OBJ mesh: {len(places)} vertices, {len(faces)} triangles.")
-    return ObjMesh(places, faces, coordinates, uv_faces)
+        return path.read_text("ascii", errors="replace").splitlines()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _numbers(lines: list[str], key: str, count: int) -> NDArray[np.float64]:
+    """The first numbers of each line of a kind."""
+    rows = [line[len(key) :] for line in lines if line.startswith(key)]
+    return np.array([row.split()[:count] for row in rows], np.float64).reshape(-1, count)
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableInput:
+    return UnreadableInput(f"{path.name} cannot be read as an OBJ file: {str(error)[:80]}.")
 
 
 def _corner(text: str, vertices: int, uvs: int) -> tuple[int, int]:

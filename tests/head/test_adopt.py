@@ -20,8 +20,8 @@ OWN = 5023
 
 
 @pytest.fixture(scope="module")
-def truth(head: HeadModel) -> StandIn:
-    return flame_stand_in(head)
+def truth() -> StandIn:
+    return flame_stand_in()
 
 
 def off(flame_head: HeadModel, truth: StandIn) -> NDArray[np.float64]:  # [5023] m

@@ -43,6 +43,7 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
         weights=found.carry_weights(avatar.weights),
         blendshapes=found.carry(avatar.blendshapes),
         pose_correctives=None if correctives is None else found.carry(correctives),
+        raw_shapes=None if avatar.raw_shapes is None else found.carry(avatar.raw_shapes),
         hair=(vertices - found.carry(avatar.vertices - avatar.hair)).astype(np.float32),
     )
 
