@@ -35,6 +35,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     _info(add("info", "Tell what is in an avatar file, or what a preset of the network costs."))
     _doctor(add("doctor", "Check that everything the program needs is there."))
     _assets(add("assets", "List, fetch or verify the downloadable files."))
+    _head(add("head", "Convert a head model of yours (FLAME, GNM, ICT-FaceKit), tell what is in one, or compare two."))
     return tuple(commands.choices)
 
 
@@ -46,7 +47,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     again = "of several photos: make anew what an earlier run has done"
     command.add_argument("--overwrite", action="store_true", help=again)
     command.add_argument("--preset", choices=PRESETS, default="small")
-    command.add_argument("--head", default="open", metavar="open|PATH", help="the open head, or a FLAME file of yours")
+    command.add_argument("--head", default="open", metavar="open|PATH", help="the open head, or a model of yours")
     command.add_argument(
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
@@ -154,6 +155,45 @@ def _assets(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--all", action="store_true", help="also what only rebuilding the head model needs")
     command.add_argument("--offline", action="store_true", help="use only the wheels in the folder MESHLAM_WHEELS")
+
+
+def _head(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def add(name: str, help_text: str) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+        action.add_argument("--json", action="store_true", help="print one JSON object, also on failure")
+        return action
+
+    convert = add("convert", "Convert a distributed model once, to one file that --head takes.")
+    files = "FLAME's .pkl or .npz, GNM's gnm_head.npz, ICT-FaceKit's folder FaceXModel"
+    convert.add_argument("model", type=Path, metavar="MODEL", help=files)
+    convert.add_argument("-o", "--out", type=Path, required=True, metavar="HEAD.npz")
+    confirm = "the licence that you have it under: flame, flame-open, gnm, ict or a text"
+    convert.add_argument("--licence", default="", metavar="NAME", help=confirm)
+    convert.add_argument("--masks", type=Path, metavar="FILE", help="FLAME's masks; without them the open head's parts")
+    own = "the model's own texture layout (npz with vt and ft, or the template as .obj); without it the open head's"
+    convert.add_argument("--layout", type=Path, metavar="FILE", help=own)
+    keys = "the ARKit keys by the model's own parameters, or the open head's shapes transferred to the mesh"
+    convert.add_argument("--keys", choices=("own", "transferred"), default="own", help=keys)
+    raw = "how many of its own expressions and identities to keep as shape keys"
+    convert.add_argument("--raw-keys", type=_pair, default=(50, 10), metavar="E,I", help=raw)
+    borrow = "what the model lacks, taken from the open head; with nothing after it: none"
+    convert.add_argument(
+        "--borrow", nargs="*", choices=("mouth", "lashes", "eyes"), default=["mouth", "lashes"], help=borrow
+    )
+    info = add("info", "Tell what is in a head model, and how well it says each key.")
+    info.add_argument("model", metavar="open|HEAD")
+    compare = add("compare", "Compare the mean heads and the keys of two head models.")
+    compare.add_argument("model", metavar="open|HEAD")
+    compare.add_argument("other", metavar="open|HEAD")
+
+
+def _pair(text: str) -> tuple[int, int]:
+    first, _, second = text.partition(",")
+    if not (first.isdigit() and second.isdigit()) or int(first) > 100 or int(second) > 100:
+        raise argparse.ArgumentTypeError(f"expected two numbers up to 100, as 50,10, got {text!r}")
+    return int(first), int(second)
 
 
 def _head_of_avatar(command: argparse.ArgumentParser) -> None:

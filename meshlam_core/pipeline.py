@@ -22,7 +22,7 @@ from meshlam_core.avatar.record import Avatar, PhotoFit
 from meshlam_core.errors import Cancelled, DeviceError, UsageError, is_out_of_memory
 from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import HeadModel, RawKeys
 from meshlam_core.model.files import AUTO, choose_weights
 from meshlam_core.progress import Progress, silent
 from meshlam_core.provenance import Making
@@ -46,6 +46,7 @@ MAX_TEXTURE = 4096  # px
 BATCH = 8  # photos that go through the network together; bounds the memory of long lists
 
 F32 = NDArray[np.float32]
+OPEN = "open"  # the name of the open head
 T = TypeVar("T")
 
 
@@ -121,6 +122,10 @@ def _open_refiner(options: ReconstructOptions, head: HeadModel, device: str) -> 
     if weights is None:
         return None
     from meshlam_core.model.session import Refiner
+    from meshlam_core.model.weights import read_info
+
+    if head.correspondence is not None and read_info(weights).head == OPEN:
+        head = load_head()  # what they say about its shape is carried over
 
     # neither the rasteriser nor torch's float64 sums exist on Apple's GPUs
     where = "cpu" if device == "mps" else device
@@ -215,7 +220,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
     shapes_only = session.refiner is not None and session.refiner.shapes_only
     if session.refiner and shapes_only and options.hair == "hull":
         with clock.stage("refine"):
-            tracked = _reshaped(tracked, picture, regions, session.refiner)
+            tracked = _reshaped(tracked, picture, regions, head, session.refiner)
     with clock.stage("texture"):
         texture = bake_albedo(
             picture.pixels, regions, tracked, picture.camera, head, options.texture_size, options.texture == "albedo"
@@ -225,23 +230,30 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
     return _Draft(path, photo.sha256, tracked, picture, texture, job, clock)
 
 
-def _reshaped(tracked: TrackedFace, picture: HeadPicture, regions: Regions, refiner: Refiner) -> TrackedFace:
+def _reshaped(
+    tracked: TrackedFace, picture: HeadPicture, regions: Regions, head: HeadModel, refiner: Refiner
+) -> TrackedFace:
     """The hair as weights expect it that know shapes alone, laid onto the masks by the hull fit.
 
     Its outline stays the photo's. Of the face the fit knows more than they do: it stays as it was tracked.
     """
     from meshlam_core.model.session import RefineJob
     from meshlam_core.tracker.hair import load_hair, with_hair
+    from meshlam_core.tracker.on_open import on_open_head
     from meshlam_core.tracker.rig import ById
 
-    hair = load_hair(ById(refiner.head))
+    hair = load_hair(ById(head))
     if tracked.hair is None or tracked.hair.doubt or hair is None:
         return tracked  # where the masks failed there is nothing to go by
     unpainted = np.zeros((1, 1, 3), np.uint8)
     seen = np.ones(picture.pixels.shape[:2], np.float32)
-    vertices = refiner.reshape(RefineJob(tracked, picture.pixels, seen, picture.camera, unpainted, regions))
-    moved = (vertices - tracked.surface)[hair.indices]
-    return with_hair(tracked, regions, picture.camera, refiner.head, (moved * hair.directions).sum(axis=1))
+    place = head.correspondence
+    known = tracked if place is None or refiner.head is head else on_open_head(tracked, head, place)
+    moved = refiner.reshape(RefineJob(known, picture.pixels, seen, picture.camera, unpainted, regions)) - known.surface
+    if place is not None and known is not tracked:
+        moved = place.to_model(moved)
+    correction = (moved[hair.indices] * hair.directions).sum(axis=1)
+    return with_hair(tracked, regions, picture.camera, head, correction)
 
 
 def _network_job(
@@ -305,6 +317,18 @@ def _finish(
     return Reconstruction(replace(avatar, provenance=making.provenance()), making.report(avatar))
 
 
+def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
+    """What the avatar tells of the head model's own parameters; hair does not take part."""
+    cover = 0 if tracked.hair is None else tracked.hair.cover[None, :, None]
+    return {
+        "raw_shapes": np.asarray(raw.shapes * (1 - cover), np.float32) if len(raw.names) else None,
+        "raw_names": raw.names,
+        "key_parameters": raw.parameters,
+        "parameter_names": raw.parameter_names,
+        "identity": tracked.identity.astype(np.float32),
+    }
+
+
 def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
     photo = PhotoFit(
@@ -343,6 +367,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         photo_image=picture.pixels,
         thumbnail=np.zeros((256, 256, 4), np.uint8),
         pose_correctives=mesh.pose_correctives,
+        **({} if refined or head.raw is None else _raw_of(tracked, head.raw)),
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
         albedo_photo=None if unlit is None else picture_lit,
         light=texture.light.harmonics if texture.light else None,

@@ -13,10 +13,12 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # so that tests can say `from tests.sample_avatar import make_avatar`
 
 from meshlam_core.avatar.record import Avatar  # noqa: E402
+from meshlam_core.head.convert import convert  # noqa: E402
 from meshlam_core.head.hair import HairModel, load_hair_model  # noqa: E402
-from meshlam_core.head.io import load_head  # noqa: E402
+from meshlam_core.head.io import load_head, save_converted  # noqa: E402
 from meshlam_core.head.model import HeadModel  # noqa: E402
 from tests import faces  # noqa: E402
+from tests.head_models import flame_stand_in  # noqa: E402
 from tests.sample_avatar import make_avatar  # noqa: E402
 
 
@@ -37,6 +39,25 @@ def hair(head: HeadModel) -> HairModel:
     found = load_hair_model(head)
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="session")
+def flame_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of exactly FLAME's layout, made of the open head (tests/head_models.py)."""
+    return flame_stand_in().pickle(tmp_path_factory.mktemp("flame") / "flame2023_Open.pkl")
+
+
+@pytest.fixture(scope="session")
+def flame_converted(flame_file: Path) -> Path:
+    """The same, converted: what `--head` takes."""
+    path = flame_file.with_name("flame.npz")
+    save_converted(convert(flame_file, load_head(), "flame-open"), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def flame_head(flame_converted: Path) -> HeadModel:
+    return load_head(flame_converted)
 
 
 @pytest.fixture(scope="session")

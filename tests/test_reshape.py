@@ -61,7 +61,7 @@ def tracked() -> TrackedFace:
 
 def reshaped(before: TrackedFace, moves: NDArray[np.float32]) -> TrackedFace:
     picture = HeadPicture(Crop(0, 0, SIDE, SIDE), np.zeros((SIDE, SIDE, 3), np.uint8), None, CAMERA)
-    return _reshaped(before, picture, REGIONS, cast(Any, Mover(HEAD, moves)))
+    return _reshaped(before, picture, REGIONS, HEAD, cast(Any, Mover(HEAD, moves)))
 
 
 def test_hidden_hair_goes_where_the_weights_say_and_the_outline_stays_the_photo_s(tracked: TrackedFace) -> None:

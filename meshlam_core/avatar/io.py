@@ -27,6 +27,7 @@ from meshlam_core.avatar.schema import (
     FORMAT,
     IMAGES,
     NAME_LISTS,
+    OPTIONAL_NAMES,
     VERSION,
     ImageSpec,
     avatar_arrays,
@@ -123,6 +124,7 @@ def _describe(avatar: Avatar) -> dict[str, Any]:
         },
         "blendshape_ranges": np.asarray(avatar.blendshape_ranges, np.float32).tolist(),
         **{key: getattr(avatar, key) for key in NAME_LISTS if key != "blendshape_ranges"},
+        **{key: getattr(avatar, key) for key, array in OPTIONAL_NAMES.items() if array in arrays},
         "provenance": avatar.provenance,
     }
 
@@ -286,6 +288,8 @@ def _assemble(
     listed: dict[str, Any] = {
         key: _strings(described, key, path) for key in ("parts", "joint_names", "blendshape_names")
     }
+    # the lists of optional arrays are unknown to older writers
+    listed |= {key: _strings(described, key, path) for key, array in OPTIONAL_NAMES.items() if array in arrays}
     parents = described["joint_parents"]
     if not isinstance(parents, list) or not all(type(parent) is int for parent in parents):
         refuse(path.name, "joint_parents", "a list of whole numbers", type(parents).__name__)

@@ -1,6 +1,7 @@
 """Avatar: the result of a reconstruction, and its file (.meshlam, see AVATAR_FORMAT.md).
 
-Frames and units: frames.py. Dims: V vertices, F triangles, U texture vertices, K blendshapes, J joints.
+Frames and units: frames.py. Dims: V vertices, F triangles, U texture vertices, K blendshapes, J joints,
+R raw shapes, P parameters, N identity coefficients.
 """
 
 from __future__ import annotations
@@ -56,4 +57,9 @@ class Avatar:
     hair: F32 | None = None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
     albedo_photo: U8 | None = None  # [H, W, 3] sRGB, with the photo's light, where albedo is without it
     light: F32 | None = None  # [9, 3] spherical harmonics of the photo's light
+    raw_shapes: F32 | None = None  # [R, V, 3] the head model's own directions, beside the blendshapes
+    raw_names: tuple[str, ...] = ()  # [R]
+    key_parameters: F32 | None = None  # [K, P] the head model's parameters that each blendshape is made of
+    parameter_names: tuple[str, ...] = ()  # [P]
+    identity: F32 | None = None  # [N] the head model's identity coefficients
     provenance: dict[str, Any] = field(default_factory=dict)

@@ -69,6 +69,11 @@ ARRAYS: tuple[ArraySpec, ...] = (
         "pose_correctives", (36, "V", 3), "<f4", "m", "displacement per element of (R - I) of joints 1-4", optional=True
     ),
     ArraySpec("hair", ("V", 3), "<f4", "m", "the hair's share: vertices - hair is the bald head", optional=True),
+    ArraySpec("raw_shapes", ("R", "V", 3), "<f4", "m", "the head model's own directions, at 1", optional=True),
+    ArraySpec(
+        "key_parameters", ("K", "P"), "<f4", "1", "the head model's parameters of each blendshape", optional=True
+    ),
+    ArraySpec("identity", ("N",), "<f4", "1", "the head model's identity coefficients", optional=True),
     ArraySpec(
         "light", (9, 3), "<f4", "1", "spherical harmonics of the photo's irradiance, avatar frame", optional=True
     ),
@@ -81,6 +86,7 @@ IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("albedo_photo", "RGB", "the texture with the photo's light, where albedo is without it", optional=True),
 )
 NAME_LISTS = ("parts", "joint_names", "joint_parents", "blendshape_names", "blendshape_ranges", "blendshape_kind")
+OPTIONAL_NAMES = {"raw_names": "raw_shapes", "parameter_names": "key_parameters"}  # lists that are there with an array
 KINDS = ("arkit", "flame")
 THUMBNAIL_SIZE = 256
 
@@ -172,11 +178,16 @@ def _check_names(avatar: Avatar, source: str) -> None:
         "joint_names": (avatar.joint_names, len(avatar.joints)),
         "joint_parents": (avatar.joint_parents, len(avatar.joints)),
         "blendshape_names": (avatar.blendshape_names, len(avatar.blendshapes)),
+        "raw_names": (avatar.raw_names, 0 if avatar.raw_shapes is None else len(avatar.raw_shapes)),
+        "parameter_names": (
+            avatar.parameter_names,
+            0 if avatar.key_parameters is None else avatar.key_parameters.shape[1],
+        ),
     }
     for key, (values, count) in counts.items():
         if len(values) != count:
             refuse(source, key, f"{count} entries, one for each of the arrays' rows", str(len(values)))
-    for key in ("parts", "joint_names", "blendshape_names"):
+    for key in ("parts", "joint_names", "blendshape_names", *OPTIONAL_NAMES):
         names: tuple[str, ...] = getattr(avatar, key)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

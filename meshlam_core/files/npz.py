@@ -17,15 +17,16 @@ from meshlam_core.files.outputs import write_file
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the time stamp of every member
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: bool = True) -> None:
     """Write the arrays in their order, with fixed time stamps, whole or not at all."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    content = io.BytesIO()
+    method = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(content, "w", method, compresslevel=9) as archive:
         for name, array in arrays.items():
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(name + ".npy", EPOCH), member.getvalue(), zipfile.ZIP_DEFLATED, 9)
-    write_file(path, packed.getvalue())
+            archive.writestr(zipfile.ZipInfo(name + ".npy", EPOCH), member.getvalue(), method, 9)
+    write_file(path, content.getvalue())
 
 
 def checked_array(

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.assets import home
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, write_npz
-from meshlam_core.head.flame import flame_from_arrays, is_flame, load_flame
-from meshlam_core.head.model import OPEN_HEAD, HeadModel
+from meshlam_core.head.convert import LICENCES, UNCONFIRMED, Converted, convert, digest_of, likely_licence, model_kind
+from meshlam_core.head.correspondence import Correspondence
+from meshlam_core.head.model import OPEN_HEAD, HeadModel, RawKeys
 
 FORMAT = "meshlam-head"
 VERSION = 1
@@ -39,23 +41,67 @@ _ARRAYS: dict[str, tuple[str, type[np.generic]]] = {
     "landmark_weight": ("L", np.float32),
     "mirror": ("V", np.int32),
 }
+_OPTIONAL: dict[str, tuple[str, dict[str, tuple[str, type[np.generic], type[np.generic]]]]] = {
+    "place_": (  # prefix: field of HeadModel; array: shape, in memory, in the file
+        "correspondence",
+        {
+            "laid": ("O 3", np.float32, np.float32),
+            "on_open": ("V 3", np.int32, np.int32),
+            "on_open_bary": ("V 3", np.float32, np.float32),
+            "on_model": ("O 3", np.int32, np.int32),
+            "on_model_bary": ("O 3", np.float32, np.float32),
+        },
+    ),
+    "raw_": (
+        "raw",
+        {"shapes": ("R V 3", np.float32, np.float32), "parameters": ("K P", np.float32, np.float32)},
+    ),
+}
+EXACT = "exact."  # before the names of a distributed file's own arrays
+CONVERSION = 1  # counts up when kept conversions have to be made again
+_READ = {"json", "pose_correctives", *_ARRAYS, *(p + name for p, (_, shapes) in _OPTIONAL.items() for name in shapes)}
 
 
 def load_head(path: Path | None = None) -> HeadModel:
-    """The open head, or the head model of the given file: one of ours, or FLAME's .pkl or .npz."""
+    """The open head, or the head model of the given file: one of ours, or a distributed one (converted once, kept)."""
     path = OPEN_HEAD if path is None else Path(path)
-    if path.suffix == ".pkl":
-        return load_flame(path, embedded_by=load_head())
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise AssetError(f"The head model {path} is missing.", "Run `meshlam assets verify`.") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise AssetError(f"The head model {path} is not a readable npz file: {error}.") from error
-    if is_flame(list(arrays)):
-        return flame_from_arrays(arrays, path.name, embedded_by=load_head())
-    return head_from_arrays(arrays, str(path))
+    if path.suffix != ".pkl" and not path.is_dir():
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                ours = "json" in archive.files
+                arrays = {name: archive[name] for name in archive.files if name in _READ} if ours else {}
+        except FileNotFoundError as error:
+            raise AssetError(f"The head model {path} is missing.", "Run `meshlam assets verify`.") from error
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            raise AssetError(f"The head model {path} is not a readable npz file: {error}.") from error
+        if ours:
+            return head_from_arrays(arrays, str(path))
+    return load_head(_kept_conversion(path))
+
+
+def _kept_conversion(path: Path) -> Path:
+    """Where the conversion of a distributed model is kept; made where it is not there yet."""
+    if not path.exists():
+        raise AssetError(f"The head model {path} is missing.", "Give the path of your copy.")
+    kept = home() / "heads" / f"{digest_of(path)[:16]}-{CONVERSION}.npz"
+    if not kept.is_file():
+        licence = LICENCES[likely_licence(path, model_kind(path))].text + UNCONFIRMED
+        converted = convert(path, load_head(), licence)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        save_converted(converted, kept)
+    return kept
+
+
+def save_converted(converted: Converted, path: Path) -> None:
+    """Write a converted model, with the arrays of the file it was made of."""
+    exact = {EXACT + name: array for name, array in converted.exact.items()}
+    save_head(converted.head, path, converted.metadata, exact)
+
+
+def exact_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """What the distributed file of a converted model had; empty for the open head."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name.removeprefix(EXACT): archive[name] for name in archive.files if name.startswith(EXACT)}
 
 
 def head_metadata(path: Path | None = None) -> dict[str, Any]:
@@ -68,9 +114,14 @@ def save_head(
     head: HeadModel,
     path: Path,
     metadata: Mapping[str, Any],
+    exact: Mapping[str, NDArray[Any]] | None = None,  # more arrays to keep as they are
 ) -> None:
     """Write the npz with fixed time stamps and order, so that equal heads give equal bytes."""
     text = {name: getattr(head, name) for name in _TEXT_FIELDS}
+    if head.correspondence is not None:
+        text["shares_layout"] = head.correspondence.shares_layout
+    if head.raw is not None:
+        text |= {"raw_names": head.raw.names, "raw_parameter_names": head.raw.parameter_names}
     header = {"format": FORMAT, "version": VERSION, **text, "metadata": dict(metadata)}
     arrays: dict[str, NDArray[Any]] = {
         "json": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
@@ -79,7 +130,12 @@ def save_head(
         arrays[name] = getattr(head, name).astype(np.float16 if name in HALF_PRECISION else kind)
     if head.pose_correctives is not None:
         arrays["pose_correctives"] = head.pose_correctives.astype(np.float32)
-    write_npz(path, arrays)
+    for prefix, (record, shapes) in _OPTIONAL.items():
+        values = getattr(head, record)
+        if values is not None:
+            arrays |= {prefix + name: getattr(values, name).astype(stored) for name, (_, _, stored) in shapes.items()}
+    # a converted model is large and read often: it is stored as it is
+    write_npz(path, arrays | dict(exact or {}), packed=head.correspondence is None)
 
 
 def head_from_arrays(arrays: Mapping[str, NDArray[Any]], label: str) -> HeadModel:
@@ -113,8 +169,42 @@ def head_from_arrays(arrays: Mapping[str, NDArray[Any]], label: str) -> HeadMode
         joint_names=tuple(header["joint_names"]),
         joint_parents=parents,
         pose_correctives=correctives,
+        correspondence=_correspondence(arrays, header, sizes, label),
+        raw=_raw_keys(arrays, header, sizes, label),
         **checked,
     )
+
+
+def _correspondence(
+    arrays: Mapping[str, NDArray[Any]], header: dict[str, Any], sizes: dict[str, int], label: str
+) -> Correspondence | None:
+    found = _optional("place_", arrays, sizes, label)
+    if found is None:
+        return None
+    limits = {"on_open": sizes["O"], "on_model": sizes["V"]}
+    check_rows(found, limits, f"The head model {label}")
+    return Correspondence(**found, shares_layout=bool(header.get("shares_layout", False)))
+
+
+def _raw_keys(
+    arrays: Mapping[str, NDArray[Any]], header: dict[str, Any], sizes: dict[str, int], label: str
+) -> RawKeys | None:
+    names, parameters = tuple(header.get("raw_names", ())), tuple(header.get("raw_parameter_names", ()))
+    found = _optional("raw_", arrays, {**sizes, "R": len(names), "P": len(parameters)}, label)
+    return None if found is None else RawKeys(names=names, parameter_names=parameters, **found)
+
+
+def _optional(
+    prefix: str, arrays: Mapping[str, NDArray[Any]], sizes: dict[str, int], label: str
+) -> dict[str, NDArray[Any]] | None:
+    """The arrays of an optional record, or None where the file has none of them."""
+    shapes = _OPTIONAL[prefix][1]
+    if not any(prefix + name in arrays for name in shapes):
+        return None
+    return {
+        name: checked_array(arrays, prefix + name, shape, kind, sizes, f"The head model {label}")
+        for name, (shape, kind, _) in shapes.items()
+    }
 
 
 def _decode(raw: NDArray[Any], label: str) -> dict[str, Any]:

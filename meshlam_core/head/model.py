@@ -1,8 +1,8 @@
-"""HeadModel: a parametric head, the open one or FLAME, as plain numpy arrays.
+"""HeadModel: a parametric head, the open one or another (FLAME, GNM, ICT), as plain numpy arrays.
 
 Frame: avatar frame (see frames.py), metres. The root joint of every shape is the origin.
 Dims:  V vertices, F triangles, U texture vertices, N identity modes, K expression blendshapes, J joints,
-       L landmarks (478, MediaPipe's order).
+       R raw keys, L landmarks (478, MediaPipe's order).
 """
 
 from __future__ import annotations
@@ -13,10 +13,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.head.correspondence import Correspondence
+
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 OPEN_HEAD = Path(__file__).resolve().parent.parent / "data" / "open_head.npz"
+
+
+@dataclass(frozen=True)
+class RawKeys:
+    """A model's own parameters as shape keys, beside the blendshapes that are driven."""
+
+    names: tuple[str, ...]  # [R] as expression001 ..., shape001 ...
+    shapes: F32  # [R, V, 3] displacement at 1
+    parameter_names: tuple[str, ...]  # [P] the model's parameters that its blendshapes are made of
+    parameters: F32  # [K, P] their values at coefficient 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,8 @@ class HeadModel:
     landmark_weight: F32  # [L] trust in 0..1: low where the embedding views disagree
     mirror: I32  # [V] index of the mirrored vertex (x -> -x); identity where there is none
     pose_correctives: F32 | None = None  # [36, V, 3], FLAME only
+    correspondence: Correspondence | None = None  # with the open head; None: this is the open head
+    raw: RawKeys | None = None
 
     def shaped(
         self,

@@ -1,15 +1,70 @@
 """Closest points on a triangle mesh.
 
-Dims: P points, V vertices, F triangles. Any frame and unit, the same for all arguments.
+Dims: P points, V vertices, F triangles, C candidates. Any frame and unit, the same for all arguments.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+
+NORMAL = 0.015  # m for each unit between normals: so lips and lids do not take each other's points
+CANDIDATES = 8
+
+
+class Surface:
+    """A mesh whose closest points are asked for with normals: a point of the upper lip finds the upper lip."""
+
+    def __init__(
+        self,
+        vertices: F64,  # [V, 3] m
+        faces: NDArray[np.integer],  # [F, 3]
+        allowed: NDArray[np.bool_],  # [F]
+        normal: float = NORMAL,  # m; less where the surfaces lie on each other already
+    ) -> None:
+        self.normal = normal
+        self.usable = np.flatnonzero(allowed)
+        self.corners = np.asarray(vertices, np.float64)[faces[self.usable]]  # [F', 3, 3]
+        cross = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
+        self.normals: F64 = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-20)
+        self.tree = cKDTree(np.concatenate([self.corners.mean(1), normal * self.normals], axis=1))
+
+    def nearest(
+        self,
+        points: F64,  # [P, 3] m
+        normals: F64,  # [P, 3] unit
+    ) -> tuple[I64, F64, F64]:  # [P] triangle, [P, 3] barycentric coordinates, [P, 3] position
+        """The closest point of similar orientation, among the triangles whose middles are nearest."""
+        count = min(CANDIDATES, len(self.usable))
+        _, found = self.tree.query(np.concatenate([points, self.normal * normals], axis=1), count)
+        found = np.asarray(found).reshape(len(points), count)
+        flat = self.corners[found.ravel()]
+        bary = closest_bary(np.repeat(points, count, axis=0), flat)
+        at = np.einsum("pk,pkd->pd", bary, flat).reshape(len(points), count, 3)
+        off = ((at - points[:, None]) ** 2).sum(2)
+        off += self.normal**2 * ((self.normals[found] - normals[:, None]) ** 2).sum(2)
+        best = off.argmin(1)
+        row = np.arange(len(points))
+        return self.usable[found[row, best]], bary.reshape(-1, count, 3)[row, best], at[row, best]
+
+
+def vertex_normals(
+    vertices: F64,  # [V, 3]
+    faces: NDArray[np.integer],  # [F, 3]
+) -> F64:  # [V, 3] unit, area-weighted
+    """Outward normals of a mesh."""
+    corners = vertices[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(vertices)
+    for axis in range(3):
+        summed = sum(np.bincount(faces[:, k], cross[:, axis], minlength=len(vertices)) for k in range(3))
+        normals[:, axis] = summed
+    unit: F64 = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    return unit
 
 
 def snap(
@@ -45,7 +100,7 @@ def closest_vertices(
 
 
 def closest_bary(
-    point: F64,  # [3]
+    point: F64,  # [3], or [F, 3] one for each triangle
     corners: F64,  # [F, 3, 3]
 ) -> F64:  # [F, 3]
     """Barycentric coordinates of the point of each triangle that is closest to `point`."""
@@ -63,7 +118,7 @@ def closest_bary(
         bary[:, i], bary[:, j] = 1 - along, along
         candidates.append(bary)
     stacked = np.stack(candidates, axis=1)  # [F, 4, 3]
-    distance = np.linalg.norm(np.einsum("fkc,fcd->fkd", stacked, corners) - point, axis=2)
+    distance = np.linalg.norm(np.einsum("fkc,fcd->fkd", stacked, corners) - point[..., None, :], axis=2)
     outside = (candidates[0] < 0).any(axis=1)
     distance[outside, 0] = np.inf
     return np.asarray(stacked[np.arange(len(corners)), distance.argmin(axis=1)])

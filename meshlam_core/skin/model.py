@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, write_npz
+from meshlam_core.head.correspondence import Correspondence
 from meshlam_core.head.fingerprint import layout_digest
+from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from meshlam_core.head.surface import vertex_normals
 from meshlam_core.skin.fit import LightPrior
 from meshlam_core.skin.harmonics import COUNT, basis
 
@@ -94,8 +97,28 @@ def layout_hash(head: HeadModel) -> str:
 
 
 def load_skin_model(head: HeadModel) -> SkinModel | None:
-    """The skin of a head model, or None where there is none for its mesh and layout (FLAME)."""
-    return _load(layout_hash(head), SKIN_MODEL)
+    """The skin of a head model, or None where there is none for its mesh and layout.
+
+    A model in the open head's layout has the open head's texels, and its vertices by correspondence.
+    """
+    if head.correspondence is None:
+        return _load(layout_hash(head), SKIN_MODEL)
+    found = _load(layout_hash(load_head()), SKIN_MODEL) if head.correspondence.shares_layout else None
+    return None if found is None else carried_skin(found, head, head.correspondence)
+
+
+def carried_skin(skin: SkinModel, head: HeadModel, place: Correspondence) -> SkinModel:
+    """The open head's skin on the mesh of another model."""
+    carry = place.to_model
+    return replace(
+        skin,
+        mean=carry(skin.mean),
+        basis=carry(skin.basis),
+        transfer=carry(skin.transfer),
+        normals=vertex_normals(head.template.astype(np.float64), head.faces).astype(np.float32),
+        openness=carry(skin.openness[:, None])[:, 0],
+        describes=skin.describes[place.strongest()],
+    )
 
 
 @cache

@@ -29,6 +29,7 @@ from meshlam_core.texture.noise import skin_grain, strands
 I64 = NDArray[np.int64]
 
 SKIN_PARTS = ("face", "scalp", "neck", "ears", "eyelids", "lips", "nostrils", "mouth_interior", "eye_sockets")
+ASYMMETRIC = ("mouth_interior", "eye_sockets")  # islands that the layout does not mirror
 EYEBALLS = ("eyeball_left", "eyeball_right")
 MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 DEEPEST = 0.1  # of a colour, by which a pore or a line may differ
@@ -289,6 +290,8 @@ def _mirrored_corner_uvs(
     model: HeadModel,
 ) -> NDArray[np.float32]:  # [F, 3, 2]
     """Where the mirrored triangle has each of a triangle's corners; the triangle's own UVs where there is none."""
+    if model.correspondence is not None and model.correspondence.shares_layout:
+        return _flipped_corner_uvs(model)
     faces = model.faces.astype(np.int64)
     count = len(model.template)
 
@@ -307,3 +310,11 @@ def _mirrored_corner_uvs(
     # the twin's corner that is the mirror image of corner k
     slot = (faces[twin][:, None, :] == image[:, :, None]).argmax(axis=2)
     return np.asarray(model.uvs[np.take_along_axis(model.uv_faces[twin].astype(np.int64), slot, axis=1)], np.float32)
+
+
+def _flipped_corner_uvs(model: HeadModel) -> NDArray[np.float32]:  # [F, 3, 2]
+    """The same in the open head's layout, whose skin and eyeballs are symmetric, for a mesh that is not."""
+    own = model.uvs[model.uv_faces]
+    names = np.array(model.parts)[model.part[model.faces[:, 0]]]
+    symmetric = np.isin(names, [name for name in (*SKIN_PARTS, *EYEBALLS) if name not in ASYMMETRIC])
+    return np.where(symmetric[:, None, None], own * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32), own)

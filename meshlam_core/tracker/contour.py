@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import OVAL
 from meshlam_core.tracker.problem import NEAREST, Face
-from meshlam_core.tracker.rig import LandmarkRig, stacked_basis, vertex_normals
+from meshlam_core.tracker.rig import LandmarkRig, stacked_basis
 
 if TYPE_CHECKING:
     from meshlam_core.head.model import HeadModel

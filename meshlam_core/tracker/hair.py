@@ -23,12 +23,15 @@ from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.hair import HairModel, load_hair_model
+from meshlam_core.head.hair_transfer import carried_hair
+from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.contour import outermost
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
-from meshlam_core.tracker.rig import ById, vertex_normals
+from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.sampling import sample_nearest
 from meshlam_core.tracker.types import HairHull, TrackedFace
 
@@ -120,8 +123,15 @@ def smoothed(
 
 @lru_cache(maxsize=4)
 def load_hair(head: ById) -> HairModel | None:
-    """The hair of a head model, read once, nowhere steeper than a mesh can follow."""
-    hair = load_hair_model(head.model)
+    """The hair of a head model, read once, nowhere steeper than a mesh can follow; the open head's by correspondence
+    where the model is another."""
+    place = head.model.correspondence
+    if place is None:
+        hair = load_hair_model(head.model)
+    else:
+        source = load_head()
+        hair = load_hair_model(source)
+        hair = None if hair is None else carried_hair(hair, source, head.model, place)
     if hair is None:
         return None
     template = head.model.template

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import CHIN, FOREHEAD, LOWER_INNER_LIP, LOWER_OUTER_LIP
 
 if TYPE_CHECKING:
@@ -68,21 +69,6 @@ class LandmarkRig:
     def face_height(self) -> float:
         """Forehead to chin, m."""
         return float(np.linalg.norm(self.neutral[:, FOREHEAD] - self.neutral[:, CHIN]))
-
-
-def vertex_normals(
-    vertices: F64,  # [V, 3]
-    faces: NDArray[np.int32],  # [F, 3]
-) -> F64:  # [V, 3] unit, area-weighted
-    """Outward normals of a mesh."""
-    corners = vertices[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for axis in range(3):
-        summed = sum(np.bincount(faces[:, k], cross[:, axis], minlength=len(vertices)) for k in range(3))
-        normals[:, axis] = summed
-    unit: F64 = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-    return unit
 
 
 class ById:

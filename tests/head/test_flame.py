@@ -1,165 +1,164 @@
-"""FLAME files: a stand-in of the same format loads, a harmful or damaged one is refused."""
+"""FLAME's files and FLAME's function, on a stand-in of exactly its layout."""
 
 from __future__ import annotations
 
-import pickle  # the tests write what the restricted reader must cope with
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError, UnreadableInput
-from meshlam_core.head.flame import flame_from_arrays, load_flame
-from meshlam_core.head.flame_file import read_flame_arrays
+from meshlam_core.head.flame import flame_of, read_flame, read_layout, read_masks
+from meshlam_core.head.flame_file import read_table
 from meshlam_core.head.io import load_head
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.parametric import Parametric
+
+F64 = NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
-def open_head() -> HeadModel:
-    return load_head()
+def table(flame_file: Path) -> dict[str, Any]:
+    return dict(read_table(flame_file))
 
 
 @pytest.fixture(scope="module")
-def stand_in(open_head: HeadModel) -> dict[str, Any]:
-    """The open head in FLAME's format: other topology order, other place, 400 directions."""
-    rng = np.random.default_rng(7)
-    count = len(open_head.template)
-    order = rng.permutation(count)
-    place = np.argsort(order)
-    directions = np.zeros((count, 3, 400))
-    directions[:, :, :40] = np.moveaxis(open_head.identity_basis[:40], 0, 2)[order]
-    directions[:, :, 300:352] = np.moveaxis(open_head.blendshapes, 0, 2)[order]
+def flame(table: dict[str, Any]) -> Parametric:
+    return flame_of(table, "flame.pkl")
+
+
+def test_a_pickle_with_chumpy_and_scipy_objects_has_flames_counts(flame: Parametric) -> None:
+    assert (len(flame.template), len(flame.faces)) == (5023, 9976)
+    assert (len(flame.shapes), len(flame.expressions), len(flame.correctives)) == (300, 100, 36)
+
+
+def test_an_npz_of_the_same_names_gives_the_same_arrays(
+    table: dict[str, Any], flame: Parametric, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "flame.npz", **table)
+    other = read_flame(tmp_path / "flame.npz")
+    for name, array in vars(flame).items():
+        np.testing.assert_array_equal(getattr(other, name), array)
+
+
+def slow_flame(table: dict[str, Any], betas: F64, rotations: F64, translation: F64) -> F64:
+    """FLAME's equations one vertex at a time, with 4x4 matrices, in the layout of its own file."""
+    shaped = table["v_template"] + table["shapedirs"][:, :, :300] @ betas[:300]
+    joints = table["J_regressor"] @ shaped
+    expressed = shaped + table["shapedirs"][:, :, 300:] @ betas[300:]
+    turns = []
+    for x, y, z in rotations:
+        angle = np.sqrt(x * x + y * y + z * z)
+        k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) / angle
+        turns.append(np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k)
+    feature = np.concatenate([(turn - np.eye(3)).ravel() for turn in turns[1:]])
+    posed = expressed + table["posedirs"] @ feature
+    world: list[F64] = []
+    for joint, parent in enumerate((-1, 0, 1, 1, 1)):
+        local = np.eye(4)
+        local[:3, :3] = turns[joint]
+        local[:3, 3] = joints[joint] - (joints[parent] if joint else 0)
+        world.append(world[parent] @ local if joint else local)
+    result = np.zeros_like(posed)
+    for vertex, position in enumerate(posed):
+        for joint in range(5):
+            x = world[joint] @ np.append(position - joints[joint], 1.0)
+            result[vertex] += table["weights"][vertex, joint] * x[:3]
+    return result + translation
+
+
+def test_the_forward_function_agrees_with_a_slow_reference_to_a_billionth(
+    table: dict[str, Any], flame: Parametric
+) -> None:
+    rng = np.random.default_rng(3)
+    betas, rotations, translation = rng.normal(size=400), rng.normal(0, 0.4, (5, 3)), rng.normal(size=3)
+    fast = flame.vertices(betas[:300], betas[300:], rotations, translation)
+    np.testing.assert_allclose(fast, slow_flame(table, betas, rotations, translation), atol=1e-9)
+
+
+def test_a_quarter_turn_of_the_jaw_moves_a_chin_and_its_corrective_as_computed_by_hand() -> None:
+    # one vertex 8 cm before the jaw's joint, bound to it; its corrective answers to the jaw's R[1, 2] - 0 = -1
+    correctives = np.zeros((36, 1, 3))
+    correctives[9 + 5, 0, 0] = 0.01
+    tiny = Parametric(
+        template=np.array([[0.0, 0.0, 0.08]]),
+        faces=np.zeros((1, 3), np.int64),
+        shapes=np.zeros((1, 1, 3)),
+        expressions=np.zeros((1, 1, 3)),
+        correctives=correctives,
+        regressor=np.zeros((5, 1)),
+        weights=np.array([[0, 0, 1.0, 0, 0]]),
+    )
+    rotations = np.zeros((5, 3))
+    rotations[2, 0] = np.pi / 2
+    np.testing.assert_allclose(tiny.vertices(np.zeros(1), np.zeros(1), rotations), [[-0.01, -0.08, 0]], atol=1e-12)
+
+
+def body(count: int, joints: int) -> dict[str, Any]:
     return {
-        "v_template": 1.05
-        * open_head.shaped(rng.normal(0, 0.4, len(open_head.identity_basis)).astype(np.float32))[order]
-        + [0, 0.1, 0.03],
-        "f": place[open_head.faces].astype(np.uint32),
-        "shapedirs": directions,
-        "posedirs": rng.normal(0, 1e-4, (count, 3, 36)),
-        "J_regressor": sp.csc_matrix(open_head.joint_regressor[:, order].astype(np.float64)),
-        "weights": open_head.weights[order].astype(np.float64),
-        "kintree_table": np.array([[4294967295, 0, 1, 1, 1], [0, 1, 2, 3, 4]]),
-        "bs_style": "lbs",
+        "v_template": np.zeros((count, 3)),
+        "shapedirs": np.zeros((count, 3, 10)),
+        "J_regressor": np.zeros((joints, count)),
     }
 
 
-@pytest.fixture(scope="module")
-def flame_pickle(stand_in: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("flame") / "flame2023_Open.pkl"
-    path.write_bytes(pickle.dumps(stand_in, protocol=2))
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": None}, r"flame\.pkl is not whole: it lacks weights"),
+        ({"posedirs": np.zeros((3, 3, 36))}, "expected posedirs as finite numbers 5023x3x36, got 3x3x36"),
+        ({"v_template": np.full((10, 3), np.nan)}, "expected v_template .* got 10x3 with 30 that are not finite"),
+        ({"shapedirs": np.zeros((5023, 3, 100))}, "expected more than 300 shapedirs, got 100"),
+        ({"f": np.full((9976, 3), 5023)}, "its triangles point outside its 5023 vertices"),
+        ({"weights": np.ones((5023, 5))}, "expected rows of weights that sum to 1"),
+        (body(6890, 24), "is SMPL with 6890 vertices and 24 joints; FLAME with 5 was expected"),
+        (body(10475, 55), "is SMPL-X with 10475 vertices"),
+    ],
+)
+def test_a_wrong_array_or_a_body_model_is_named(change: dict[str, Any], message: str, table: dict[str, Any]) -> None:
+    changed = {name: value for name, value in {**table, **change}.items() if value is not None}
+    with pytest.raises(UnreadableInput, match=message):
+        flame_of(changed, "flame.pkl")
+
+
+def test_cut_and_missing_files_say_so(flame_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.pkl").write_bytes(flame_file.read_bytes()[:5000])
+    with pytest.raises(UnreadableInput, match=r"cut\.pkl cannot be read as a head model: it is no whole pickle"):
+        load_head(tmp_path / "cut.pkl")
+    with pytest.raises(AssetError, match="is missing"):
+        load_head(tmp_path / "nowhere.pkl")
+
+
+def masks_file(path: Path, **groups: Any) -> Path:
+    path.write_bytes(pickle.dumps(groups, 2))
     return path
 
 
-def test_a_pickle_of_flames_format_becomes_a_head_model_with_its_root_at_the_origin(flame_pickle: Path) -> None:
-    head = load_flame(flame_pickle, identity_modes=30, expression_modes=20)
-    assert (len(head.identity_basis), len(head.blendshapes), len(head.joint_names)) == (30, 20, 5)
-    assert head.blendshape_kind == "flame"
-    assert head.licence.startswith("CC-BY-4.0")
-    np.testing.assert_array_equal(head.blendshape_ranges, np.tile([-3, 3], (20, 1)))
-    assert head.pose_correctives is not None
-    assert head.pose_correctives.shape == (36, len(head.template), 3)
-    for seed in range(3):
-        shape = head.shaped(np.random.default_rng(seed).normal(size=30).astype(np.float32))
-        assert np.abs(head.joints(shape)[0]).max() < 1e-6
-    assert (head.weights > 0).sum(axis=1).max() <= 4
-    np.testing.assert_allclose(head.weights.sum(axis=1), 1, atol=1e-6)
+def test_masks_become_parts_and_those_of_another_model_are_refused(flame: Parametric, tmp_path: Path) -> None:
+    left = np.flatnonzero(flame.weights[:, 3] > 0.5)
+    good = {"face": np.arange(50), "scalp": np.arange(50, 90), "left_ear": np.array([90]), "right_ear": np.array([91])}
+    found = read_masks(masks_file(tmp_path / "masks.pkl", **good, left_eyeball=left), flame)
+    np.testing.assert_array_equal(found["ears"], [90, 91])
+    np.testing.assert_array_equal(found["eyeball_left"], left)
+    for groups, message in (
+        ({**good, "neck": np.array([9382])}, "neck points outside the model's 5023 vertices; it is of another"),
+        ({**good, "left_eyeball": np.arange(546)}, "its eyeball_left is not where the model's is"),
+        ({"leftHand": np.arange(5)}, "expected FLAME's masks .* got leftHand"),
+    ):
+        with pytest.raises(UnreadableInput, match=message):
+            read_masks(masks_file(tmp_path / "other.pkl", **groups), flame)
 
 
-def test_an_npz_of_the_same_names_gives_the_same_head(
-    flame_pickle: Path, stand_in: dict[str, Any], tmp_path: Path
-) -> None:
-    arrays = {name: value for name, value in stand_in.items() if isinstance(value, np.ndarray)}
-    arrays["J_regressor"] = stand_in["J_regressor"].toarray()
-    np.savez(tmp_path / "flame.npz", allow_pickle=False, **arrays)
-    one, two = load_flame(flame_pickle), load_flame(tmp_path / "flame.npz")
-    np.testing.assert_array_equal(one.template, two.template)
-    np.testing.assert_array_equal(one.joint_regressor, two.joint_regressor)
-    assert two.licence.startswith("FLAME, non-commercial")
-
-
-def test_the_open_heads_landmarks_land_on_the_same_places(
-    flame_pickle: Path, open_head: HeadModel, stand_in: dict[str, Any]
-) -> None:
-    head = load_flame(flame_pickle, embedded_by=open_head)
-    count = len(open_head.template)
-    place = np.argsort(np.random.default_rng(7).permutation(count))
-    truth = open_head.landmarks(head.template[place])
-    error = np.linalg.norm(head.landmarks(head.template) - truth, axis=1)
-    assert np.median(error) < 0.002
-    assert np.percentile(error, 95) < 0.006
-
-
-def test_eyeballs_are_told_apart_and_left_is_plus_x(flame_pickle: Path) -> None:
-    head = load_flame(flame_pickle)
-    left = head.part == head.parts.index("eyeball_left")
-    assert left.any()
-    assert head.template[left, 0].mean() > 0.01
-
-
-def test_the_fallback_layout_stays_inside_the_texture(flame_pickle: Path) -> None:
-    head = load_flame(flame_pickle)
-    assert head.uvs.min() >= 0
-    assert head.uvs.max() <= 1
-    assert head.uv_faces.max() == len(head.uvs) - 1
-
-
-class _Harmful:
-    def __reduce__(self) -> Any:
-        return (eval, ("__import__('pathlib').Path('harm').write_text('x')",))
-
-
-class _Sneaky:
-    """Asks numpy for something callable that is not an array."""
-
-    def __reduce__(self) -> Any:
-        return (np.load, ("x.npy",))
-
-
-@pytest.mark.parametrize("bomb", [_Harmful(), _Sneaky()])
-def test_a_pickle_that_would_run_code_is_refused_and_nothing_runs(
-    bomb: object, stand_in: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "flame.pkl"
-    path.write_bytes(pickle.dumps({**stand_in, "v_template": bomb}))
-    with pytest.raises(UnreadableInput, match="which no head model needs"):
-        read_flame_arrays(path)
-    assert not (tmp_path / "harm").exists()
-
-
-def test_chumpy_arrays_of_older_releases_are_read_without_chumpy(tmp_path: Path) -> None:
-    # what pickling a chumpy.ch.Ch with state {"x": [[1, 2, 3]]} under Python 2 gives: class, empty tuple, state
-    array = pickle.dumps({"x": np.array([[1.0, 2.0, 3.0]])}, protocol=2)[2:-1]
-    raw = (
-        b"\x80\x02}U\nv_templateccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nobject\nNtR" + array + b"bs."
-    )
-    (tmp_path / "old.pkl").write_bytes(raw)
-    np.testing.assert_array_equal(read_flame_arrays(tmp_path / "old.pkl")["v_template"], [[1, 2, 3]])
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("weights", None, "lacks weights"),
-        ("posedirs", np.zeros((3, 3, 36)), "expected posedirs as finite numbers"),
-        ("shapedirs", None, "lacks shapedirs"),
-        ("v_template", np.full((10, 3), np.nan), "expected v_template"),
-    ],
-)
-def test_a_missing_or_wrong_array_is_named(name: str, value: Any, message: str, stand_in: dict[str, Any]) -> None:
-    arrays = {**stand_in, "J_regressor": stand_in["J_regressor"].toarray(), name: value}
-    if value is None:
-        del arrays[name]
-    with pytest.raises(UnreadableInput, match=message):
-        flame_from_arrays(arrays, "flame.pkl")
-
-
-def test_truncated_and_missing_files_say_so(flame_pickle: Path, tmp_path: Path) -> None:
-    (tmp_path / "cut.pkl").write_bytes(flame_pickle.read_bytes()[:5000])
-    with pytest.raises(UnreadableInput, match=r"cut\.pkl cannot be read"):
-        load_head(tmp_path / "cut.pkl")
-    with pytest.raises(AssetError, match="is missing"):
-        load_flame(tmp_path / "nowhere.pkl")
+def test_a_texture_layout_comes_from_npz_or_obj_and_must_fit(flame: Parametric, tmp_path: Path) -> None:
+    faces = flame.faces
+    np.savez(tmp_path / "texture.npz", vt=np.random.default_rng(0).uniform(size=(5118, 2)), ft=faces)
+    assert read_layout(tmp_path / "texture.npz", flame).uv_faces.shape == (9976, 3)
+    np.savez(tmp_path / "other.npz", vt=np.zeros((5118, 2)), ft=faces[:100])
+    with pytest.raises(UnreadableInput, match="expected the layout of 9976 triangles, got 100"):
+        read_layout(tmp_path / "other.npz", flame)
+    text = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nf 1/1 2/2 3/3 4/4\n"
+    (tmp_path / "template.obj").write_text(text)
+    with pytest.raises(UnreadableInput, match="expected the layout of 9976 triangles, got 2"):
+        read_layout(tmp_path / "template.obj", flame)

@@ -1,7 +1,8 @@
 import numpy as np
 
+from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import LOWER_INNER_LIP, LOWER_OUTER_LIP
-from meshlam_core.tracker.rig import landmark_rig, vertex_normals
+from meshlam_core.tracker.rig import landmark_rig
 
 
 def test_the_rig_moves_landmarks_as_the_mesh_moves(head):

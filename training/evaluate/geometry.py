@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import Camera
-from meshlam_core.head.landmark_transfer import similarity
+from meshlam_core.head.lay_over import similarity
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.project import project

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.hair import HairModel
-from meshlam_core.head.landmark_transfer import similarity
+from meshlam_core.head.lay_over import similarity
 from meshlam_core.head.model import HeadModel
 from meshlam_core.tracker.hair import fit_hair
 from meshlam_core.tracker.parsing import Regions

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.avatar.record import Avatar
+from meshlam_core.head.surface import vertex_normals
 from meshlam_core.model.topology.correct import Correction, correct
 from meshlam_core.model.topology.flip import flip_slender
-from meshlam_core.tracker.rig import vertex_normals
 
 F32 = NDArray[np.float32]
 
@@ -46,6 +46,7 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
         weights=found.carry_weights(avatar.weights),
         blendshapes=found.carry(avatar.blendshapes),
         pose_correctives=None if correctives is None else found.carry(correctives),
+        raw_shapes=None if avatar.raw_shapes is None else found.carry(avatar.raw_shapes),
         hair=(vertices - found.carry(avatar.vertices - avatar.hair)).astype(np.float32),
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import rotation_from_axis_angle
-from meshlam_core.head.landmark_transfer import similarity
+from meshlam_core.head.lay_over import similarity
 from meshlam_core.head.model import HeadModel
 from tests.sample_avatar import make_avatar
 from training.evaluate.geometry import compare_geometry, silhouette
