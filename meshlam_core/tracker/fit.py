@@ -29,6 +29,7 @@ from meshlam_core.tracker.observation import Observation
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.residual import fade, smooth_residual, without_folds
 from meshlam_core.tracker.rig import ById, LandmarkRig, landmark_rig
+from meshlam_core.tracker.seen_motion import as_seen
 from meshlam_core.tracker.solver import Prior, Solution, solve
 from meshlam_core.tracker.types import Detection, TrackedFace
 
@@ -69,6 +70,7 @@ class FitSettings:
     modes: int = 80  # identity modes used; the finer ones move the landmarks less than their noise
     iterations: int = 5
     residual: bool = True
+    seen_motion: bool = False  # expressions move landmarks as the network sees it, not as the mesh moves
     outline_rounds: int = 2  # the outline slides on as the cheeks follow it
 
 
@@ -98,6 +100,8 @@ class HeadFitter:
         self.model = model
         self.settings = settings or FitSettings()
         self.rig = landmark_rig(model).truncated(self.settings.modes)
+        if self.settings.seen_motion:
+            self.rig = as_seen(self.rig)
         self.contour = contour_rig(model).truncated(self.settings.modes)
         self.residual = smooth_residual(model)
         self.detail = fine_residual(model)
@@ -107,6 +111,8 @@ class HeadFitter:
             for prefixes in REGIONS
         ]
         self.regions = [region for region in self.regions if len(region)]
+        # where the eyes look bends no face
+        self.calm = np.array([not name.startswith("eyeLook") for name in model.blendshape_names])
         reach = np.linalg.norm(model.blendshapes, axis=2).max(axis=1).astype(np.float64)
         self.expression_slack: F64 = self.settings.expression_slack / np.maximum(reach, 1e-6)
 
@@ -305,11 +311,16 @@ def plausibility(detection: Detection, error: float, identity: F64) -> float:
     return float(np.clip(detection.score * fits * ordinary, 0, 1))
 
 
-@lru_cache(maxsize=4)
-def _fitter(key: ById) -> HeadFitter:
-    return HeadFitter(key.model)
+@lru_cache(maxsize=8)
+def _fitter(key: ById, settings: FitSettings) -> HeadFitter:
+    return HeadFitter(key.model, settings)
 
 
 def head_fitter(model: HeadModel) -> HeadFitter:
-    """The fitter of a head model; prepared once per model."""
-    return _fitter(ById(model))
+    """The fitter of a head model for photos; prepared once per model."""
+    return _fitter(ById(model), FitSettings())
+
+
+def clip_fitter(model: HeadModel) -> HeadFitter:
+    """The fitter of a head model for clips, whose many frames tell the person from the expression."""
+    return _fitter(ById(model), FitSettings(seen_motion=True))

@@ -19,11 +19,11 @@ from meshlam_core.files.ahead import ahead
 from meshlam_core.files.images import Frame, Photo
 from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
 from meshlam_core.tracker.clip_fit import fit_person, spread_frames, with_shared
-from meshlam_core.tracker.fit import HeadFitter, Person, head_fitter
+from meshlam_core.tracker.fit import HeadFitter, Person, clip_fitter, head_fitter
 from meshlam_core.tracker.landmarks import LandmarkDetector, check_face_size, choose_face, face_centre
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.rig import eye_joints
-from meshlam_core.tracker.shots import watch
+from meshlam_core.tracker.shots import Seen, watch
 from meshlam_core.tracker.smoothing import smooth
 from meshlam_core.tracker.solver import solve
 from meshlam_core.tracker.teeth import seat_teeth
@@ -37,6 +37,7 @@ F64 = NDArray[np.float64]
 Progress = Callable[[str, float], None]  # (stage, fraction done); may raise to cancel
 
 KEY_FRAMES = 12
+CALM = 0.4  # of the frames, those with the least expression, among which key frames are chosen
 # The most that one frame's fit jitters, seen on still faces; whatever moves more is the person.
 ROTATION_NOISE = 0.004  # rad
 TRANSLATION_NOISE = (0.0003, 0.0003, 0.004)  # m; the distance is the least certain
@@ -112,20 +113,29 @@ def track_clip(
     progress: Progress = lambda stage, fraction: None,
 ) -> Track:
     """Track one face through a clip."""
-    fitter = head_fitter(model)
-    clip = watch(ahead(frames), detector, fitter, face, source, progress)
+    seen = watch(ahead(frames), detector, head_fitter(model), face, source, progress)
+    return fit_clip(seen, clip_fitter(model), source, progress)
+
+
+def fit_clip(
+    clip: Seen,
+    fitter: HeadFitter,
+    source: str = "the clip",
+    progress: Progress = lambda stage, fraction: None,
+) -> Track:
+    """The track of a person who was followed through a clip."""
     times, detections, size = clip.times, clip.detections, clip.size
     seen = [index for index, detection in enumerate(detections) if detection is not None]
     found = [detection for detection in detections if detection is not None]
     progress("person", 0.0)
     # where the axis meets the picture is not known: see lens.py
     centre = np.median([face_centre(detection) for detection in found], axis=0)
-    person, start = fit_person(fitter, [found[i] for i in spread_frames(found, KEY_FRAMES)], centre)
-    faces, errors = _follow(fitter, person, found, start, centre, progress)
+    person, start = fit_person(fitter, key_frames(fitter, found), centre)
+    faces, errors = follow(fitter, person, found, start, centre, progress)
     expression, rotation, translation = _fill_and_smooth(np.array(times), np.array(seen), np.array(clip.shots), faces)
     all_errors = np.full(len(times), np.nan)
     all_errors[seen] = errors
-    neutral = model.joint_regressor.astype(np.float64) @ person.vertices
+    neutral = fitter.model.joint_regressor.astype(np.float64) @ person.vertices
     return Track(
         size=size,
         focal=float(np.exp(start.log_focal)),
@@ -133,7 +143,7 @@ def track_clip(
         names=fitter.rig.names,
         identity=fitter.padded(start.identity),
         landmarks=person.rig.neutral.T.astype(np.float32),
-        eyes=neutral[list(eye_joints(model))].astype(np.float32),
+        eyes=neutral[list(eye_joints(fitter.model))].astype(np.float32),
         frames=tuple(
             TrackFrame(
                 float(time),
@@ -150,9 +160,21 @@ def track_clip(
     )
 
 
-def _follow(
-    fitter: HeadFitter, person: Person, found: list[Detection], start: Face, centre: F64, progress: Progress
-) -> tuple[list[Face], list[float]]:
+def key_frames(fitter: HeadFitter, found: list[Detection]) -> list[Detection]:
+    """The frames that tell the person: turned as differently as possible, with a face as calm as possible."""
+    energy = [float(np.linalg.norm(fitter.expression_of(detection)[fitter.calm])) for detection in found]
+    calm = [found[i] for i in np.argsort(energy, kind="stable")[: max(KEY_FRAMES, round(CALM * len(found)))]]
+    return [calm[i] for i in spread_frames(calm, KEY_FRAMES)]
+
+
+def follow(
+    fitter: HeadFitter,
+    person: Person,
+    found: list[Detection],  # [M]
+    start: Face,  # whose focal length is the clip's
+    centre: F64,  # [2] px
+    progress: Progress = lambda stage, fraction: None,
+) -> tuple[list[Face], list[float]]:  # and landmark errors
     """Pose and expression of every frame, each starting from the frame before."""
     faces: list[Face] = []
     errors: list[float] = []

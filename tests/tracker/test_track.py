@@ -7,6 +7,7 @@ from meshlam_core.errors import FaceTooSmall, NoFace
 from meshlam_core.files.images import Frame, Photo, read_clip
 from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
 from meshlam_core.tracker.clip_fit import fit_person, spread_frames
+from meshlam_core.tracker.fit import clip_fitter
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.track import find_face, scaled_detection, track_clip
 from tests import faces as people
@@ -14,6 +15,12 @@ from tests.tracker.conftest import look_at
 
 SIZE = (800, 1000)
 PICTURE = np.zeros((1000, 800, 3), np.uint8)
+
+
+@pytest.fixture
+def fitter(head):
+    """Faces in these clips move as the landmark network shows them."""
+    return clip_fitter(head)
 
 
 class Scripted:

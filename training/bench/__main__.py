@@ -12,7 +12,10 @@ from pathlib import Path
 
 from training.bench.machine import describe_machine
 
-BENCHMARKS = ("raster", "tracker", "masks", "texture", "skin", "head", "reconstruct", "clips", "topology", "network")
+BENCHMARKS = (
+    "raster", "tracker", "expressions", "reenact", "masks", "texture", "skin", "head", "reconstruct", "clips",
+    "topology", "network",
+)  # fmt: skip
 
 
 def main() -> None:

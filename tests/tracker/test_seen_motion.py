@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from meshlam_core.arkit import ARKIT_INDEX, ARKIT_MIRROR
+from meshlam_core.errors import AssetError
+from meshlam_core.points import LEFT_IRIS, MIRROR
+from meshlam_core.tracker.clip_fit import fit_person
+from meshlam_core.tracker.fit import clip_fitter, head_fitter
+from meshlam_core.tracker.rig import landmark_rig
+from meshlam_core.tracker.seen_motion import as_seen, load_seen_motion
+from meshlam_core.tracker.track import follow, key_frames
+from tests.tracker.conftest import look_at
+
+CENTRE = np.array([400.0, 500.0])
+
+
+def performed(fitter, seen_by, key, value):
+    """The key's coefficient in a clip fit of a person who shows it, whose landmarks move as another fitter's do."""
+    turns = [(0.0, turn, 0.0) for turn in (-0.3, 0.0, 0.3)]
+    detections = [look_at(seen_by, [0.4], {}, turn)[1] for turn in turns]
+    detections.append(look_at(seen_by, [0.4], {key: value})[1])
+    person, start = fit_person(fitter, detections[:3], CENTRE)
+    faces, _ = follow(fitter, person, detections, start, CENTRE)
+    at = fitter.rig.names.index(key)
+    return faces[-1].expression[at] - faces[1].expression[at]
+
+
+@pytest.mark.parametrize("key", ["eyeLookOutLeft", "mouthLeft", "browInnerUp"])
+def test_motion_that_the_network_shows_only_in_part_is_found_whole(head, key):
+    network = clip_fitter(head)
+    whole = performed(clip_fitter(head), network, key, 0.7)
+    taken_at_its_word = performed(head_fitter(head), network, key, 0.7)
+    assert whole == pytest.approx(0.7, abs=0.1)
+    assert taken_at_its_word < whole - 0.05
+
+
+def test_seen_motion_is_the_same_for_left_and_right_and_nowhere_backwards(head):
+    motion, rig = load_seen_motion(), landmark_rig(head)
+    np.testing.assert_allclose(motion[ARKIT_MIRROR][:, MIRROR] * [-1, 1], motion, atol=1e-4)
+    for number, name in enumerate(rig.names):
+        own = rig.basis[:2, rig.modes + number].T
+        assert (motion[ARKIT_INDEX[name]] * own).sum() >= 0, name
+
+
+def test_only_expressions_are_seen_differently_and_a_turned_eye_less_than_it_turns(head):
+    own = landmark_rig(head)
+    seen = as_seen(own)
+    np.testing.assert_array_equal(seen.neutral, own.neutral)
+    np.testing.assert_array_equal(seen.basis[:, : own.modes], own.basis[:, : own.modes])
+    out = own.modes + own.names.index("eyeLookOutLeft")
+    assert 0.4 < seen.basis[0, out, LEFT_IRIS] / own.basis[0, out, LEFT_IRIS] < 0.95
+
+
+def test_the_person_of_a_clip_is_told_from_calm_frames(head):
+    fitter = clip_fitter(head)
+    calm = [look_at(fitter, [0.4], {}, (0, 0.02 * turn, 0))[1] for turn in range(12)]
+    loud = [look_at(fitter, [0.4], {"jawOpen": 0.5 + 0.02 * turn, "mouthSmileLeft": 0.5})[1] for turn in range(12)]
+    chosen = key_frames(fitter, [*loud, *calm])
+    assert chosen
+    assert all(any(one is other for other in calm) for one in chosen)
+    assert key_frames(fitter, loud[:2])  # a clip of nothing else has key frames, too
+
+
+def test_a_damaged_file_of_seen_motion_is_an_asset_error(tmp_path):
+    path = tmp_path / "seen.npz"
+    path.write_bytes(b"no zip")
+    with pytest.raises(AssetError, match=r"seen\.npz"):
+        load_seen_motion(path)
+    np.savez(path, motion=np.zeros((52, 3, 2), np.float32))
+    with pytest.raises(AssetError, match="motion"):
+        load_seen_motion(path)
