@@ -29,6 +29,24 @@ class PhotoFit:
     crop: F32  # [4] px, (x0, y0, x1, y1) of photo.png inside the photo; may reach outside it
 
 
+FOLD_STEP = 1 / 64  # of the logarithm that a step of a fold's picture means; 128 means no change
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What some keys do to the texture, beside moving the skin: the lines of a smile."""
+
+    name: str
+    keys: tuple[str, ...]  # blendshapes; the mean of their coefficients drives it
+    at: float  # that mean at which the picture holds; elsewhere it counts in proportion
+    picture: U8  # [h, w, 3] coded logarithm of the factor on linear colours, in the texture's layout
+
+    @property
+    def logarithm(self) -> F32:  # [h, w, 3]
+        """The picture decoded."""
+        return (self.picture.astype(np.float32) - 128) * np.float32(FOLD_STEP)
+
+
 @dataclass(frozen=True)
 class Avatar:
     """A rigged, textured head: everything a Blender scene or a game engine needs."""
@@ -56,4 +74,5 @@ class Avatar:
     hair: F32 | None = None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
     albedo_photo: U8 | None = None  # [H, W, 3] sRGB, with the photo's light, where albedo is without it
     light: F32 | None = None  # [9, 3] spherical harmonics of the photo's light
+    folds: tuple[Fold, ...] = ()  # what expressions add to the textures
     provenance: dict[str, Any] = field(default_factory=dict)
