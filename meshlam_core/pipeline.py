@@ -330,6 +330,8 @@ def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
 
 
 def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
+    from meshlam_core.texture.folds import find_folds, without_folds
+
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
     photo = PhotoFit(
         focal=float(tracked.camera.focal),
@@ -344,6 +346,9 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
     picture_lit = refined.albedo if refined else texture.photo
     # what the network paints has the photo's light, and only that
     unlit = None if refined else texture.albedo
+    folds = () if refined else find_folds(picture_lit if unlit is None else unlit, tracked.expression, head)
+    picture_lit = without_folds(picture_lit, folds)
+    unlit = None if unlit is None else without_folds(unlit, folds)
     part, parts = tracked.parts_on(head)
     return Avatar(
         vertices=refined.vertices if refined else tracked.surface,
@@ -371,6 +376,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
         albedo_photo=None if unlit is None else picture_lit,
         light=texture.light.harmonics if texture.light else None,
+        folds=folds,
     )
 
 

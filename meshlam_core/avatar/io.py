@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.avatar.record import Avatar, PhotoFit
+from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold, PhotoFit
 from meshlam_core.avatar.schema import (
     ARRAYS,
+    FOLD_NAME,
     FORMAT,
     IMAGES,
     NAME_LISTS,
@@ -33,6 +34,8 @@ from meshlam_core.avatar.schema import (
     avatar_arrays,
     avatar_images,
     check_shapes,
+    describe_fold,
+    fold_spec,
     refuse,
     validate,
 )
@@ -73,7 +76,8 @@ def read_avatar(path: Path) -> Avatar:
         budget = MAX_UNPACKED - sum(info.file_size for info in members.values())
         arrays = _read_arrays(archive, members, path)
         images = {}
-        for spec in IMAGES:
+        folds = _read_folds(described, path)
+        for spec in (*IMAGES, *(fold_spec(fold["name"]) for fold in folds)):
             if spec.optional and spec.file not in members:
                 continue
             data = _read_member(archive, members, spec.file, path)
@@ -82,7 +86,7 @@ def read_avatar(path: Path) -> Avatar:
             if budget < 0:
                 refuse(path.name, spec.file, f"at most {MAX_UNPACKED} bytes unpacked, images included", "more")
             images[spec.name] = _decode_png(data, spec, path)
-    avatar = _assemble(described, arrays, images, path)
+    avatar = _assemble(described, arrays, images, folds, path)
     validate(avatar, path.name)
     return avatar
 
@@ -98,7 +102,7 @@ def read_summary(path: Path) -> tuple[dict[str, Any], bytes]:  # provenance, thu
 
 def _describe(avatar: Avatar) -> dict[str, Any]:
     arrays, images = avatar_arrays(avatar), avatar_images(avatar)
-    modes = {spec.name: spec for spec in IMAGES}
+    modes = {spec.name: spec for spec in (*IMAGES, *(fold_spec(fold.name) for fold in avatar.folds))}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -125,6 +129,7 @@ def _describe(avatar: Avatar) -> dict[str, Any]:
         "blendshape_ranges": np.asarray(avatar.blendshape_ranges, np.float32).tolist(),
         **{key: getattr(avatar, key) for key in NAME_LISTS if key != "blendshape_ranges"},
         **{key: getattr(avatar, key) for key, array in OPTIONAL_NAMES.items() if array in arrays},
+        **({"wrinkles": [describe_fold(fold) for fold in avatar.folds]} if avatar.folds else {}),
         "provenance": avatar.provenance,
     }
 
@@ -282,8 +287,27 @@ def _decode_png(data: bytes, spec: ImageSpec, path: Path) -> NDArray[np.uint8]:
         raise BadAvatar(f"{path.name}: {spec.file}: expected a PNG, found damage: {error}.", _DAMAGED) from error
 
 
+def _read_folds(described: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """The entries of `wrinkles`, or none."""
+    entries = described.get("wrinkles", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        refuse(path.name, "wrinkles", "a list of objects", type(entries).__name__)
+    for entry in entries:
+        name, keys, at = entry.get("name"), entry.get("keys"), entry.get("at")
+        plain = isinstance(name, str) and FOLD_NAME.fullmatch(name) and type(at) in (int, float)
+        if not plain or not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            refuse(path.name, "wrinkles", "objects with a name, keys and a number at", str(entry)[:80])
+        if entry.get("step") != FOLD_STEP:
+            refuse(path.name, f"wrinkles, {name}", f"a step of {FOLD_STEP:g}", str(entry.get("step"))[:20])
+    return entries
+
+
 def _assemble(
-    described: dict[str, Any], arrays: dict[str, Any], images: dict[str, NDArray[np.uint8]], path: Path
+    described: dict[str, Any],
+    arrays: dict[str, Any],
+    images: dict[str, NDArray[np.uint8]],
+    folds: list[dict[str, Any]],
+    path: Path,
 ) -> Avatar:
     listed: dict[str, Any] = {
         key: _strings(described, key, path) for key in ("parts", "joint_names", "blendshape_names")
@@ -313,6 +337,10 @@ def _assemble(
         photo_image=images["photo"],
         thumbnail=images["thumbnail"],
         albedo_photo=images.get("albedo_photo"),
+        folds=tuple(
+            Fold(fold["name"], tuple(fold["keys"]), float(fold["at"]), images[fold_spec(fold["name"]).name])
+            for fold in folds
+        ),
         provenance=described["provenance"],
     )
 

@@ -30,6 +30,24 @@ class PhotoFit:
     crop: F32  # [4] px, (x0, y0, x1, y1) of photo.png inside the photo; may reach outside it
 
 
+FOLD_STEP = 1 / 64  # of the logarithm that a step of a fold's picture means; 128 means no change
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What some keys do to the texture, beside moving the skin: the lines of a smile."""
+
+    name: str
+    keys: tuple[str, ...]  # blendshapes; the mean of their coefficients drives it
+    at: float  # that mean at which the picture holds; elsewhere it counts in proportion
+    picture: U8  # [h, w, 3] coded logarithm of the factor on linear colours, in the texture's layout
+
+    @property
+    def logarithm(self) -> F32:  # [h, w, 3]
+        """The picture decoded."""
+        return (self.picture.astype(np.float32) - 128) * np.float32(FOLD_STEP)
+
+
 @dataclass(frozen=True)
 class Avatar:
     """A rigged, textured head: everything a Blender scene or a game engine needs."""
@@ -62,4 +80,5 @@ class Avatar:
     key_parameters: F32 | None = None  # [K, P] the head model's parameters that each blendshape is made of
     parameter_names: tuple[str, ...] = ()  # [P]
     identity: F32 | None = None  # [N] the head model's identity coefficients
+    folds: tuple[Fold, ...] = ()  # what expressions add to the textures
     provenance: dict[str, Any] = field(default_factory=dict)

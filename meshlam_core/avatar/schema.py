@@ -6,6 +6,7 @@ AVATAR_FORMAT.md says the same in words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.avatar.record import Avatar
+from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold
 from meshlam_core.errors import BadAvatar
 
 FORMAT = "meshlam-avatar"
@@ -85,6 +86,8 @@ IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("thumbnail", "RGBA", "a preview"),
     ImageSpec("albedo_photo", "RGB", "the texture with the photo's light, where albedo is without it", optional=True),
 )
+FOLD_NAME = re.compile(r"[a-z][a-z_]{0,30}")  # becomes a part of a file's name
+FOLD_MEANING = "what the keys add to the textures: (value - 128) x step is the logarithm of a factor on linear colours"
 NAME_LISTS = ("parts", "joint_names", "joint_parents", "blendshape_names", "blendshape_ranges", "blendshape_kind")
 OPTIONAL_NAMES = {"raw_names": "raw_shapes", "parameter_names": "key_parameters"}  # lists that are there with an array
 KINDS = ("arkit", "flame")
@@ -118,7 +121,18 @@ def avatar_images(avatar: Avatar) -> dict[str, NDArray[np.uint8]]:
         "thumbnail": avatar.thumbnail,
         "albedo_photo": avatar.albedo_photo,
     }
-    return {name: image for name, image in images.items() if image is not None}
+    present = {name: image for name, image in images.items() if image is not None}
+    return present | {fold_spec(fold.name).name: fold.picture for fold in avatar.folds}
+
+
+def fold_spec(name: str) -> ImageSpec:
+    """The PNG member of a fold."""
+    return ImageSpec(f"wrinkle_{name}", "RGB", FOLD_MEANING)
+
+
+def describe_fold(fold: Fold) -> dict[str, Any]:
+    """What avatar.json says of a fold."""
+    return {"name": fold.name, "keys": list(fold.keys), "at": fold.at, "step": FOLD_STEP}
 
 
 def validate(avatar: Avatar, source: str = "avatar") -> None:
@@ -129,6 +143,7 @@ def validate(avatar: Avatar, source: str = "avatar") -> None:
     _check_names(avatar, source)
     _check_indices(avatar, source)
     _check_photo(avatar, source)
+    _check_folds(avatar, source)
     _check_images(avatar, source)
 
 
@@ -233,10 +248,24 @@ def _check_photo(avatar: Avatar, source: str) -> None:
         refuse(source, "photo_crop", "x0 < x1 and y0 < y1", str(photo.crop.tolist()))
 
 
+def _check_folds(avatar: Avatar, source: str) -> None:
+    names = [fold.name for fold in avatar.folds]
+    for fold in avatar.folds:
+        if not FOLD_NAME.fullmatch(fold.name) or names.count(fold.name) > 1:
+            refuse(source, "wrinkles", "different names of small letters", repr(fold.name))
+        unknown = [key for key in fold.keys if key not in avatar.blendshape_names]
+        if unknown or not fold.keys:
+            refuse(
+                source, f"wrinkles, {fold.name}", "keys that the avatar has", repr(unknown[0]) if unknown else "none"
+            )
+        if not (np.isfinite(fold.at) and fold.at > 0):
+            refuse(source, f"wrinkles, {fold.name}", "a coefficient above 0", f"{fold.at:g}")
+
+
 def _check_images(avatar: Avatar, source: str) -> None:
     modes = {"L": 0, "RGB": 3, "RGBA": 4}
     images = avatar_images(avatar)
-    for spec in IMAGES:
+    for spec in (*IMAGES, *(fold_spec(fold.name) for fold in avatar.folds)):
         if spec.optional and spec.name not in images:
             continue
         image = images[spec.name]

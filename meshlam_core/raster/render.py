@@ -49,7 +49,9 @@ class MeshRenderer:
         texture: U8,  # [h, w, 3] sRGB
         light: Tensor,  # [V] 0..1, what the texture is multiplied with
         rasteriser: Rasteriser | None = None,
+        folds: Tensor | None = None,  # [G, 3, h', w'] logarithms of factors on the texture
     ) -> None:
+        self._folds = folds
         self._faces, self._uvs, self._uv_faces = faces, uvs, uv_faces
         self._texture, self._light = texture, light[:, None]
         self._rasteriser = rasteriser or get_rasteriser(device=faces.device)
@@ -60,8 +62,12 @@ class MeshRenderer:
         vertices: Tensor,  # [V, 3] m, view frame
         camera: Camera,
         style: Style = "texture",
+        folded: Tensor | None = None,  # [G] how far each of the folds shows
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
         """A picture through a camera, antialiased. The style "normals" shows x, y and z as (1 + x) / 2."""
+        fold = None
+        if self._folds is not None and folded is not None and bool(folded.any()):
+            fold = torch.tensordot(folded, self._folds, 1)[None]
         width, height = camera.size
         picture = np.zeros((height, width, 4), np.uint8)
         pixels = project(vertices[None], camera)[0]
@@ -75,10 +81,12 @@ class MeshRenderer:
         normals = None if style == "texture" else vertex_normals(vertices[None], self._faces)[0]
         for top in range(y0, y1, rows):
             strip = camera.cropped(x0, top, x1 - x0, min(rows, y1 - top))
-            picture[top : top + strip.size[1], x0:x1] = self._draw_strip(vertices, normals, strip, style)
+            picture[top : top + strip.size[1], x0:x1] = self._draw_strip(vertices, normals, strip, style, fold)
         return picture
 
-    def _draw_strip(self, vertices: Tensor, normals: Tensor | None, camera: Camera, style: Style) -> U8:
+    def _draw_strip(
+        self, vertices: Tensor, normals: Tensor | None, camera: Camera, style: Style, fold: Tensor | None
+    ) -> U8:
         fine = camera.scaled(SUPERSAMPLES)
         points = project(vertices[None], fine)
         fragments = self._rasteriser.rasterise(points, self._faces, (fine.size[1], fine.size[0]))
@@ -87,7 +95,7 @@ class MeshRenderer:
         bary = fragments.bary[0][mask]
         samples = torch.zeros(*mask.shape, 4, device=mask.device)
         if normals is None:
-            colour = self._textured(points, face, bary)
+            colour = self._textured(points, face, bary, fold)
         else:
             unit = functional.normalize(_blend(normals, self._faces, face, bary), dim=-1)
             colour = _lit(unit) if style == "clay" else (1 + unit) / 2
@@ -102,6 +110,7 @@ class MeshRenderer:
         points: Tensor,  # [1, V, 3] pixels
         face: Tensor,  # [P]
         bary: Tensor,  # [P, 3]
+        fold: Tensor | None,  # [1, 3, h', w']
     ) -> Tensor:  # [P, 3]
         """The texture at the level that suits the typical sample: the samples' own averaging does the rest."""
         if not len(face):
@@ -112,7 +121,8 @@ class MeshRenderer:
         texture = self._level(min(max(level, 0), int(np.log2(max(min(height, width) / COARSEST, 1)))))
         uv = _blend(self._uvs, self._uv_faces, face, bary)
         light = _blend(self._light, self._faces, face, bary)
-        return sample_texture(texture, uv[None, None])[0, :, 0].T * light
+        colour = sample_texture(texture, uv[None, None])[0, :, 0].T * light
+        return colour if fold is None else colour * sample_texture(fold, uv[None, None])[0, :, 0].T.exp()
 
     def _level(self, level: int) -> Tensor:  # [1, 3, h, w]
         """The texture at 1 / 2^level of its size; made once."""

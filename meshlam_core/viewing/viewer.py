@@ -23,6 +23,7 @@ from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.raster.interface import Rasteriser
 from meshlam_core.raster.render import MeshRenderer, Style
+from meshlam_core.skin.model import GAMMA
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -39,6 +40,7 @@ MARGIN = 0.06  # of the picture's side, left free around the head
 MOUTH_PARTS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
 MOUTH_DEPTH = 0.06  # m in which the light falls to 1/e
 MOUTH_DARKEST = 0.25
+MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
 
 
@@ -73,7 +75,11 @@ class AvatarRenderer:
         self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
         faces, uvs, uv_faces, light = map(tensor, (avatar.faces, avatar.uvs, avatar.uv_faces, mouth_light(avatar)))
         texture = avatar.albedo if avatar.albedo_photo is None else avatar.albedo_photo
-        self._mesh = MeshRenderer(faces, uvs, uv_faces, texture, light, rasteriser)
+        # factors on linear colours, for coded ones
+        folds = [tensor(fold.logarithm / np.float32(GAMMA)).permute(2, 0, 1) for fold in avatar.folds]
+        self._mesh = MeshRenderer(
+            faces, uvs, uv_faces, texture, light, rasteriser, torch.stack(folds) if folds else None
+        )
 
     def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
         """The bent head, before any translation."""
@@ -100,16 +106,23 @@ class AvatarRenderer:
     ) -> U8:  # [H, W, 4]
         """The head in a pose of the view frame, as photos and tracks give it."""
         offset = torch.tensor(translation, device=self.device)
-        return self.draw(self.posed(Pose(expression, rotations)) + offset, camera, style)
+        return self.draw(self.posed(Pose(expression, rotations)) + offset, camera, style, self.folded(expression))
+
+    def folded(self, expression: F32) -> Tensor:  # [K] -> [G]
+        """How far an expression shows each of the texture's folds."""
+        names = self.avatar.blendshape_names
+        active = [np.mean([expression[names.index(key)] for key in fold.keys]) / fold.at for fold in self.avatar.folds]
+        return torch.tensor(np.clip(active, 0, MOST_FOLDED), dtype=torch.float32, device=self.device)
 
     def draw(
         self,
         vertices: Tensor,  # [V, 3] m, view frame
         camera: Camera,
         style: Style = "texture",
+        folded: Tensor | None = None,  # [G]
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
         """A picture through a camera; see MeshRenderer.draw."""
-        picture = self._mesh.draw(vertices, camera, style)
+        picture = self._mesh.draw(vertices, camera, style, folded)
         if self._repaint is None or style != "texture":
             return picture
         coded = self._mesh.draw(vertices, camera, "normals")
@@ -228,7 +241,7 @@ def render_yaw(
     """The upright head, turned by `yaw` degrees."""
     upright = replace(pose, rotations=_with_root(pose.rotations, np.zeros(3, np.float32)))
     vertices, camera = studio_view(renderer.avatar, renderer.posed(upright), yaw, size)
-    return renderer.draw(vertices, camera, style)
+    return renderer.draw(vertices, camera, style, renderer.folded(pose.expression))
 
 
 def render_thumbnail(avatar: Avatar, renderer: AvatarRenderer | None = None) -> Avatar:

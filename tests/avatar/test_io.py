@@ -18,7 +18,7 @@ from PIL import Image
 
 from meshlam_core.avatar import io as avatar_io
 from meshlam_core.avatar.io import read_avatar, write_avatar
-from meshlam_core.avatar.record import Avatar
+from meshlam_core.avatar.record import Avatar, Fold
 from meshlam_core.avatar.schema import ARRAYS, IMAGES
 from meshlam_core.errors import BadAvatar, InputError, UnreadableInput, UsageError
 from tests.sample_avatar import make_avatar
@@ -365,3 +365,34 @@ def test_a_texture_without_light_travels_with_the_photos_and_its_light(path: Pat
 def test_the_photos_texture_must_have_the_size_of_the_other(path: Path, sample_avatar: Avatar) -> None:
     with pytest.raises(BadAvatar, match=r"albedo_photo\.png: expected the size of albedo\.png"):
         write_avatar(replace(sample_avatar, albedo_photo=sample_avatar.albedo[::2]), path)
+
+
+def _with_fold(avatar: Avatar, **changes: Any) -> Avatar:
+    picture = np.full((16, 16, 3), 140, np.uint8)
+    fold = Fold("smile", avatar.blendshape_names[:2], 0.6, picture)
+    return replace(avatar, folds=(replace(fold, **changes),))
+
+
+def test_the_folds_of_an_expression_travel_with_their_keys(path: Path, sample_avatar: Avatar) -> None:
+    wanted = _with_fold(sample_avatar)
+    write_avatar(wanted, path)
+    (fold,) = read_avatar(path).folds
+    np.testing.assert_array_equal(fold.picture, wanted.folds[0].picture)
+    assert (fold.name, fold.keys, fold.at) == ("smile", sample_avatar.blendshape_names[:2], 0.6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"keys": ("grin",)}, "keys that the avatar has"),
+        ({"keys": ()}, "keys that the avatar has"),
+        ({"at": 0.0}, "a coefficient above 0"),
+        ({"name": "../smile"}, "different names of small letters"),
+        ({"picture": np.zeros((4, 4), np.uint8)}, "8-bit RGB"),
+    ],
+)
+def test_folds_that_nothing_drives_are_refused(
+    path: Path, sample_avatar: Avatar, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(BadAvatar, match=reason):
+        write_avatar(_with_fold(sample_avatar, **changes), path)

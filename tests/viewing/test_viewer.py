@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from meshlam_core.avatar.record import Avatar
+from meshlam_core.avatar.record import Avatar, Fold
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import project as project_points
 from meshlam_core.viewing.viewer import (
@@ -156,3 +156,16 @@ def test_the_thumbnail_shows_the_head(sample_avatar: Avatar) -> None:
 def test_pictures_show_the_photos_light_where_the_texture_is_without_it(sample_avatar: Avatar) -> None:
     bright = replace(sample_avatar, albedo=np.full_like(sample_avatar.albedo, 255), albedo_photo=sample_avatar.albedo)
     np.testing.assert_array_equal(render_avatar(bright, size=64), render_avatar(sample_avatar, size=64))
+
+
+def test_a_fold_shows_with_its_key_and_only_then(sample_avatar: Avatar) -> None:
+    key = sample_avatar.blendshape_names[0]
+    dark = Fold("smile", (key,), 0.5, np.full((8, 8, 3), 64, np.uint8))  # a factor 1 / e on linear colours
+    folded = replace(sample_avatar, folds=(dark,))
+    at_rest = render_avatar(folded, size=64)
+    np.testing.assert_array_equal(at_rest, render_avatar(sample_avatar, size=64))
+    half, full = (render_avatar(folded, size=64, settings={key: value}).astype(float) for value in (0.25, 0.5))
+    bare = render_avatar(sample_avatar, size=64, settings={key: 0.5}).astype(float)
+    shown = (bare[..., 3] > 254) & (bare[..., :3].min(axis=2) > 60)
+    assert np.median(full[shown][:, :3] / bare[shown][:, :3]) == pytest.approx(np.exp(-1 / 2.2), abs=0.02)
+    assert half[..., :3].sum() > full[..., :3].sum()

@@ -1,0 +1,190 @@
+"""The folds of an expression, taken out of the texture and kept so that they come back with its keys.
+
+A smile paints lines beside the mouth, a squint those beside the eyes. Of the contrast that a texture shows between a
+texel and the skin around it, part is the person's and part the expression's. How much either varies is known of every
+texel from portraits (training/skin/folds.py), so that the expression's part is what a Wiener filter expects:
+
+    fold = e mean + e spread / (rest_spread + e spread) (contrast - rest - e mean)
+
+with e the coefficient in the photo. Where the expression changes nothing on people, nothing is taken out.
+
+Colours are sRGB; contrasts and folds are natural logarithms of linear colours. Textures have any size; the folds' maps
+have SIDE x SIDE texels of the same layout. Dims: G groups of keys, P texels of the face.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from meshlam_core.avatar.record import FOLD_STEP, Fold
+from meshlam_core.errors import AssetError
+from meshlam_core.files.npz import check_rows, checked_array, write_npz
+from meshlam_core.head.fingerprint import layout_digest
+from meshlam_core.head.model import HeadModel
+from meshlam_core.skin.model import GAMMA, SIDE
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+FOLD_MODEL = Path(__file__).resolve().parent.parent / "data" / "folds.npz"
+FORMAT, VERSION = "meshlam-folds", 1
+GROUPS = {"smile": ("mouthSmileLeft", "mouthSmileRight"), "squint": ("eyeSquintLeft", "eyeSquintRight")}
+AROUND = 10.0  # texels, standard deviation of the mean that a contrast is measured against
+COARSE = 4  # texels in one, for that mean
+DARK = 0.02  # coded, below which a colour is noise
+ACTIVE = 0.05  # coefficient from which an expression is taken for one
+DEEPER = 8.0  # times the variance that an expression usually adds, at most
+STEP = 1 / 127  # of the stored maps, in units of their scales
+_MAPS = {"rest": "P", "rest_spread": "P", "left": "P", "mean": "G P", "spread": "G P"}
+_VARIANCES = ("rest_spread", "spread")  # their roots are stored
+_REBUILD = "Rebuild it with `python -m training.skin.folds`."
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """Contrasts of the skin, and what expressions do to them."""
+
+    texel: NDArray[np.int32]  # [P] row * SIDE + column
+    rest: F32  # [P] mean contrast of faces at rest
+    rest_spread: F32  # [P] variance of it among people
+    left: F32  # [P] 1 on the subject's left, 0 on the right, soft in the middle
+    mean: F32  # [G, P] what coefficient 1 of both sides adds
+    spread: F32  # [G, P] and the variance that it adds
+
+
+def find_folds(
+    texture: U8,  # [S, S, 3]
+    expression: F32,  # [K] in the photo
+    model: HeadModel,
+) -> tuple[Fold, ...]:
+    """What the photo's expression has painted; nothing for a face at rest, or where no folds are known."""
+    known, names = fold_model(model), model.blendshape_names
+    if known is None:
+        return ()
+    sides = [[max(0.0, float(expression[names.index(key)])) for key in keys] for keys in GROUPS.values()]
+    if np.max(sides) < ACTIVE:
+        return ()
+    valid = np.zeros(SIDE * SIDE, np.float32)
+    valid[known.texel] = 1
+    shown = contrast(_logarithm(texture), torch.from_numpy(valid.reshape(SIDE, SIDE)))
+    off = shown.reshape(3, -1).numpy()[:, known.texel] - known.rest
+    active = np.stack([right + known.left * (left - right) for left, right in sides])  # [G, P]
+    mean, spread = active * known.mean, active * known.spread
+    # a fold deeper than people's mean: what is more than a face at rest varies by is the expression's
+    excess = ((off.mean(axis=0) - mean.sum(axis=0)) ** 2 - known.rest_spread) / np.maximum(spread.sum(axis=0), 1e-9)
+    spread = spread * excess.clip(1, DEEPER)
+    gain = spread / np.maximum(known.rest_spread + spread.sum(axis=0), 1e-9)
+    folds = []
+    for group, (name, keys) in enumerate(GROUPS.items()):
+        if max(sides[group]) < ACTIVE:
+            continue
+        values = np.zeros((SIDE * SIDE, 3), np.float32)
+        values[known.texel] = (mean[group] + gain[group] * (off - mean.sum(axis=0))).T
+        coded = np.round(values / FOLD_STEP + 128).clip(0, 255).astype(np.uint8)
+        folds.append(Fold(name, keys, float(np.mean(sides[group])), coded.reshape(SIDE, SIDE, 3)))
+    return tuple(folds)
+
+
+def without_folds(
+    texture: U8,  # [S, S, 3]
+    folds: tuple[Fold, ...],
+) -> U8:  # [S, S, 3]
+    """The texture of the face at rest."""
+    if not folds:
+        return texture
+    total = torch.from_numpy(np.sum([fold.logarithm for fold in folds], axis=0, dtype=np.float32))
+    size = (texture.shape[0], texture.shape[1])
+    whole = functional.interpolate((-total / GAMMA).permute(2, 0, 1)[None], size, mode="bilinear")[0]
+    rested = torch.from_numpy(texture).float() * whole.exp().permute(1, 2, 0)
+    return np.asarray((rested + 0.5).clamp(0, 255).to(torch.uint8).numpy())
+
+
+def _logarithm(texture: U8) -> Tensor:  # [3, SIDE, SIDE]
+    image = torch.from_numpy(texture).permute(2, 0, 1)[None].float() / 255
+    small = functional.interpolate(image, (SIDE, SIDE), mode="area")[0]
+    return GAMMA * small.clamp_min(DARK).log()
+
+
+def contrast(
+    values: Tensor,  # [C, SIDE, SIDE] logarithm
+    weight: Tensor,  # [SIDE, SIDE] 0..1 how far a texel counts
+) -> Tensor:  # [C, SIDE, SIDE] 0 where nothing counts
+    """Each texel beside the mean of the skin around it."""
+    stacked = torch.cat([values * weight, weight[None]])[None]
+    small = functional.avg_pool2d(stacked, COARSE)
+    reach = round(3 * AROUND / COARSE)
+    line = torch.arange(-reach, reach + 1).float()
+    bell = (-0.5 * (line * COARSE / AROUND) ** 2).exp()
+    bell = bell / bell.sum()
+    channels = small.shape[1]
+    for shape in ((1, -1), (-1, 1)):
+        kernel = bell.view(1, 1, *shape).expand(channels, -1, -1, -1)
+        small = functional.conv2d(small, kernel, padding=(0, reach) if shape[1] == -1 else (reach, 0), groups=channels)
+    around = functional.interpolate(small, values.shape[1:], mode="bilinear")[0]
+    return (values - around[:-1] / around[-1:].clamp_min(1e-3)) * (weight > 0)
+
+
+def fold_model(model: HeadModel) -> FoldModel | None:
+    """What is known of a head model's folds; read once."""
+    if not all(key in model.blendshape_names for keys in GROUPS.values() for key in keys):
+        return None
+    return load_fold_model(layout_digest(model).hexdigest(), FOLD_MODEL)
+
+
+@cache
+def load_fold_model(layout: str, path: Path) -> FoldModel | None:
+    """None for another layout than it was learnt on; AssetError for a damaged file."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(arrays.pop("json").tobytes())
+        made_for = (header["format"], header["version"], header["layout"], header["groups"])
+        scale = {name: float(header["scale"][name]) for name in _MAPS}
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise AssetError(f"The model of folds {path} is not readable: {error}.", _REBUILD) from error
+    if (*made_for[:2], made_for[3]) != (FORMAT, VERSION, list(GROUPS)):
+        raise AssetError(f"Expected a {FORMAT} file of version {VERSION}, got {path}.", _REBUILD)
+    if made_for[2] != layout:
+        return None
+    label, sizes = f"The model of folds {path}", {"G": len(GROUPS)}
+    texel = checked_array(arrays, "texel", "P", np.int32, sizes, label)
+    check_rows({"texel": texel}, {"texel": SIDE * SIDE}, label)
+    maps = {
+        name: checked_array(arrays, name, shape, np.int8, sizes, label).astype(np.float32) * np.float32(scale[name])
+        for name, shape in _MAPS.items()
+    }
+    return FoldModel(texel, **(maps | {name: maps[name] ** 2 for name in _VARIANCES}))
+
+
+def save_fold_model(known: FoldModel, layout: str, path: Path, notes: dict[str, object]) -> None:
+    """Write the file; equal models give equal bytes."""
+    maps = {name: np.sqrt(value) if name in _VARIANCES else value for name in _MAPS for value in [getattr(known, name)]}
+    scale = {name: max(float(np.abs(value).max()), 1e-9) * STEP for name, value in maps.items()}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "layout": layout,
+        "groups": list(GROUPS),
+        "scale": scale,
+        "licence": "CC0-1.0",
+        "notes": notes,
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "json": np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8),
+        "texel": known.texel,
+    }
+    arrays |= {name: np.round(value / scale[name]).astype(np.int8) for name, value in maps.items()}
+    write_npz(path, arrays)
