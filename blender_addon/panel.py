@@ -11,6 +11,7 @@ import bpy
 from . import backend_panel, state, viewport
 from .avatar_operators import draw_text, eye_aim_on, landmark_error, likeness
 from .job import State
+from .join_operators import body_of
 from .look_operators import draw_look
 from .photo_operators import draw_faces
 from .scene.action import photo_pose_shown
@@ -150,6 +151,8 @@ class AvatarPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
             column.operator("meshlam.toggle_hair", icon="OUTLINER_OB_CURVES", depress=bald.value < 0.5)
         column.operator("meshlam.toggle_bones", icon="BONE_DATA", depress=built.rig.show_in_front)
         column.operator("meshlam.rest_pose", icon="LOOP_BACK")
+        if body_of(context, built) is not None:
+            column.operator("meshlam.join_body", icon="ARMATURE_DATA")
         draw_look(layout, context, built)
         if can_go_back(built):
             _draw_kept(layout, context, built)

@@ -24,6 +24,7 @@ from .guard import editing, here, scene_as_found
 from .light import store_light
 from .material import pack_image
 from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
+from .retopology import Carry, own_keys, put_on_mesh
 from .shape_keys import BALD, CORRECTIVE_PREFIX, FIX_PREFIX
 
 KEPT = "meshlam_kept"  # on the rig: what the last renewal kept, sentences, JSON
@@ -73,15 +74,12 @@ def renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> 
     """
     if not here(built.rig):
         raise RenewError(f"{built.rig.name} is not in this view layer; show its collection first.")
-    if not fits(built, avatar):
-        raise RenewError(
-            f"{built.head.name} no longer has the mesh that it was made with, so the new head stands beside it."
-        )
+    carry = None if fits(built, avatar) else _carry(built, avatar, before)
     with scene_as_found():
         hide_photo_pose(built.rig, built.head)
         keep_before(built)
         try:
-            kept = _renew(built, avatar, before)
+            kept = _renew(built, avatar, before, carry)
         except BaseException:
             go_back(built)
             raise
@@ -89,8 +87,21 @@ def renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> 
     return kept
 
 
-def _renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> list[str]:
-    kept = _renew_mesh(built.head, _Shape.of(avatar), _Shape.of(before) if before is not None else None)
+def _carry(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> Carry:
+    """How edits get from the head's mesh to one with other vertices; RenewError where they cannot."""
+    name = built.head.name
+    if before is None:
+        raise RenewError(f"The file that {name} was made of is gone, so the new head stands beside it.")
+    if not fits(built, before):
+        raise RenewError(f"{name} no longer has the mesh that it was made with, so the new head stands beside it.")
+    carry = Carry.between(before, avatar) if set(avatar.joint_names) <= set(built.rig.data.bones.keys()) else None
+    if carry is None:
+        raise RenewError(f"The new head is of another head model than {name}, so it stands beside it.")
+    return carry
+
+
+def _renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None, carry: Carry | None) -> list[str]:
+    kept = _renew_mesh(built, avatar, before, carry)
     kept += _renew_albedo(built, avatar, before)
     _move_bones(built.rig, avatar)
     if built.camera is not None:
@@ -104,25 +115,74 @@ def _renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) ->
     return kept
 
 
-def _renew_mesh(head: Any, new: _Shape, old: _Shape | None) -> list[str]:
-    """Positions and keys: the new head's, and on them what was sculpted."""
-    mesh = head.data
-    blocks = mesh.shape_keys.key_blocks if mesh.shape_keys is not None else []
-    now = _vectors(blocks[0].data if blocks else mesh.vertices, "co")
-    sculpt = now - _vectors(mesh.attributes[ORIGINAL_ATTRIBUTE].data, "vector")
-    sculpt[np.abs(sculpt) < _TOUCHED] = 0.0
-    basis = new.basis + sculpt
-    own, edited = [], []
-    moved = {key.name: _vectors(key.data, "co") - now for key in blocks[1:]}
-    for key in blocks[1:]:
-        shift = moved[key.name]
-        if key.name in new.moved:
-            edit = shift - old.moved[key.name] if old is not None and key.name in old.moved else np.zeros_like(shift)
+@dataclass(frozen=True)
+class _Edits:
+    """What an artist did to a mesh: differences to the reconstruction, [V, 3] in Blender's axes."""
+
+    sculpt: Any
+    keys: dict[str, Any]  # of the reconstruction's keys, those that were edited
+    own: dict[str, Any]  # the artist's own keys, from the basis
+
+    @staticmethod
+    def on(mesh: Any, old: _Shape | None) -> _Edits:
+        """Told from the attribute with the original positions, and for keys from what the head was made of."""
+        blocks = mesh.shape_keys.key_blocks if mesh.shape_keys is not None else []
+        now = _vectors(blocks[0].data if blocks else mesh.vertices, "co")
+        sculpt = now - _vectors(mesh.attributes[ORIGINAL_ATTRIBUTE].data, "vector")
+        sculpt[np.abs(sculpt) < _TOUCHED] = 0.0
+        keys, own = {}, {}
+        for key in blocks[1:]:
+            shift = _vectors(key.data, "co") - now
+            if old is None or key.name not in old.moved:
+                own[key.name] = shift
+                continue
+            edit = shift - old.moved[key.name]
             edit[np.abs(edit) < 1e-5] = 0.0
-            edited += [key.name] if edit.any() else []
-            shift = new.moved[key.name] + edit
-        elif key.name != BALD and not key.name.startswith(FIX_PREFIX):
-            own.append(key.name)
+            if edit.any():
+                keys[key.name] = edit
+        return _Edits(sculpt, keys, own)
+
+    def carried(self, carry: Carry) -> _Edits:
+        """The same on another mesh."""
+        keys, own = ({name: carry(move) for name, move in moves.items()} for moves in (self.keys, self.own))
+        return _Edits(carry(self.sculpt), keys, own)
+
+    def told(self, new: _Shape) -> list[str]:
+        """What is kept on the new head, a sentence each."""
+        kept = []
+        touched = int(np.any(self.sculpt, axis=1).sum())
+        if touched:
+            kept.append(f"Sculpting on {touched} vertices")
+        edited = [name for name in self.keys if name in new.moved]
+        if edited:
+            kept.append(f"Edits of {len(edited)} shape keys: {', '.join(edited[:4])}")
+        own = self.names_of_own(new)
+        if own:
+            kept.append(f"Your own shape keys: {', '.join(own[:4])}")
+        return kept
+
+    def names_of_own(self, new: _Shape) -> list[str]:
+        """The artist's own keys: neither the head's, nor what the doctor or the hair brought."""
+        return [name for name in self.own if name not in new.moved and name != BALD and not name.startswith(FIX_PREFIX)]
+
+
+def _renew_mesh(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None, carry: Carry | None) -> list[str]:
+    """Positions and keys: the new head's, and on them what was sculpted."""
+    head, new = built.head, _Shape.of(avatar)
+    edits = _Edits.on(head.data, _Shape.of(before) if before is not None else None)
+    if carry is not None:
+        edits = edits.carried(carry)
+        put_on_mesh(head, built.rig, avatar, carry)
+        if head.data.shape_keys is not None:
+            own_keys(head, edits.names_of_own(new), edits.own)
+    mesh = head.data
+    basis = new.basis + edits.sculpt
+    blocks = mesh.shape_keys.key_blocks if mesh.shape_keys is not None else []
+    for key in blocks[1:]:
+        if key.name in new.moved:
+            shift = new.moved[key.name] + edits.keys.get(key.name, 0.0)
+        else:
+            shift = edits.own.get(key.name, np.zeros_like(basis))
         _set_vectors(key.data, "co", basis + shift)
     if blocks:
         _set_vectors(blocks[0].data, "co", basis)
@@ -131,15 +191,7 @@ def _renew_mesh(head: Any, new: _Shape, old: _Shape | None) -> list[str]:
     if HAIR_ATTRIBUTE in mesh.attributes and BALD in new.moved:
         _set_vectors(mesh.attributes[HAIR_ATTRIBUTE].data, "vector", -new.moved[BALD])
     mesh.update()
-    kept = []
-    touched = int(np.any(sculpt, axis=1).sum())
-    if touched:
-        kept.append(f"Sculpting on {touched} vertices")
-    if edited:
-        kept.append(f"Edits of {len(edited)} shape keys: {', '.join(edited[:4])}")
-    if own:
-        kept.append(f"Your own shape keys: {', '.join(own[:4])}")
-    return kept
+    return edits.told(new)
 
 
 def _renew_albedo(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> list[str]:

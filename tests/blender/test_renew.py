@@ -34,6 +34,29 @@ def second(tmp_path, sample):
     return read_avatar(write_sample(tmp_path / "second.meshlam", replace(sample, arrays=arrays, images=images)))
 
 
+@pytest.fixture
+def finer(tmp_path, sample, second):
+    """The second person with hair of its own: the first 60 triangles are split, their middles are new vertices."""
+    arrays = {name: array.copy() for name, array in sample.arrays.items()}
+    arrays |= {name: getattr(second, name) for name in ("vertices", "joints", "photo_rotations")}
+    split, kept = arrays["faces"][:60], arrays["faces"][60:]
+    uv_split, uv_kept = arrays["uv_faces"][:60], arrays["uv_faces"][60:]
+
+    def fan(corners, middle):
+        return np.concatenate([np.stack([corners[:, i], corners[:, (i + 1) % 3], middle], 1) for i in range(3)])
+
+    count, uv_count = len(arrays["vertices"]), len(arrays["uvs"])
+    arrays["faces"] = np.concatenate([kept, fan(split, count + np.arange(60))]).astype("<i4")
+    arrays["uv_faces"] = np.concatenate([uv_kept, fan(uv_split, uv_count + np.arange(60))]).astype("<i4")
+    for name in ("vertices", "weights"):
+        arrays[name] = np.concatenate([arrays[name], arrays[name][split].mean(1)]).astype("<f4")
+    arrays["uvs"] = np.concatenate([arrays["uvs"], arrays["uvs"][uv_split].mean(1)]).astype("<f4")
+    arrays["part"] = np.concatenate([arrays["part"], arrays["part"][split[:, 0]]])
+    shapes = arrays["blendshapes"]
+    arrays["blendshapes"] = np.concatenate([shapes, shapes[:, split].mean(2)], axis=1).astype("<f4")
+    return read_avatar(write_sample(tmp_path / "finer.meshlam", replace(sample, arrays=arrays)))
+
+
 def points(items, name="co") -> np.ndarray:
     flat = np.empty(len(items) * 3, np.float32)
     items.foreach_get(name, flat)
@@ -188,3 +211,64 @@ def test_hair_comes_along(tmp_path, avatar):
     renew(built, hairy, hairy)
     keys = built.head.data.shape_keys.key_blocks
     np.testing.assert_allclose(points(keys["Bald"].data), blender_from_avatar(hairy.vertices - hairy.hair), atol=1e-6)
+
+
+def test_what_was_sculpted_keyed_and_grouped_is_carried_to_a_mesh_with_other_vertices(worked_on, avatar, finer):
+    head = worked_on.head
+    group = head.vertex_groups.new(name="Freckles")
+    group.add(list(range(50)), 0.5, "REPLACE")
+    head.data.shape_keys.key_blocks["jawOpen"].keyframe_insert("value", frame=3)
+    kept = renew(worked_on, finer, avatar)
+    mesh = head.data
+    assert (len(mesh.vertices), len(mesh.polygons)) == (len(finer.vertices), len(finer.faces))
+    assert "jawOpen" in "; ".join(kept)
+    wanted = blender_from_avatar(finer.vertices)
+    sculpt = points(mesh.vertices) - wanted
+    np.testing.assert_allclose(sculpt[:50], np.tile([0, 0, 0.005], (50, 1)), atol=1e-6)
+    assert np.abs(sculpt[50 : len(avatar.vertices)]).max() < 1e-6
+    # of the new vertices, those between sculpted ones are raised, too (the sample's balls overlap in the texture)
+    corners = avatar.faces[:60]
+    new = sculpt[len(avatar.vertices) :, 2]
+    assert np.median(new[(corners < 50).all(1)]) > 0.002
+    assert new.max() < 0.0051
+    keys = mesh.shape_keys.key_blocks
+    now = points(mesh.vertices)
+    jaw = blender_from_avatar(finer.blendshapes[finer.blendshape_names.index("jawOpen")]).copy()
+    edit = points(keys["jawOpen"].data) - now - jaw
+    np.testing.assert_allclose(edit[100], 0.01, atol=2e-6)
+    assert points(keys["Scar"].data)[7, 0] - now[7, 0] == pytest.approx(0.003, abs=1e-6)
+    assert mesh.shape_keys.animation_data.action is not None
+    bpy.context.scene.frame_set(3)
+    assert mesh.vertices[5].groups[-1].weight == pytest.approx(0.5)
+    assert [slot.material.name for slot in head.material_slots] == [item.name for item in mesh.materials]
+    assert find_avatar(worked_on.rig).head == head
+
+
+def test_one_click_goes_back_to_the_mesh_of_before(worked_on, avatar, finer):
+    worked_on.head.vertex_groups.new(name="Freckles").add([3], 0.5, "REPLACE")
+    before = points(worked_on.head.data.vertices), [group.name for group in worked_on.head.vertex_groups]
+    renew(worked_on, finer, avatar)
+    go_back(worked_on)
+    np.testing.assert_array_equal(points(worked_on.head.data.vertices), before[0])
+    assert [group.name for group in worked_on.head.vertex_groups] == before[1]
+    assert not [item.name for item in bpy.data.meshes if "undone" in item.name or "old" in item.name]
+
+
+def test_a_head_on_another_mesh_is_exactly_the_new_one_where_nothing_was_done(avatar, finer):
+    built = build_avatar(avatar, "Ada")
+    assert renew(built, finer, avatar) == []
+    fresh = build_avatar(finer, "Bob")
+    for key, other in zip(built.head.data.shape_keys.key_blocks, fresh.head.data.shape_keys.key_blocks, strict=True):
+        assert key.name == other.name
+        np.testing.assert_allclose(points(key.data), points(other.data), atol=1e-6)
+    for one, other in zip(built.head.data.vertices, fresh.head.data.vertices, strict=True):
+        assert [(g.group, g.weight) for g in one.groups] == [(g.group, g.weight) for g in other.groups]
+
+
+def test_without_the_old_file_or_with_another_model_the_new_head_stands_beside_it(worked_on, avatar, finer):
+    with pytest.raises(RenewError, match="is gone"):
+        renew(worked_on, finer, None)
+    elsewhere = replace(finer, uvs=finer.uvs[::-1].copy())
+    with pytest.raises(RenewError, match="another head model"):
+        renew(worked_on, elsewhere, avatar)
+    assert not can_go_back(worked_on)

@@ -1,0 +1,221 @@
+"""The neck adapter, on a made-up body: an open neck on shoulders, with a skeleton of spine, neck and head."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import radians
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Quaternion
+from sample import write_sample
+
+from blender_addon import face_panel
+from blender_addon.avatar_reader import read_avatar
+from blender_addon.export import ExportOptions, export_avatar, verify
+from blender_addon.joining.loops import boundary_loops
+from blender_addon.scene.build import build_avatar
+from blender_addon.scene.found import find_avatar
+from blender_addon.scene.join_body import JoinError, join
+
+SKIN = (0.25, 0.12, 0.07, 1.0)  # linear
+RING = 20
+
+
+@pytest.fixture
+def open_avatar(sample, tmp_path):
+    """The sample with an open neck: the lowest faces of its ball are gone."""
+    arrays = dict(sample.arrays)
+    low = arrays["vertices"][arrays["faces"]].max(1)[:, 1] < 0.0
+    arrays |= {"faces": arrays["faces"][~low], "uv_faces": arrays["uv_faces"][~low]}
+    loose = np.setdiff1d(np.arange(len(arrays["vertices"])), arrays["faces"])
+    shapes = arrays["blendshapes"].copy()
+    shapes[:, loose] = 0  # no exporter writes these
+    arrays["blendshapes"] = shapes
+    return read_avatar(write_sample(tmp_path / "open.meshlam", replace(sample, arrays=arrays)))
+
+
+@pytest.fixture
+def built(registered, open_avatar):
+    made = build_avatar(open_avatar, "Ada")
+    bpy.context.view_layer.objects.active = made.head
+    return made
+
+
+def make_body(head_on: bool = False):
+    """(mesh, rig): rings of growing radius downwards, the neck 6 cm wide at 1.5 m; a dome on top with `head_on`."""
+    rows = [(1.5, 0.06), (1.47, 0.065), (1.44, 0.11), (1.40, 0.2), (1.2, 0.2)]
+    if head_on:
+        rows = [(1.7, 0.02), (1.65, 0.09), (1.55, 0.08), *rows]
+    angle = np.arange(RING) * 2 * np.pi / RING
+    points = np.concatenate(
+        [np.stack([r * np.cos(angle), r * np.sin(angle) + 0.02, np.full(RING, z)], 1) for z, r in rows]
+    )
+    faces = []
+    for row in range(len(rows) - 1):
+        for i in range(RING):
+            j = (i + 1) % RING
+            faces.append((row * RING + i, (row + 1) * RING + i, (row + 1) * RING + j, row * RING + j))
+    if head_on:
+        faces.append(tuple(range(RING)))
+    mesh = bpy.data.meshes.new("Body")
+    mesh.from_pydata(points, [], faces)
+    body = bpy.data.objects.new("Body", mesh)
+    bpy.context.scene.collection.objects.link(body)
+    material = bpy.data.materials.new("Body Skin")
+    if material.node_tree is None:
+        material.use_nodes = True
+    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    shader.inputs["Base Color"].default_value = SKIN
+    mesh.materials.append(material)
+    rig = bpy.data.objects.new("Body Rig", bpy.data.armatures.new("Body Rig"))
+    bpy.context.scene.collection.objects.link(rig)
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    parent = None
+    for name, low, high in (("spine", 1.0, 1.42), ("neck_01", 1.42, 1.52), ("head", 1.52, 1.75)):
+        bone = rig.data.edit_bones.new(name)
+        bone.head, bone.tail, bone.parent = (0, 0.02, low), (0, 0.02, high), parent
+        parent = bone
+    bpy.ops.object.mode_set(mode="OBJECT")
+    heights = np.array([z for z, _ in rows])
+    for name, low, high in (("spine", 0, 1.43), ("neck_01", 1.43, 1.53), ("head", 1.53, 9)):
+        group = body.vertex_groups.new(name=name)
+        for row in np.flatnonzero((heights >= low) & (heights < high)):
+            group.add(list(range(row * RING, (row + 1) * RING)), 1.0, "REPLACE")
+    body.parent = rig
+    body.modifiers.new("Armature", "ARMATURE").object = rig
+    return body, rig
+
+
+def points(mesh) -> np.ndarray:
+    flat = np.empty(len(mesh.vertices) * 3, np.float32)
+    mesh.vertices.foreach_get("co", flat)
+    return flat.reshape(-1, 3)
+
+
+def shown(item) -> np.ndarray:
+    bpy.context.view_layer.update()
+    return points(item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data)
+
+
+def test_head_and_body_become_one_mesh_without_a_hole_at_the_neck(built):
+    body, _ = make_body()
+    count = len(built.head.data.vertices)
+    mesh, rig, seam = join(built, body)
+    assert seam.gap == 0
+    assert seam.delta_e < 3
+    loops = boundary_loops([tuple(polygon.vertices) for polygon in mesh.data.polygons])
+    heights = sorted(float(points(mesh.data)[loop][:, 2].mean()) for loop in loops)
+    assert heights == pytest.approx([1.2], abs=1e-4)  # only the body's own lower end is open
+    rings = len(mesh.data.vertices) - count - len(body.data.vertices)
+    assert rings == seam.rings * RING + seam.rings * (24 - RING)  # as many as the head's loop has
+    assert mesh.data.validate() is False
+    normals = np.array([polygon.normal for polygon in mesh.data.polygons])
+    centres = np.array([polygon.center for polygon in mesh.data.polygons])
+    at_neck = (centres[:, 2] < 1.52) & (centres[:, 2] > 1.45)
+    outwards = (normals[:, :2] * (centres[:, :2] - [0, 0.02])).sum(1)
+    assert (outwards[at_neck] > 0).all()
+    assert find_avatar(mesh).rig == rig
+    assert built.head.hide_get()
+
+
+def test_the_skeleton_is_the_bodys_with_jaw_and_eyes_on_its_head_bone(built):
+    body, skeleton = make_body()
+    mesh, rig, _ = join(built, body)
+    bones = rig.data.bones
+    assert set(bones.keys()) == {"spine", "neck_01", "head", "jaw", "left_eye", "right_eye"}
+    assert bones["jaw"].parent.name == "head"
+    assert set(skeleton.data.bones.keys()) == {"spine", "neck_01", "head"}
+    for vertex in mesh.data.vertices:
+        assert sum(entry.weight for entry in vertex.groups) == pytest.approx(1, abs=1e-3)
+
+
+def test_turning_the_head_bone_turns_the_face_and_not_the_shoulders_and_tears_nothing(built):
+    body, _ = make_body()
+    mesh, rig, _ = join(built, body)
+    rest = shown(mesh)
+    rig.pose.bones["head"].rotation_mode = "QUATERNION"
+    rig.pose.bones["head"].rotation_quaternion = Quaternion((0, 1, 0), radians(15))
+    moved = np.linalg.norm(shown(mesh) - rest, axis=1)
+    assert moved[rest[:, 2] < 1.45].max() < 1e-5
+    assert moved[rest[:, 2] > 1.6].mean() > 0.01
+    edges = np.array([edge.vertices[:] for edge in mesh.data.edges])
+    lengths = [np.linalg.norm(np.diff(at[edges], axis=1)[:, 0], axis=1) for at in (rest, shown(mesh))]
+    near = (rest[edges][:, :, 2].min(1) > 1.4) & (rest[edges][:, :, 2].max(1) < 1.56)
+    assert (lengths[1] - lengths[0])[near].max() < 0.012
+
+
+def test_expressions_work_on_the_character_and_its_sliders_are_there(built, drawn, open_avatar):
+    body, _ = make_body()
+    mesh, _, seam = join(built, body)
+    bpy.context.view_layer.objects.active = mesh
+    rest = shown(mesh)
+    mesh.data.shape_keys.key_blocks["jawOpen"].value = 1.0
+    moved = shown(mesh) - rest
+    jaw = open_avatar.blendshapes[open_avatar.blendshape_names.index("jawOpen")]
+    vertex = int(np.linalg.norm(jaw, axis=1).argmax())
+    wanted = np.array([jaw[vertex, 0], -jaw[vertex, 2], jaw[vertex, 1]]) * seam.scale
+    np.testing.assert_allclose(moved[vertex], wanted, atol=1e-5)
+    assert "Jaw Open" in drawn(face_panel.FacePanel)
+
+
+def test_the_tone_of_the_head_runs_into_the_bodys(built):
+    body, _ = make_body()
+    mesh, *_ = join(built, body)
+    tint = np.array([item.color[:3] for item in mesh.data.color_attributes["meshlam_neck_tone"].data])
+    heights = points(mesh.data)[:, 2]
+    of_head = slice(0, len(built.head.data.vertices))
+    assert np.allclose(tint[of_head][heights[of_head] > 1.7], 1)
+    assert not np.allclose(tint[of_head][heights[of_head] < 1.52], 1)
+    skin = next(slot.material for slot in mesh.material_slots if "Skin" in slot.material.name)
+    assert any(node.type == "VERTEX_COLOR" for node in skin.node_tree.nodes)
+    assert not any(
+        node.type == "VERTEX_COLOR" for slot in built.head.material_slots for node in slot.material.node_tree.nodes
+    )
+
+
+def test_a_bodys_own_head_goes_first(built):
+    body, _ = make_body(head_on=True)
+    mesh, _, seam = join(built, body)
+    assert seam.gap == 0
+    assert len(mesh.data.vertices) < len(built.head.data.vertices) + len(body.data.vertices) + seam.rings * 24
+    assert len(body.data.vertices) == 8 * RING
+
+
+def test_a_body_without_bones_hangs_on_the_heads(built):
+    body, skeleton = make_body()
+    body.modifiers.clear()
+    bpy.data.objects.remove(skeleton)
+    mesh, rig, seam = join(built, body)
+    assert set(rig.data.bones.keys()) == set(built.rig.data.bones.keys())
+    assert seam.gap == 0
+    assert find_avatar(mesh) is not None
+
+
+def test_a_body_without_an_open_neck_is_refused_with_what_helps(built):
+    bpy.ops.mesh.primitive_cube_add()
+    cube = bpy.context.object
+    with pytest.raises(JoinError, match="no open neck"):
+        join(built, cube)
+    assert not built.head.hide_get()
+
+
+def test_the_button_takes_the_body_that_is_selected_with_the_head(built):
+    body, _ = make_body()
+    bpy.context.view_layer.objects.active = built.head
+    bpy.ops.object.select_all(action="DESELECT")
+    with pytest.raises(RuntimeError, match="Select the body"):
+        bpy.ops.meshlam.join_body()
+    body.select_set(True)
+    built.head.select_set(True)
+    assert bpy.ops.meshlam.join_body() == {"FINISHED"}
+    assert bpy.context.view_layer.objects.active.name == "Body Ada"
+
+
+def test_the_character_can_be_exported_and_checked(built, tmp_path):
+    body, _ = make_body()
+    mesh, *_ = join(built, body)
+    path = tmp_path / "character.glb"
+    assert verify(path, export_avatar(find_avatar(mesh), path, ExportOptions())) == []
