@@ -4,9 +4,10 @@
 
 The avatar of the first frame is driven with the clip. In every N-th frame the same detector looks at the frame and at
 the rendering. `gaze` is the distance of the iris' centre, in the axes that run through the eye's corners, in percent of
-the eye's width; `opening` the difference of the gap between the inner lips, `corners` the distance of the mouth's inner
-corners, both in percent of the face height; `keys` the mean change of the 52 coefficients that the detector reads,
-`brows` and `squint` the signed one of browDown and eyeSquint. Medians over the frames; 95 % of the gaze, too.
+the eye's width, while the eyes are open; `opening` the difference of the gap between the inner lips, `corners` the
+distance of the mouth's inner corners, both in percent of the face height; `keys` the mean change of the 52
+coefficients that the detector reads, `brows` and `squint` the signed one of browDown and eyeSquint. Medians over the
+frames; 95 % of the gaze, too.
 """
 
 from __future__ import annotations
@@ -35,14 +36,17 @@ from training.bench.markdown import print_head, print_row
 
 F64 = NDArray[np.float64]
 
-BROWS, SQUINT = ([ARKIT_INDEX[f"{name}{side}"] for side in ("Left", "Right")] for name in ("browDown", "eyeSquint"))
+BROWS, SQUINT, BLINK = (
+    [ARKIT_INDEX[f"{name}{side}"] for side in ("Left", "Right")] for name in ("browDown", "eyeSquint", "eyeBlink")
+)
+SHUT = 0.5  # eyeBlink from which no iris is seen
 
 
 @dataclass(frozen=True)
 class Frame:
     """One frame beside its rendering; percent where not said otherwise."""
 
-    gaze: float  # of the eye's width, mean of both eyes
+    gaze: float  # of the eye's width, mean of both eyes; nan where they are shut
     opening: float  # of the face height
     corners: float
     keys: float  # mean over the coefficients, 0..1
@@ -70,8 +74,9 @@ def beside(wanted: Detection, got: Detection) -> Frame:
     gap = [float(np.linalg.norm(p[upper, :2] - p[lower, :2])) for p in (a, b)]
     corners = np.linalg.norm((a - b)[LIPS_INNER[[0, half]], :2], axis=1).mean()
     change = got.coefficients - wanted.coefficients
+    shut = wanted.coefficients[BLINK].mean() > SHUT
     return Frame(
-        gaze=100 * float(np.linalg.norm(gaze_of(a) - gaze_of(b), axis=1).mean()),
+        gaze=np.nan if shut else 100 * float(np.linalg.norm(gaze_of(a) - gaze_of(b), axis=1).mean()),
         opening=100 * abs(gap[0] - gap[1]) / height,
         corners=100 * float(corners) / height,
         keys=float(np.abs(change).mean()),
@@ -120,8 +125,8 @@ def main() -> None:
     print_head("clip", "gaze", "95 %", "opening", "corners", "keys", "brows", "squint")
     for clip in sorted(arguments.clips.glob("*.mp4")):
         found = measure(clip, session, arguments.every, arguments.sheet)
-        middle = {name: float(np.median([getattr(one, name) for one in found])) for name in Frame.__annotations__}
-        most = float(np.percentile([one.gaze for one in found], 95))
+        middle = {name: float(np.nanmedian([getattr(one, name) for one in found])) for name in Frame.__annotations__}
+        most = float(np.nanpercentile([one.gaze for one in found], 95))
         print_row(
             clip.stem, f"{middle['gaze']:.1f} %", f"{most:.1f} %", f"{middle['opening']:.2f} %",
             f"{middle['corners']:.2f} %", f"{middle['keys']:.3f}",
