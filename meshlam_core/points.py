@@ -14,6 +14,7 @@ Indices = NDArray[np.intp]
 COUNT = 478
 FOREHEAD, CHIN, NOSE_TIP = 10, 152, 1
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
+RIGHT_SIDE, LEFT_SIDE = 234, 454  # the face's outline before the ears
 RIGHT_IRIS, LEFT_IRIS = 468, 473
 
 # Left-right counterparts, from the canonical face of the model file, which is exactly symmetric.

@@ -13,9 +13,21 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.nn import functional
 
-from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE, LIPS_INNER, RIGHT_EYE
+from meshlam_core.points import (
+    CHIN,
+    FOREHEAD,
+    LEFT_EYE,
+    LEFT_EYE_OUTER,
+    LEFT_SIDE,
+    LIPS_INNER,
+    NOSE_TIP,
+    RIGHT_EYE,
+    RIGHT_EYE_OUTER,
+    RIGHT_SIDE,
+)
 from meshlam_core.raster.interface import Fragments
 from meshlam_core.tracker.parsing import Regions, polygon_mask
+from meshlam_core.tracker.ramps import ramp
 
 F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -28,6 +40,8 @@ PURE, HAIR_RIM = 0.6, 1  # level of the person mask around hair; px of the maps 
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
 MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
+TURNED = (0.75, 1.05)  # lopsidedness between which a face counts as turned away: from about 30 to 40 degrees
+TURN_RIM = 0.02  # of the face height, by which a turned face is distrusted next to where it hides itself
 LASH_LINE = 0.012  # of the face height, width of the band around the eye where lashes grow
 EYE_MARGIN = 0.004  # of the face height, by which lids keep away from the eye
 
@@ -42,14 +56,17 @@ def trust_maps(
     """Trust as skin, share of hair, trust as neck, share of neither, trust in the mouth, trust as a dark line."""
     size = (fragments.depth.shape[1], fragments.depth.shape[2])
     person, hair, skin, other = (_shrunk(m, size) for m in (regions.person, regions.hair, regions.skin, regions.other))
-    good = _inside(valid, size) & ~_depth_edges(fragments.depth[0]) & (person > 0.5)
+    span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+    edges = _depth_edges(fragments.depth[0])
+    if turn := TURN_RIM * span * _turned(points):
+        edges = dilated(edges, turn)
+    good = _inside(valid, size) & ~edges & (person > 0.5)
     # hair ends softly: its outermost pixels are mixed with what lies behind it
     good &= (hair < 0.5) | eroded(person > PURE, HAIR_RIM)
     # the last entry is for pixels without a triangle, -1
     shown = good & np.append(skin_faces, False)[fragments.face[0].numpy()]
     eyes = _ring(points, RIGHT_EYE, size) | _ring(points, LEFT_EYE, size)
     lips = _ring(points, LIPS_INNER, size)
-    span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
     maps = (
         _soft(shown & ~lips & ~dilated(eyes, EYE_MARGIN * span)),
         hair,
@@ -115,6 +132,19 @@ def _depth_edges(
     edge[:, 1:] |= right
     edge[:, :-1] |= right
     return np.asarray(edge.numpy())
+
+
+def _turned(
+    points: F32,  # [L, 2] px
+) -> float:  # 0..1
+    """Whether the face is turned so far that the fit does not know to a pixel where it begins to hide itself.
+
+    Told by how much nearer the nose is to one side of the face than to the other; beyond it the photo shows background,
+    an eye's corner or hair, and what is hidden is better mirrored.
+    """
+    across = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
+    right, left = ((points[NOSE_TIP] - points[side]) @ across for side in (RIGHT_SIDE, LEFT_SIDE))
+    return ramp(abs(right + left) / max(abs(right - left), 1e-6), *TURNED)
 
 
 def _ring(points: F32, ring: NDArray[np.integer], size: tuple[int, int]) -> Mask:

@@ -57,6 +57,22 @@ def test_a_person_mask_that_is_too_wide_lets_no_background_in(frontal: Portrait,
     assert (np.minimum(red, blue) - green).max() < 90
 
 
+def test_where_the_nose_of_a_face_turned_far_begins_to_hide_the_photo_is_not_read(
+    head: HeadModel, atlas: Atlas
+) -> None:
+    """The fit knows that edge only to some pixels, and what it missed would be a seam along the nose."""
+    places = atlas.at_texels(torch.from_numpy(np.array(head.template))).numpy()
+    ridge = head.landmarks(head.template)[[6, 197, 195]]
+    near = np.linalg.norm(places[:, None] - ridge, axis=2).min(axis=1) < 0.015
+    near &= np.abs(places[:, 0]) < 0.001
+    seen = {}
+    for yaw in (0.3, 0.85):
+        read = make_portrait(head, atlas, yaw).texture.seen.reshape(-1)
+        seen[yaw] = read[atlas.uv_map.texel.numpy()][near].mean()
+    assert seen[0.3] > 250
+    assert seen[0.85] < 40
+
+
 def test_hair_that_hides_the_ears_leaves_them_skin(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
     landmarks = frontal.tracked.detection.landmarks
     low, high = landmarks[:, 0].min(), landmarks[:, 0].max()
