@@ -14,7 +14,7 @@ from training.bench.machine import describe_machine
 
 BENCHMARKS = (
     "raster", "tracker", "expressions", "reenact", "masks", "texture", "skin", "head", "reconstruct", "clips",
-    "topology", "network",
+    "topology", "network", "opencv",
 )  # fmt: skip
 
 

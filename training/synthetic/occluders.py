@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE, RIGHT_EYE
+from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE, LEFT_SIDE, RIGHT_EYE, RIGHT_SIDE
 from training.synthetic.world import GLASSES, OTHER
 
 F32 = NDArray[np.float32]
@@ -17,7 +17,6 @@ F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
 FINE = 4  # bits of sub-pixel positions in OpenCV's drawing
-LEFT_SIDE, RIGHT_SIDE = 454, 234  # landmarks before the ears
 
 
 def add_occluders(
