@@ -58,8 +58,8 @@ def trust_maps(
     person, hair, skin, other = (_shrunk(m, size) for m in (regions.person, regions.hair, regions.skin, regions.other))
     span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
     edges = _depth_edges(fragments.depth[0])
-    if turn := TURN_RIM * span * _turned(points):
-        edges = dilated(edges, turn)
+    if turn := _turned(points):
+        edges |= dilated(edges & _far_half(points, size), TURN_RIM * span * turn)
     good = _inside(valid, size) & ~edges & (person > 0.5)
     # hair ends softly: its outermost pixels are mixed with what lies behind it
     good &= (hair < 0.5) | eroded(person > PURE, HAIR_RIM)
@@ -139,12 +139,29 @@ def _turned(
 ) -> float:  # 0..1
     """Whether the face is turned so far that the fit does not know to a pixel where it begins to hide itself.
 
-    Told by how much nearer the nose is to one side of the face than to the other; beyond it the photo shows background,
-    an eye's corner or hair, and what is hidden is better mirrored.
+    Beyond it the photo shows background, an eye's corner or hair, and what is hidden is better mirrored.
     """
+    return ramp(abs(_lopsided(points)), *TURNED)
+
+
+def _lopsided(
+    points: F32,  # [L, 2] px
+) -> float:  # 0 from the front; positive where the nose is nearer to the subject's left side
     across = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
     right, left = ((points[NOSE_TIP] - points[side]) @ across for side in (RIGHT_SIDE, LEFT_SIDE))
-    return ramp(abs(right + left) / max(abs(right - left), 1e-6), *TURNED)
+    return float((right + left) / max(abs(right - left), 1e-6))
+
+
+def _far_half(
+    points: F32,  # [L, 2] px
+    size: tuple[int, int],
+) -> Mask:  # [h, w]
+    """Pixels on the hidden side of the nearer eye's inner corner: nose, far eye and far cheek, but not the ear."""
+    across = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
+    near = RIGHT_EYE if _lopsided(points) > 0 else LEFT_EYE
+    start, way = points[near[len(near) // 2]], across if near is RIGHT_EYE else -across
+    rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
+    return np.asarray((columns - start[0]) * way[0] + (rows - start[1]) * way[1] > 0)
 
 
 def _ring(points: F32, ring: NDArray[np.integer], size: tuple[int, int]) -> Mask:
