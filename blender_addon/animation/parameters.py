@@ -78,7 +78,7 @@ def write_parameters(path: Path, parameters: Parameters, rate: float) -> None:
     """The sequence under the first names, whole or not at all; `rate` in frames a second."""
     values = {NAMES[name][0]: getattr(parameters, name).astype(np.float32) for name in NAMES}
     packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, fps=np.float32(rate), **values)
+    np.savez(packed, fps=np.float32(rate), **values)
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(packed.getvalue())
     part.replace(path)

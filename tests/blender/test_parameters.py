@@ -123,6 +123,9 @@ def test_a_sequence_comes_out_as_it_went_in(built, sequence, tmp_path):
     scene.frame_set(3)
     assert bpy.ops.meshlam.export_parameters(filepath=str(tmp_path / "out.npz")) == {"FINISHED"}
     assert scene.frame_current == 3
+    with np.load(tmp_path / "out.npz") as written:
+        assert set(written.files) == {*arrays, "shape", "fps"}
+        assert written["fps"] == 25
     found = read_parameters(tmp_path / "out.npz")
     for name, wanted in (("expression", "expr"), ("neck", "neck_pose"), ("eyes", "eyes_pose"), ("jaw", "jaw_pose")):
         np.testing.assert_allclose(getattr(found, name), arrays[wanted], atol=1e-5)
