@@ -38,6 +38,9 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "weights": ("<f4", ("V", "J")),
     "blendshapes": ("<f4", ("K", "V", 3)),
     "pose_correctives": ("<f4", (36, "V", 3)),
+    "raw_shapes": ("<f4", ("R", "V", 3)),
+    "key_parameters": ("<f4", ("K", "P")),
+    "identity": ("<f4", ("N",)),
     "photo_focal": ("<f4", (1,)),
     "photo_centre": ("<f4", (2,)),
     "photo_size": ("<i4", (2,)),
@@ -57,7 +60,9 @@ IMAGE_CHANNELS = {
     "orm": 3,
     "albedo_photo": 3,
 }
-OPTIONAL = frozenset({"pose_correctives", "hair", "light", "normal", "orm", "albedo_photo"})
+OPTIONAL = frozenset(
+    {"pose_correctives", "raw_shapes", "key_parameters", "identity", "hair", "light", "normal", "orm", "albedo_photo"}
+)
 _CHANNELS_OF_PNG_COLOUR = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
@@ -96,6 +101,11 @@ class AvatarFile:
     pose_correctives: F32 | None  # [36, V, 3]
     hair: F32 | None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
     light: F32 | None  # [9, 3] spherical harmonics of the photo's light
+    raw_shapes: F32 | None  # [R, V, 3] the head model's own directions
+    raw_names: tuple[str, ...]  # [R]
+    key_parameters: F32 | None  # [K, P] the head model's parameters of each blendshape
+    parameter_names: tuple[str, ...]  # [P]
+    identity: F32 | None  # [N] the head model's identity coefficients
     photo_focal: float  # px of the upright photo
     photo_centre: F32  # [2] px
     photo_size: I32  # [2] px
@@ -177,6 +187,8 @@ def _avatar_from_archive(path: Path, archive: _Archive) -> AvatarFile:
         "joint_names": _names(archive, header, "joint_names", sizes["J"]),
         "joint_parents": _parents(archive, header, sizes["J"]),
         "blendshape_names": _names(archive, header, "blendshape_names", sizes["K"]),
+        "raw_names": _names(archive, header, "raw_names", sizes["R"]) if "R" in sizes else (),
+        "parameter_names": _names(archive, header, "parameter_names", sizes["P"]) if "P" in sizes else (),
         "blendshape_ranges": _ranges(archive, header, sizes["K"]),
         "blendshape_kind": _text(archive, header, "blendshape_kind"),
         "provenance": header["provenance"] if isinstance(header.get("provenance"), dict) else {},

@@ -23,6 +23,8 @@ from . import (
     look_operators,
     operators,
     panel,
+    parameter_operators,
+    parameter_panel,
     photo_operators,
     preferences,
     state,
@@ -43,9 +45,11 @@ _MODULES = (
     doctor_operators,
     look_operators,
     join_operators,
+    parameter_operators,
     panel,
     face_panel,
     clip_panel,
+    parameter_panel,
 )
 _CLASSES = tuple(cls for module in _MODULES for cls in module.CLASSES)
 _IDLE_CHECK_SECONDS = 20.0

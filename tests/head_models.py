@@ -406,3 +406,16 @@ def ict_stand_in(head: HeadModel, folder: Path, keys: tuple[str, ...], unit: flo
         else:
             write(own, neutral + shape)
     return folder
+
+
+def main() -> None:
+    """Write all stand-ins into a folder, to try what needs a user's file."""
+    folder, head = Path(sys.argv[1]), load_head()
+    folder.mkdir(parents=True, exist_ok=True)
+    flame_stand_in().pickle(folder / "flame2023_Open.pkl")
+    np.savez(folder / "gnm_head.npz", **gnm_stand_in(head))
+    ict_stand_in(head, folder / "FaceXModel", head.blendshape_names)
+
+
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,7 @@ from .guard import all_or_nothing, objects_in_view, scene_as_found
 from .light import store_light
 from .material import build_materials
 from .mesh import assign_materials, assign_weights, build_mesh
+from .raw_keys import store_parameters
 from .shape_keys import build_correctives, build_shape_keys
 
 _ROOM = 0.3  # m: two heads closer than this overlap
@@ -101,6 +102,7 @@ def _link(avatar: AvatarFile, rig: Any, head: Any, camera: Any, eye_target: Any)
     rig[KIND] = avatar.blendshape_kind
     rig[PROVENANCE] = json.dumps(avatar.provenance, ensure_ascii=False)
     rig[SOURCE] = str(avatar.path)
+    store_parameters(avatar, rig)
     rig[PARTS] = json.dumps(avatar.parts)
     if eye_target is not None:
         rig[EYE_TARGET] = eye_target

@@ -41,9 +41,9 @@ def build_shape_keys(avatar: AvatarFile, head: Any) -> None:
         low, high = (float(end) for end in avatar.blendshape_ranges[index])
         photo = float(avatar.photo_expression[index])
         # the slider clamps the value, so a photo beyond the range must fit in or the photo pose would be off
-        _add_key(head, name, avatar.vertices + avatar.blendshapes[index], min(low, photo), max(high, photo))
+        add_key(head, name, avatar.vertices + avatar.blendshapes[index], min(low, photo), max(high, photo))
     if avatar.hair is not None:
-        _add_key(head, BALD, avatar.vertices - avatar.hair, 0.0, 1.0)
+        add_key(head, BALD, avatar.vertices - avatar.hair, 0.0, 1.0)
     head.active_shape_key_index = 0
 
 
@@ -53,7 +53,7 @@ def build_correctives(avatar: AvatarFile, head: Any, rig: Any) -> None:
         return
     for index, displacement in enumerate(avatar.pose_correctives):
         name = f"{CORRECTIVE_PREFIX}{index:02d}"
-        _add_key(head, name, avatar.vertices + displacement, -10.0, 10.0)
+        add_key(head, name, avatar.vertices + displacement, -10.0, 10.0)
         _drive(head, name, rig, avatar.joint_names[1 + index // 9], _ROTATION_MINUS_IDENTITY[index % 9])
 
 
@@ -70,7 +70,8 @@ def bald_key(head: Any) -> Any:
     return keys.key_blocks.get(BALD) if keys is not None else None
 
 
-def _add_key(head: Any, name: str, vertices: NDArray[np.float32], low: float, high: float) -> None:
+def add_key(head: Any, name: str, vertices: NDArray[np.float32], low: float, high: float) -> None:
+    """A shape key at 0 with its slider's ends."""
     key = head.shape_key_add(name=name, from_mix=False)
     key.data.foreach_set("co", np.ascontiguousarray(blender_from_avatar(vertices), dtype=np.float32).ravel())
     key.slider_min, key.slider_max = low, high

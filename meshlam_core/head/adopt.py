@@ -35,6 +35,7 @@ Indices = NDArray[np.intp]
 JOINT_NAMES = ("root", "neck", "jaw", "left_eye", "right_eye")  # what the registration starts from
 JOINT_PARENTS = (-1, 0, 1, 1, 1)
 OUTSIDE = ("face", "lips", "eyelids", "mouth_interior", "eye_sockets")  # parts that a mask "face" covers
+NEAR = 64  # vertices that put a joint in its place
 EYEBALLS = ("eyeball_left", "eyeball_right")
 
 
@@ -135,7 +136,15 @@ def whole_regressor(
             own = source.joint_regressor[joint].astype(np.float64)[:, None] * place.on_model_bary
             result[joint] = np.bincount(place.on_model.ravel(), own.ravel(), len(template))
             result[joint] /= result[joint].sum()
+            _place_joint(result[joint], source.joint_regressor[joint] @ laid, template)
     return result
+
+
+def _place_joint(row: F64, at: F64, template: F64) -> None:
+    """The least change of a row [V] that puts its joint exactly there on the mean head; the row still sums to one."""
+    near = np.argsort(np.linalg.norm(template - at, axis=1))[:NEAR]
+    system = np.concatenate([template[near].T - at[:, None], np.ones((1, len(near)))])
+    row[near] += np.linalg.lstsq(system, np.append(at - row @ template, 0.0), rcond=None)[0]
 
 
 def pieces_of(

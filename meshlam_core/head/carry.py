@@ -168,12 +168,11 @@ def on_triangles(
     uvs: F64,  # [N, 3, 2]
 ) -> F64:  # [3, 2]
     """The coordinates of the closest points on some triangles."""
-    result = np.zeros((3, 2))
-    for k, point in enumerate(points):
-        bary = closest_bary(point, places)
-        best = int(np.linalg.norm(np.einsum("fk,fkd->fd", bary, places) - point, axis=1).argmin())
-        result[k] = bary[best] @ uvs[best]
-    return result
+    count = len(places)
+    bary = closest_bary(np.repeat(points, count, axis=0), np.tile(places, (3, 1, 1))).reshape(3, count, 3)
+    off = np.linalg.norm(np.einsum("cfk,fkd->cfd", bary, places) - points[:, None], axis=2)
+    best = off.argmin(axis=1)
+    return np.asarray(np.einsum("ck,ckd->cd", bary[np.arange(3), best], uvs[best]))
 
 
 def connected_triangles(start: int, rings: int, uv_faces: NDArray[np.integer], around: list[list[int]]) -> I64:

@@ -30,7 +30,8 @@ Indices = NDArray[np.intp]
 
 STIFFNESS = (100.0, 50.0, 30.0, 20.0, 10.0, 10.0)  # of the plate, round by round
 REACH = 0.012  # m from which a closest point is believed less
-INNER = 0.05  # weight of the mouth's inside and the eye sockets, which few models have alike
+FOLLOWING = 0.3  # weight with which the mouth's inside and the eye sockets follow the skin around them
+INNER = 0.05  # and that of the model's vertices that find them
 BORDER = 20.0  # weight of the neck's border
 INSIDE = ("mouth_interior", "eye_sockets")
 EYEBALLS = ("eyeball_left", "eyeball_right")
@@ -64,8 +65,11 @@ def register(
     plate = bending(faces, len(skin))
     start = laid[skin]
     placed = start
+    _, beside = cKDTree(start[~inside]).query(start[inside], 8)
     for stiffness in STIFFNESS:
         rows, wanted, weight = pulls(placed, faces, inside, surface, goal[target.skin], normals)
+        # what lies inside goes with the skin around it: few models have it, and skin must not draw it out
+        wanted[: len(skin)][inside] = start[inside] + (placed - start)[~inside][beside].mean(axis=1)
         ring, at = border_pulls(placed, border[0], goal, border[1])
         matrix = sparse.vstack([rows, ring]).tocsr()
         weights = np.concatenate([weight, np.full(len(at), BORDER)])
@@ -89,10 +93,13 @@ def pulls(
     points: F64,  # [S', 3] the target's vertices
     normals: F64,  # [S', 3]
 ) -> tuple[sparse.csr_matrix, F64, F64]:  # [R, S] rows, [R, 3] where they should be, [R] weights
-    """Closest points in both directions: of the open head's vertices on the target, and the other way round."""
+    """Closest points in both directions: of the open head's vertices on the target, and the other way round.
+
+    The first S rows are the open head's own; of what lies inside, the points are not its.
+    """
     own = vertex_normals(placed, faces)
     _, _, at = surface.nearest(placed, own)
-    weight = trust(at - placed) * np.where(inside, INNER, 1.0)
+    weight = np.where(inside, FOLLOWING, trust(at - placed))
     under = Surface(placed, faces, np.ones(len(faces), bool))
     triangle, bary, below = under.nearest(points, normals)
     back_weight = trust(points - below) * np.where(inside[faces[triangle]].any(axis=1), INNER, 1.0)
