@@ -330,7 +330,11 @@ def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
 
 
 def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
+    import torch
+
+    from meshlam_core.texture.atlas import build_atlas
     from meshlam_core.texture.folds import find_folds, without_folds
+    from meshlam_core.texture.maps import surface_maps
 
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
     photo = PhotoFit(
@@ -349,6 +353,9 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
     folds = () if refined else find_folds(picture_lit if unlit is None else unlit, tracked.expression, head)
     picture_lit = without_folds(picture_lit, folds)
     unlit = None if unlit is None else without_folds(unlit, folds)
+    cover = torch.zeros(len(head.template)) if tracked.hair is None else torch.from_numpy(tracked.hair.cover)
+    atlas = build_atlas(head, len(picture_lit))
+    maps = None if refined else surface_maps(picture_lit if unlit is None else unlit, cover, head, atlas)
     part, parts = tracked.parts_on(head)
     return Avatar(
         vertices=refined.vertices if refined else tracked.surface,
@@ -376,6 +383,8 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
         albedo_photo=None if unlit is None else picture_lit,
         light=texture.light.harmonics if texture.light else None,
+        normal=maps.normal if maps else None,
+        orm=maps.orm if maps else None,
         folds=folds,
     )
 
