@@ -101,7 +101,8 @@ def _height(texture: U8, bare: Tensor, texel: float, atlas: Atlas) -> Tensor:  #
     small = functional.avg_pool2d(torch.stack([light * valid, valid])[None], side)
     small = functional.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
     total, weight = functional.interpolate(small, (size, size), mode="bilinear")[0]
-    return (light - total / weight.clamp_min(1e-6)).clamp(-DEEPEST, DEEPEST) * valid
+    height: Tensor = (light - total / weight.clamp_min(1e-6)).clamp(-DEEPEST, DEEPEST) * valid
+    return height
 
 
 def _texel(model: HeadModel, atlas: Atlas) -> float:  # m
