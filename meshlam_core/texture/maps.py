@@ -107,7 +107,7 @@ def _height(texture: U8, bare: Tensor, texel: float, atlas: Atlas) -> Tensor:  #
 
 def _texel(model: HeadModel, atlas: Atlas) -> float:  # m
     """The width of a texel on the face."""
-    face = (model.part == model.parts.index("face"))[model.faces].all(axis=1)
+    face = (model.part == model.parts.index("face") if "face" in model.parts else model.part >= 0)[model.faces].all(1)
     a, b, c = (model.template[model.faces[face, corner]] for corner in range(3))
     area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()
     return float(np.sqrt(area / atlas.uv_map.scale.numpy()[face].sum()))
