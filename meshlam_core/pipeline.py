@@ -330,7 +330,7 @@ def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
 
 
 def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
-    from meshlam_core.texture.folds import find_folds, without_folds
+    from meshlam_core.texture.finish import finish
 
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
     photo = PhotoFit(
@@ -343,12 +343,8 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         crop=np.array(picture.crop.box, np.float32),
     )
     mesh = refined or head
-    picture_lit = refined.albedo if refined else texture.photo
     # what the network paints has the photo's light, and only that
-    unlit = None if refined else texture.albedo
-    folds = () if refined else find_folds(picture_lit if unlit is None else unlit, tracked.expression, head)
-    picture_lit = without_folds(picture_lit, folds)
-    unlit = None if unlit is None else without_folds(unlit, folds)
+    finished = finish(replace(texture, photo=refined.albedo, albedo=None) if refined else texture, tracked, head)
     part, parts = tracked.parts_on(head)
     return Avatar(
         vertices=refined.vertices if refined else tracked.surface,
@@ -366,7 +362,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         blendshape_ranges=head.blendshape_ranges,
         blendshape_kind=head.blendshape_kind,
         photo=photo,
-        albedo=picture_lit if unlit is None else unlit,
+        albedo=finished.albedo,
         # the network corrects the tracker's texture, so what that saw in the photo is still the photo
         albedo_seen=np.maximum(texture.seen, refined.albedo_seen) if refined else texture.seen,
         photo_image=picture.pixels,
@@ -374,9 +370,11 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         pose_correctives=mesh.pose_correctives,
         **({} if refined or head.raw is None else _raw_of(tracked, head.raw)),
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
-        albedo_photo=None if unlit is None else picture_lit,
+        albedo_photo=finished.photo,
         light=texture.light.harmonics if texture.light else None,
-        folds=folds,
+        normal=finished.maps.normal,
+        orm=finished.maps.orm,
+        folds=finished.folds,
     )
 
 

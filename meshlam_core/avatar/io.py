@@ -337,6 +337,8 @@ def _assemble(
         photo_image=images["photo"],
         thumbnail=images["thumbnail"],
         albedo_photo=images.get("albedo_photo"),
+        normal=images.get("normal"),
+        orm=images.get("orm"),
         folds=tuple(
             Fold(fold["name"], tuple(fold["keys"]), float(fold["at"]), images[fold_spec(fold["name"]).name])
             for fold in folds

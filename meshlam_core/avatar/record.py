@@ -80,5 +80,7 @@ class Avatar:
     key_parameters: F32 | None = None  # [K, P] the head model's parameters that each blendshape is made of
     parameter_names: tuple[str, ...] = ()  # [P]
     identity: F32 | None = None  # [N] the head model's identity coefficients
+    normal: U8 | None = None  # [H', W', 3] fine normals, tangent space, +Y up
+    orm: U8 | None = None  # [H', W', 3] ambient occlusion, roughness, metallic
     folds: tuple[Fold, ...] = ()  # what expressions add to the textures
     provenance: dict[str, Any] = field(default_factory=dict)

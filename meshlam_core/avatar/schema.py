@@ -85,6 +85,8 @@ IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("photo", "RGB", "the crop of the photo that was used"),
     ImageSpec("thumbnail", "RGBA", "a preview"),
     ImageSpec("albedo_photo", "RGB", "the texture with the photo's light, where albedo is without it", optional=True),
+    ImageSpec("normal", "RGB", "fine normals in tangent space, 128 + 127 n, +Y along v", optional=True),
+    ImageSpec("orm", "RGB", "ambient occlusion, roughness, metallic, linear", optional=True),
 )
 FOLD_NAME = re.compile(r"[a-z][a-z_]{0,30}")  # becomes a part of a file's name
 FOLD_MEANING = "what the keys add to the textures: (value - 128) x step is the logarithm of a factor on linear colours"
@@ -120,6 +122,8 @@ def avatar_images(avatar: Avatar) -> dict[str, NDArray[np.uint8]]:
         "photo": avatar.photo_image,
         "thumbnail": avatar.thumbnail,
         "albedo_photo": avatar.albedo_photo,
+        "normal": avatar.normal,
+        "orm": avatar.orm,
     }
     present = {name: image for name, image in images.items() if image is not None}
     return present | {fold_spec(fold.name).name: fold.picture for fold in avatar.folds}

@@ -24,15 +24,17 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 LIGHT = 3 * COUNT
-STEPS = 16
+STEPS = 18
 ENOUGH = 200.0  # independent points that a whole face is worth: neighbours err alike
 NOISE = 0.13  # of the logarithm, beside shadows and gloss
 ROBUST = 0.22  # difference of the logarithm from which a point counts half
 HUE = 0.14  # the same for a difference of the channels
-WHITE_NOISE = 0.3  # of the logarithm: how well the white of an eye is known, lids shade it
+WHITE_NOISE = 0.2  # of the logarithm: how well the white of an eye is known, lids shade it
 WHITE = (0.51, 0.46, 0.38)  # linear albedo of the white of an eye, as far as lids and lashes leave it
 PALEST, PALE_NOISE = -0.9, 0.05  # of the mean logarithm of an albedo: no skin is paler, and how sure that is
-EXPOSURE, TINT = 0.35, 0.1  # spread of the light's strength, and of each channel's alone
+MISJUDGED = 0.37  # of the tone's logarithm: error on 96 drawn photos beyond what the fit itself expects
+EXPOSURE, TINT = 0.2, 0.1  # spread of the light's strength, and of each channel's alone
+LEVELLED = 0.97  # of the strength's variance that is taken out of the harmonics', as EXPOSURE stands for it
 DIMMING = 0.6  # share of its light that a place may lose in a step
 TONES = 1.2  # spread of people's tones, of the mean logarithm of the albedo
 DARKEST = 0.04  # of the light on the face: what always arrives
@@ -120,15 +122,24 @@ def fit_light(points: Points, prior: LightPrior) -> LightFit:
         loss = float((-(points.transfer @ change[modes:-1].reshape(COUNT, 3)) / lit).max())
         x = x + min(1.0, DIMMING / max(loss, 1e-9)) * change
     direction = np.concatenate([tone, np.zeros(LIGHT + 1)])
-    doubt = float(np.sqrt(direction @ np.linalg.solve(left, direction)))
+    doubt = float(np.hypot(np.sqrt(direction @ np.linalg.solve(left, direction)), MISJUDGED))
     return LightFit(np.exp(x[-1]) * x[modes:-1].reshape(COUNT, 3), x[:modes], robust, doubt)
 
 
 def _tinted(prior: LightPrior) -> F64:  # [27, 27]
-    """The prior's covariance for photos that are more tinted than those it was learnt from."""
+    """The prior's covariance for photos that are more tinted than those it was learnt from, at a known strength.
+
+    The harmonics' spread is absolute: with the strength left in it, a photo of strong contrasts would ask for more
+    light in all, whatever its skin.
+    """
+    mean = prior.mean.reshape(COUNT, 3)
+    strength = np.zeros(LIGHT)
+    strength[:3] = 1 / mean[0] / 3  # the change of its logarithm with each number
+    moved = prior.covariance @ strength
+    level = prior.covariance - LEVELLED * np.outer(moved, moved) / (strength @ moved)
     channels = np.tile(np.eye(3, dtype=bool), (COUNT, COUNT))
     tinted = TINT**2 * np.where(channels, np.outer(prior.mean, prior.mean), 0)
-    return np.asarray(prior.covariance + tinted)
+    return np.asarray(level + tinted)
 
 
 def _widen(

@@ -156,4 +156,5 @@ def _pack(
     picture = torch.zeros(size * size, 3, dtype=torch.uint8)
     seen = torch.zeros(size * size, dtype=torch.uint8)
     over_list("pack", len(colour), [atlas.places, colour.contiguous(), trust], [picture, seen], CPU)
+    picture[atlas.empty] = picture[atlas.lender]
     return picture.view(size, size, 3).numpy(), seen.view(size, size).numpy()

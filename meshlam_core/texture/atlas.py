@@ -43,6 +43,8 @@ class Atlas:
 
     uv_map: UvMap
     places: Tensor  # [P] int32 row * S + column of each covered texel
+    empty: Tensor  # [Q] int64 row * S + column of each other texel
+    lender: Tensor  # [Q] int64 row * S + column of the covered texel whose colour it takes
     corners: Tensor  # [P, 3] int32 vertices of each texel's triangle
     part_rows: dict[str, Tensor]  # part name -> [R] int64 covered texels whose nearest corner is in that part
     neck: Tensor  # [P] 1 on the neck, fading towards other parts
@@ -135,8 +137,11 @@ def _build(model: HeadModel, size: int) -> Atlas:
     top = shell[:, 1].max()
     upper = shell[shell[:, 1] > top - 0.5 * (top - shell[:, 1].min())]
     centre = (upper.amax(0) + upper.amin(0)) / 2
+    empty, lender = _lenders(uv_map)
     atlas = Atlas(
         uv_map=uv_map,
+        empty=empty,
+        lender=lender,
         places=uv_map.texel.int(),
         corners=corners.int(),
         part_rows={name: (part[nearest] == i).nonzero()[:, 0] for name, i in names.items()},
@@ -238,6 +243,20 @@ def _ear_rims(model: HeadModel) -> tuple[tuple[Tensor, Tensor], ...]:
             low = around[height <= np.quantile(height, LOW_RIM)]
             rims.append((torch.from_numpy(np.flatnonzero(ear)), torch.from_numpy(low.astype(np.int64))))
     return tuple(rims)
+
+
+def _lenders(uv_map: UvMap) -> tuple[Tensor, Tensor]:  # [Q], [Q]
+    """For each texel beyond the islands' margin a covered one near it: smaller levels of the texture mix them."""
+    size = uv_map.size
+    places = torch.where(uv_map.covered, torch.arange(size * size).view(size, size), -1)
+    levels = [places]
+    while bool((levels[-1] < 0).any()) and len(levels[-1]) % 2 == 0:
+        levels.append(functional.max_pool2d(levels[-1][None].double(), 2)[0].long())
+    found = levels.pop()
+    for level in reversed(levels):
+        found = torch.where(level < 0, found.repeat_interleave(2, 0).repeat_interleave(2, 1), level)
+    empty = (~uv_map.covered & (found >= 0)).view(-1).nonzero()[:, 0]
+    return empty, found.view(-1)[empty]
 
 
 def _row_of_texel(uv_map: UvMap) -> Tensor:  # [S * S] int64

@@ -396,3 +396,13 @@ def test_folds_that_nothing_drives_are_refused(
 ) -> None:
     with pytest.raises(BadAvatar, match=reason):
         write_avatar(_with_fold(sample_avatar, **changes), path)
+
+
+def test_the_surface_maps_travel(path: Path, sample_avatar: Avatar) -> None:
+    orm, normal = np.full((32, 32, 3), (255, 120, 0), np.uint8), np.full((16, 16, 3), (128, 128, 255), np.uint8)
+    write_avatar(replace(sample_avatar, orm=orm, normal=normal), path)
+    back = read_avatar(path)
+    assert back.orm is not None
+    assert back.normal is not None
+    np.testing.assert_array_equal(back.orm, orm)
+    np.testing.assert_array_equal(back.normal, normal)

@@ -13,8 +13,8 @@ from pathlib import Path
 from training.bench.machine import describe_machine
 
 BENCHMARKS = (
-    "raster", "tracker", "expressions", "reenact", "masks", "texture", "skin", "head", "reconstruct", "clips",
-    "topology", "network", "opencv",
+    "raster", "tracker", "expressions", "reenact", "masks", "texture", "skin", "neutral", "head", "reconstruct",
+    "clips", "topology", "network", "opencv",
 )  # fmt: skip
 
 
