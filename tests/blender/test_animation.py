@@ -12,13 +12,14 @@ import bpy
 import numpy as np
 import pytest
 
-from blender_addon import clip_panel, face_panel
+from blender_addon import clip_panel, face_panel, state
 from blender_addon.animation.keyframes import driven_by
 from blender_addon.animation.named import EXPRESSIONS
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.backend.locate import default_data_folder
 from blender_addon.clip_operators import apply_clip
 from blender_addon.export import ExportOptions, export_avatar, verify
+from blender_addon.job import State
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import active_avatar, find_avatar
 
@@ -319,3 +320,37 @@ def test_an_export_carries_the_animation_and_the_check_compares_its_frames(built
     assert low[0] - low[-1] > 0.001  # the jaw opens
     still = replace(wanted.movement, corners=(wanted.movement.corners[0],) * len(low))
     assert "of the animation" in verify(tmp_path / f"out{suffix}", replace(wanted, movement=still))[0]
+
+
+class Stopped:
+    """A session whose job is stopped while it runs."""
+
+    active, result, error, worker = False, {}, None, None
+
+    def __init__(self) -> None:
+        self.state, self.request = State.IDLE, None
+
+    def start(self, _backend, request) -> None:
+        self.request = request
+
+    def wait(self) -> State:
+        self.state = State.CANCELLED
+        return self.state
+
+    def forget(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_clip_that_is_stopped_leaves_the_head_and_its_animation_alone(built, tmp_path, monkeypatch, avatar_path):
+    apply(built, track_file(tmp_path / "a.json", count=9))
+    before = built.rig.animation_data.action, len(bpy.data.actions), len(bpy.data.objects)
+    clip = tmp_path / "take.mp4"
+    clip.write_bytes(b"x")
+    bpy.context.scene.meshlam_clip.clip = str(clip)
+    built.rig["meshlam_source"] = str(avatar_path)
+    monkeypatch.setattr(state, "session", Stopped())
+    assert bpy.ops.meshlam.drive_from_clip() == {"CANCELLED"}
+    assert (built.rig.animation_data.action, len(bpy.data.actions), len(bpy.data.objects)) == before
