@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,21 @@ def node_tree(material: Any) -> Any:
     if material.node_tree is None:
         material.use_nodes = True
     return material.node_tree
+
+
+@contextmanager
+def png_pictures(settings: Any) -> Iterator[None]:
+    """Let renderings be written as PNG; since 5.0 a scene that writes films must be told first that it is pictures."""
+    kind, before = getattr(settings, "media_type", None), settings.file_format
+    if kind is not None:
+        settings.media_type = "IMAGE"
+    settings.file_format = "PNG"
+    try:
+        yield
+    finally:
+        if kind is not None:
+            settings.media_type = kind
+        settings.file_format = before
 
 
 def animation_state(animated: Any) -> tuple[Any, Any, bool] | None:

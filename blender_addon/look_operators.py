@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy_extras.io_utils import ImportHelper
 
-from . import viewport
+from . import compat, viewport
 from .avatar_operators import OnAvatar
 from .scene.found import BuiltAvatar, active_avatar
 from .scene.layers import light_in_texture, set_light_in_texture
@@ -144,18 +144,17 @@ class RenderTurntable(OnAvatar, bpy.types.Operator, ImportHelper):  # type: igno
 def render_steps(scene: Any, built: BuiltAvatar, folder: Path, count: int) -> Iterator[int]:
     """Turn the head once around and render; afterwards head and render settings are as before."""
     place, middle, render = built.rig.matrix_world.copy(), middle_of(built), scene.render
-    before = render.filepath, render.image_settings.file_format
+    before = render.filepath
     try:
-        for step in range(count):
-            built.rig.matrix_world = turned(place, middle, tau * step / count)
-            render.filepath = str(folder / f"{step:03d}.png")
-            render.image_settings.file_format = "PNG"
-            bpy.ops.render.render(write_still=True, scene=scene.name)
-            yield step
+        with compat.png_pictures(render.image_settings):
+            for step in range(count):
+                built.rig.matrix_world = turned(place, middle, tau * step / count)
+                render.filepath = str(folder / f"{step:03d}.png")
+                bpy.ops.render.render(write_still=True, scene=scene.name)
+                yield step
     finally:
         built.rig.matrix_world = place
-        render.image_settings.file_format = before[1]
-        render.filepath = before[0]
+        render.filepath = before
 
 
 def draw_look(layout: Any, context: Any, built: BuiltAvatar) -> None:

@@ -15,6 +15,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,23 +44,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 4
-    staging = stage(ROOT / "build" / "extension")
-    if options.website:
-        _name_website(staging / "blender_manifest.toml", options.website)
-    wheels = staging / "backend" / "wheels"
-    if options.wheels is not None:
-        shutil.copytree(options.wheels, wheels)
-    else:
-        own_wheels.gather(wheels, options.python)
     zip_path = options.out.resolve() / f"meshlam-{version()}.zip"
-    zip_path.parent.mkdir(parents=True, exist_ok=True)
-    zip_path.unlink(missing_ok=True)
-    build = ["build", "--source-dir", str(staging), "--output-filepath", str(zip_path)]
-    for command in (build, ["validate", str(zip_path)]):
-        run = subprocess.run([sys.executable, str(tool), *command], check=False, capture_output=True, text=True)
-        if run.returncode:
-            print(run.stdout + run.stderr, file=sys.stderr)
-            return 1
+    with tempfile.TemporaryDirectory() as room:  # one of its own: several builds may run at a time
+        staging = stage(Path(room) / "extension")
+        if options.website:
+            _name_website(staging / "blender_manifest.toml", options.website)
+        wheels = staging / "backend" / "wheels"
+        if options.wheels is not None:
+            shutil.copytree(options.wheels, wheels)
+        else:
+            own_wheels.gather(wheels, options.python)
+        zip_path.parent.mkdir(parents=True, exist_ok=True)
+        zip_path.unlink(missing_ok=True)
+        build = ["build", "--source-dir", str(staging), "--output-filepath", str(zip_path)]
+        for command in (build, ["validate", str(zip_path)]):
+            run = subprocess.run([sys.executable, str(tool), *command], check=False, capture_output=True, text=True)
+            if run.returncode:
+                print(run.stdout + run.stderr, file=sys.stderr)
+                return 1
     print(f"{zip_path} ({zip_path.stat().st_size / 1024:.0f} KiB), validated by {tool.parents[4].name}")
     return 0
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .loops import F64, Loop, angles, length, plane, sampled
 
 _TALLEST = 12  # rings
+_SMOOTH = 6  # rounds, along a loop
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,21 @@ def _wrapped(angle: F64) -> F64:
 
 
 def down_at(loop: Loop, points: F64, edges: NDArray[np.int64]) -> F64:  # [L, 3]
-    """At each vertex of a loop the direction away from its mesh: from its neighbours that are not of the loop."""
+    """At each vertex of a loop the direction away from its mesh, across the loop and smooth along it."""
     on = np.zeros(len(points), bool)
     on[loop] = True
     down = np.zeros((len(points), 3))
     for first, second in ((0, 1), (1, 0)):
         inner = on[edges[:, first]] & ~on[edges[:, second]]
-        np.add.at(down, edges[inner, first], points[edges[inner, first]] - points[edges[inner, second]])
-    size = np.linalg.norm(down[loop], axis=1, keepdims=True)
-    return np.asarray(down[loop] / np.maximum(size, 1e-12))
+        np.add.at(down, edges[inner, first], _unit(points[edges[inner, first]] - points[edges[inner, second]]))
+    ring = points[loop]
+    along = _unit(np.roll(ring, -1, axis=0) - np.roll(ring, 1, axis=0))
+    across = _unit(down[loop])
+    for _ in range(_SMOOTH):
+        across = across + np.roll(across, 1, axis=0) + np.roll(across, -1, axis=0)
+        across = _unit(across - (across * along).sum(1, keepdims=True) * along)
+    return across
+
+
+def _unit(vectors: F64) -> F64:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))

@@ -8,6 +8,7 @@ head bone, its `root` the bone that carries that; jaw and eyes are added to it.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,17 +18,23 @@ from mathutils import Matrix, Vector
 
 from ..joining import tone
 from ..joining.bridge import Bridge, bridge, down_at
+from ..joining.cut import cut, narrowest
 from ..joining.loops import F64, boundary_loops, length, plane
 from .found import HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, armature_modifier
 from .guard import editing, scene_as_found
+from .parts import HAIR
 from .raw_mesh import RawMesh, base_socket, build_raw, raw_mesh
 
 JOINED = "meshlam_joined"  # on the new rig: what the seam was measured at, JSON
 TONE = "meshlam_neck_tone"  # colour attribute: what the head's texture is multiplied by
-_GAP = 0.12  # of the neck's radius, between the two loops
+_GAP = 0.3  # of the neck's radius, between the two loops
 _RAMP = 0.75  # of the neck's radius: so far up the head takes on the body's tone and weights
 _ALIKE = (0.5, 2.0)  # the head's neck over the body's: beyond, that opening is no neck
-_CUT = 0.5  # weight of the head's bone from which the body's own head goes
+_HEADS = (re.compile(r"(?<![a-z])head(?![a-z])", re.IGNORECASE), re.compile(r"spine\.006$"))
+_CUT = 0.5  # weight of the head's bones from which a separate part of the body belongs to its own head
+_SCALES = (0.8, 1.25)  # more than this is no fitting, the bridge makes up for the rest
+_REACH = 1.6  # of a neck's radius: what is farther from its axis is no neck
+_BELOW = 2.0  # of the last bone of the neck, so far below it the narrowest place is looked for
 
 
 class JoinError(ValueError):
@@ -47,10 +54,11 @@ class Seam:
 def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any, Any, Seam]:
     """(mesh, rig, seam) of the new character; head and body are hidden."""
     skeleton = getattr(armature_modifier(body), "object", None)
-    head_mesh, body_mesh = raw_mesh(built.head), _without_head(raw_mesh(body), skeleton)
+    head_mesh = _shortened_head(raw_mesh(built.head), built)
     head_loop = _neck(head_mesh)
+    body_mesh = _without_head(raw_mesh(body), skeleton, head_mesh.points[head_loop], _up(built))
     body_loop = _opening(body_mesh, body.name, head_mesh.points[head_loop])
-    head_mesh, scale = _fitted(head_mesh, head_loop, body_mesh.points[body_loop], scale_to_fit)
+    head_mesh, scale, move = _fitted(head_mesh, head_loop, body_mesh.points[body_loop], scale_to_fit)
     between = bridge(
         head_mesh.points[head_loop],
         down_at(head_loop, head_mesh.points, head_mesh.edges),
@@ -59,18 +67,21 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
     )
     bones = _bones(built.rig, skeleton)
     head_mesh = _blended_weights(head_mesh, head_loop, body_mesh, body_loop, between, bones)
-    ratios, off = _tones(head_mesh, head_loop, body_mesh, body_loop, between)
-    whole = _welded(head_mesh, head_loop, body_mesh, body_loop, between)
-    colours = np.ones((len(whole.points), 3))
-    colours[: len(ratios)] = ratios
+    tones = _tones(head_mesh, head_loop, body_mesh, body_loop, between)
+    whole = _welded(head_mesh, head_loop, body_mesh, body_loop, between, tones.place)
+    colours = np.concatenate([tones.of_head, _at_bridge(tones.of_loop, between, len(body_loop))])
+    colours = np.concatenate([colours, np.ones((len(whole.uvs) - len(colours), 3))])
     with scene_as_found():
-        rig = _rig(built, skeleton, bones, scale, head_mesh, body)
+        rig = _rig(built, skeleton, bones, move, body)
         name = f"{body.name} {built.head.name}"
         mesh = build_raw(whole, name, rig.matrix_world, {TONE: colours})
         _tint(mesh, len(head_mesh.materials))
         _link(mesh, rig, built)
     seam = Seam(
-        _widest_hole(whole, head_loop, body_loop, len(head_mesh.points), between), off, len(between.rings), scale
+        _widest_hole(whole, head_loop, body_loop, len(head_mesh.points), between),
+        tones.delta_e,
+        len(between.rings),
+        scale,
     )
     rig[JOINED] = json.dumps({"gap": seam.gap, "delta_e": seam.delta_e})
     for item in (built.head, *built.pieces, body):
@@ -100,56 +111,96 @@ def _opening(mesh: RawMesh, name: str, neck: F64) -> Any:
     return max(alike, key=lambda loop: float(mesh.points[loop][:, 2].mean()))
 
 
-def _without_head(mesh: RawMesh, skeleton: Any) -> RawMesh:
-    """The body without the faces that its own head bone moves."""
-    bone = _named_bone(skeleton, "head")
-    weights = mesh.weights.get(bone, np.zeros(len(mesh.points))) if bone else np.zeros(len(mesh.points))
-    for child in skeleton.data.bones[bone].children_recursive if bone else ():
-        weights = weights + mesh.weights.get(child.name, 0.0)
-    gone = weights > _CUT
-    if not gone.any() or gone.all():
+def _at_narrowest(mesh: RawMesh, low: F64, high: F64, reach: float, away: F64, spared: list[int]) -> RawMesh:
+    """The mesh cut where its neck is narrowest; what lies `away` from there goes."""
+    share = narrowest(mesh.points, mesh.triangles, low, high, away, reach)
+    made = cut(mesh.points, mesh.faces, low + (high - low) * share, away, reach, spared)
+    return mesh.shortened(made) if len(made.faces) != len(mesh.faces) else mesh
+
+
+def _shortened_head(mesh: RawMesh, built: BuiltAvatar) -> RawMesh:
+    """The head without the flaring lower end of its neck."""
+    loop = mesh.points[_neck(mesh)]
+    bone = built.rig.pose.bones.get("neck")
+    if bone is None:
+        return mesh
+    top = np.array(built.rig.matrix_world @ bone.bone.head_local)
+    hair = {index for index, item in enumerate(mesh.materials) if item is not None and HAIR in item.name}
+    spared = [index for index, material in enumerate(mesh.material) if material in hair]
+    return _at_narrowest(mesh, loop.mean(0), top, _REACH * length(loop) / (2 * np.pi), -_up(built), spared)
+
+
+def _up(built: BuiltAvatar) -> F64:
+    """Up as the head stands: both necks are cut across it, so that the openings lie alike."""
+    return np.array(built.rig.matrix_world.to_3x3() @ Vector((0.0, 0.0, 1.0)))
+
+
+def _without_head(mesh: RawMesh, skeleton: Any, head_loop: F64, up: F64) -> RawMesh:
+    """The body without its own head: cut at the narrowest place of its neck, as its bones tell."""
+    bone = _head_bone(skeleton)
+    parent = skeleton.data.bones[bone].parent if bone else None
+    if parent is None:
+        return mesh
+    high = np.array(skeleton.matrix_world @ skeleton.data.bones[bone].head_local)
+    low = np.array(skeleton.matrix_world @ parent.head_local)
+    low = low - _BELOW * (high - low)
+    mesh = _at_narrowest(mesh, low, high, 2 * _REACH * length(head_loop) / (2 * np.pi), up, [])
+    return _without_islands(mesh, [bone, *(child.name for child in skeleton.data.bones[bone].children_recursive)])
+
+
+def _without_islands(mesh: RawMesh, bones: list[str]) -> RawMesh:
+    """The mesh without what hangs on the head alone: eyes, teeth, hair of the body's own head."""
+    weight = np.sum([mesh.weights.get(bone, np.zeros(len(mesh.points))) for bone in bones], axis=0)
+    gone = weight > _CUT
+    inside = np.array([bool(gone[list(face)].all()) for face in mesh.faces])
+    if not inside.any() or inside.all():
         return mesh
     sizes = np.array([len(face) for face in mesh.faces])
-    kept = np.array([not gone[list(face)].any() for face in mesh.faces])
-    number = np.cumsum(~gone) - 1
-    faces = [tuple(int(number[v]) for v in face) for face, keep in zip(mesh.faces, kept, strict=True) if keep]
+    faces = [face for face, away in zip(mesh.faces, inside, strict=True) if not away]
+    used = np.unique(np.concatenate([np.array(face) for face in faces]))
+    number = np.zeros(len(mesh.points), int)
+    number[used] = np.arange(len(used))
     return replace(
         mesh,
-        points=mesh.points[~gone],
-        faces=faces,
-        uvs=mesh.uvs[np.repeat(kept, sizes)],
-        material=mesh.material[kept],
-        weights={name: values[~gone] for name, values in mesh.weights.items()},
-        moves={name: values[~gone] for name, values in mesh.moves.items()},
+        points=mesh.points[used],
+        faces=[tuple(int(number[vertex]) for vertex in face) for face in faces],
+        uvs=mesh.uvs[np.repeat(~inside, sizes)],
+        material=mesh.material[~inside],
+        weights={name: values[used] for name, values in mesh.weights.items()},
+        moves={name: values[used] for name, values in mesh.moves.items()},
     )
 
 
-def _fitted(mesh: RawMesh, loop: Any, opening: F64, scale_to_fit: bool) -> tuple[RawMesh, float]:
-    """The head where its neck stands over the body's."""
+def _fitted(mesh: RawMesh, loop: Any, opening: F64, scale_to_fit: bool) -> tuple[RawMesh, float, Any]:
+    """(head where its neck stands over the body's, its scale, how it was moved)."""
     middle, _ = plane(mesh.points[loop])
     target, normal = plane(opening)
-    scale = length(opening) / length(mesh.points[loop]) if scale_to_fit else 1.0
+    scale = float(np.clip(length(opening) / length(mesh.points[loop]), *_SCALES)) if scale_to_fit else 1.0
     up = normal if normal[2] > 0 else -normal
     radius = length(opening) / (2 * np.pi)
-    points = (mesh.points - middle) * scale + target + up * radius * _GAP
+    points = (mesh.points - middle) * scale + target
     # a slanted loop must not dip into the body
     low = float(((points[loop] - target) @ up).min())
-    points += up * max(0.0, radius * _GAP / 2 - low)
-    return replace(mesh, points=points, moves={name: move * scale for name, move in mesh.moves.items()}), scale
+    shift = up * (radius * _GAP - min(low, 0.0))
+    place = Vector((target + shift).tolist())
+    move = Matrix.Translation(place) @ Matrix.Scale(scale, 4) @ Matrix.Translation(-Vector(middle.tolist()))
+    return replace(mesh, points=points + shift, moves={name: m * scale for name, m in mesh.moves.items()}), scale, move
 
 
-def _named_bone(skeleton: Any, word: str) -> str:
-    """The bone of a skeleton whose name holds a word, the shortest name first (head, not head_end or forehead)."""
-    names = [bone.name for bone in skeleton.data.bones] if skeleton is not None else []
-    found = [name for name in names if word in name.lower()]
-    deform = [name for name in found if skeleton.data.bones[name].use_deform] or found
-    return min(deform, key=lambda name: (len(name), name), default="")
+def _head_bone(skeleton: Any) -> str:
+    """The deforming bone of the head: called head, or Rigify's last one of the spine; empty where there is none."""
+    names = [bone.name for bone in skeleton.data.bones if bone.use_deform] if skeleton is not None else []
+    for pattern in _HEADS:
+        found = [name for name in names if pattern.search(name)]
+        if found:
+            return str(min(found, key=lambda name: (len(name), name)))
+    return ""
 
 
 def _bones(rig: Any, skeleton: Any) -> dict[str, str]:
     """The bones of the new character by the head's: what is merged has the body's names."""
     names = {bone.name: bone.name for bone in rig.data.bones}
-    head = _named_bone(skeleton, "head")
+    head = _head_bone(skeleton)
     if not head:
         return names
     parent = skeleton.data.bones[head].parent
@@ -181,29 +232,39 @@ def _from_seam(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any) -> 
     return tone.ramp(apart.min(1), reach), apart.argmin(1)
 
 
-def _tones(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between: Bridge) -> tuple[F64, float]:
-    """[head and rings, 3] what the texture is multiplied by, and ΔE at the seam."""
-    own = head.colours(head.corner_of(head_loop))
+@dataclass(frozen=True)
+class _Tones:
+    """Dims: C corners of the head's faces."""
+
+    of_head: F64  # [C, 3] what the texture is multiplied by
+    of_loop: F64  # [H, 3] the same between head and body, whose faces all show the one texel `place`
+    place: F64  # [2] of the texture; faces across a seam of the layout would show what lies between its islands
+    delta_e: float
+
+
+def _tones(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between: Bridge) -> _Tones:
+    """How the head's skin takes on the body's tone."""
+    corners = head.corner_of(head_loop)
+    own = head.colours(corners)
     theirs = body.colours(body.corner_of(body_loop))[between.of_body]
+    middle = int(np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin())
     ratio = tone.ratio(own, theirs)
     share, nearest = _from_seam(head, head_loop, body, body_loop)
-    ratios = 1 + (ratio[nearest] - 1) * share[:, None]
-    rings = np.tile(ratio, (len(between.rings), 1)).reshape(-1, 3)
-    off = tone.delta_e(own * ratio, theirs)
-    return np.concatenate([ratios, rings]), float(np.percentile(off, 90))
+    of_vertex = 1 + (ratio[nearest] - 1) * share[:, None]
+    of_loop = tone.ratio(np.tile(own[middle], (len(own), 1)), theirs)
+    off = np.concatenate([tone.delta_e(own * ratio, theirs), tone.delta_e(own[middle] * of_loop, theirs)])
+    flat = np.concatenate([np.array(face) for face in head.faces])
+    place = head.uvs[list(corners.values())[middle]]
+    return _Tones(of_vertex[flat], of_loop, place, float(np.percentile(off, 90)))
 
 
-def _welded(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between: Bridge) -> RawMesh:
+def _welded(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between: Bridge, place: F64) -> RawMesh:
     """One mesh of the head, the rings and the body."""
     count, ring_count = len(head.points), between.rings.reshape(-1, 3).shape[0]
     first_body = count + ring_count
-    rings = len(between.rings)
     number = np.concatenate([head_loop, count + np.arange(ring_count), first_body + body_loop])
     faces = [tuple(int(number[v]) for v in face) for face in between.faces]
-    corners = head.corner_of(head_loop)
-    places = np.array([head.uvs[corner] for corner in corners.values()])
-    of_loop = np.concatenate([places, np.tile(places, (rings, 1)), places[_inverse(between.of_body, len(body_loop))]])
-    uvs = np.array([of_loop[v] for face in between.faces for v in face])
+    uvs = np.tile(place, (sum(map(len, between.faces)), 1))
     skin = int(np.bincount([head.material[face] for face in _faces_at(head, head_loop)]).argmax())
     names = {*head.weights, *body.weights}
     weights = {}
@@ -231,6 +292,13 @@ def _welded(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, betwee
     )
 
 
+def _at_bridge(of_loop: F64, between: Bridge, count: int) -> F64:
+    """What is told around the head's loop, for each corner of the faces between head and body."""
+    of_body = of_loop[_inverse(between.of_body, count)]
+    of_vertex = np.concatenate([of_loop, np.tile(of_loop, (len(between.rings), 1)), of_body])
+    return np.asarray(of_vertex[np.concatenate([np.array(face) for face in between.faces])])
+
+
 def _inverse(of_body: Any, count: int) -> Any:
     """For each vertex of the body's loop the place in the head's loop that is nearest."""
     places = np.arange(len(of_body))
@@ -252,7 +320,7 @@ def _widest_hole(whole: RawMesh, head_loop: Any, body_loop: Any, count: int, bet
     return max((1000 * float(np.ptp(whole.points[loop], axis=0).max()) for loop in open_edges), default=0.0)
 
 
-def _rig(built: BuiltAvatar, skeleton: Any, bones: dict[str, str], scale: float, head: RawMesh, body: Any) -> Any:
+def _rig(built: BuiltAvatar, skeleton: Any, bones: dict[str, str], move: Any, body: Any) -> Any:
     """A copy of the body's skeleton with the head's further bones; of the head's rig where the body has none."""
     source = skeleton if skeleton is not None else built.rig
     rig = source.copy()
@@ -265,8 +333,7 @@ def _rig(built: BuiltAvatar, skeleton: Any, bones: dict[str, str], scale: float,
     bpy.context.view_layer.update()
     if skeleton is None:
         return rig
-    place = _move_of(built, head, scale)
-    to_rig = rig.matrix_world.inverted() @ place @ built.rig.matrix_world
+    to_rig = rig.matrix_world.inverted() @ move @ built.rig.matrix_world
     new = [bone for bone in built.rig.data.bones if bones[bone.name] == bone.name and bone.name not in rig.data.bones]
     points = {bone.name: (to_rig @ bone.head_local, to_rig @ bone.tail_local) for bone in new}
     with editing(rig):
@@ -277,13 +344,6 @@ def _rig(built: BuiltAvatar, skeleton: Any, bones: dict[str, str], scale: float,
     for name in points:
         rig.pose.bones[name].rotation_mode = "QUATERNION"
     return rig
-
-
-def _move_of(built: BuiltAvatar, head: RawMesh, scale: float) -> Any:
-    """How the head was moved to the body, from one of its vertices."""
-    before = built.head.matrix_world @ Vector(built.head.data.vertices[0].co)
-    after = Vector(head.points[0].tolist())
-    return Matrix.Translation(after) @ Matrix.Scale(scale, 4) @ Matrix.Translation(-before)
 
 
 def _tint(mesh: Any, heads: int) -> None:

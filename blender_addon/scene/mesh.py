@@ -31,11 +31,29 @@ def build_mesh(avatar: AvatarFile, name: str) -> Any:
     _point_vectors(mesh, ORIGINAL_ATTRIBUTE, avatar.vertices)
     if avatar.hair is not None:
         _point_vectors(mesh, HAIR_ATTRIBUTE, avatar.hair)
+    _mark_seams(mesh, avatar)
     mesh.shade_smooth()
     mesh.update()
     if mesh.validate():
         raise ValueError(f"{avatar.path.name} holds degenerate triangles that Blender had to remove.")
     return bpy.data.objects.new(name, mesh)
+
+
+def _mark_seams(mesh: Any, avatar: AvatarFile) -> None:
+    """Mark the edges whose two faces lie apart in the texture, as an unwrap would want them."""
+    ends = np.concatenate([avatar.faces[:, [i, (i + 1) % 3]] for i in range(3)])  # [3F, 2]
+    places = np.concatenate([avatar.uv_faces[:, [i, (i + 1) % 3]] for i in range(3)])
+    turned = ends[:, 0] > ends[:, 1]
+    ends[turned], places[turned] = ends[turned, ::-1], places[turned, ::-1]
+    order = np.lexsort((ends[:, 1], ends[:, 0]))
+    ends, places = ends[order], avatar.uvs[places[order]]
+    apart = (ends[1:] == ends[:-1]).all(1) & (places[1:] != places[:-1]).any((1, 2))
+    count = len(avatar.vertices)
+    seams = (ends[:-1][apart].astype(np.int64) * [count, 1]).sum(1)
+    edges = np.empty(len(mesh.edges) * 2, np.int32)
+    mesh.edges.foreach_get("vertices", edges)
+    edges = np.sort(edges.reshape(-1, 2), axis=1).astype(np.int64)
+    mesh.edges.foreach_set("use_seam", np.isin((edges * [count, 1]).sum(1), seams))
 
 
 def _point_vectors(mesh: Any, name: str, vectors: NDArray[np.float32]) -> None:

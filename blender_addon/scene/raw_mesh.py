@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..joining.cut import Cut
 from ..joining.tone import linear
 from .layers import LIT, pixels_of
 from .mesh import UV_LAYER
@@ -31,6 +32,23 @@ class RawMesh:
     @property
     def edges(self) -> NDArray[np.int64]:  # [E, 2]
         return np.array([(face[i - 1], face[i]) for face in self.faces for i in range(len(face))])
+
+    def shortened(self, made: Cut) -> RawMesh:
+        """What a cut leaves of it."""
+        return replace(
+            self,
+            points=made.vertices(self.points),
+            faces=made.faces,
+            uvs=made.at_corners(self.uvs),
+            material=self.material[made.old_faces],
+            weights={name: made.vertices(values) for name, values in self.weights.items()},
+            moves={name: made.vertices(move) for name, move in self.moves.items()},
+        )
+
+    @property
+    def triangles(self) -> NDArray[np.int64]:  # [T, 3]
+        fans = [(face[0], face[i], face[i + 1]) for face in self.faces for i in range(1, len(face) - 1)]
+        return np.array(fans)
 
     def colours(self, corners: dict[int, int]) -> F64:  # vertex -> one of its corners; [N, 3] linear
         """What the materials show at some vertices."""
@@ -133,7 +151,7 @@ def build_raw(raw: RawMesh, name: str, place: Any, attributes: dict[str, F64]) -
     mesh.polygons.foreach_set("material_index", raw.material)
     for attribute, values in attributes.items():
         colours = np.concatenate([values, np.ones((len(values), 1))], axis=1)
-        made = mesh.color_attributes.new(attribute, "FLOAT_COLOR", "POINT")
+        made = mesh.color_attributes.new(attribute, "FLOAT_COLOR", "CORNER")
         made.data.foreach_set("color", np.ascontiguousarray(colours, np.float32).ravel())
     mesh.shade_smooth()
     mesh.update()

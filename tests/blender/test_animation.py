@@ -12,13 +12,14 @@ import bpy
 import numpy as np
 import pytest
 
-from blender_addon import clip_panel, face_panel
+from blender_addon import clip_panel, face_panel, state
 from blender_addon.animation.keyframes import driven_by
 from blender_addon.animation.named import EXPRESSIONS
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.backend.locate import default_data_folder
 from blender_addon.clip_operators import apply_clip
 from blender_addon.export import ExportOptions, export_avatar, verify
+from blender_addon.job import State
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import active_avatar, find_avatar
 
@@ -270,21 +271,36 @@ def pixels_at(frame: int, head, camera) -> np.ndarray:  # [V, 2]
     return (seen[:, :2] / seen[:, 3:] * [0.5, -0.5] + 0.5) * size
 
 
-def test_a_clip_drives_a_head_that_lies_on_its_frames(registered, worker_of_the_backend, real_avatar_path, tmp_path):
+@pytest.fixture
+def short_clip(worker_of_the_backend, tmp_path):
+    """The first 60 frames of the clip, written by the backend's OpenCV."""
+    path = tmp_path / CLIP.name
+    words = (
+        "import sys, cv2; source = cv2.VideoCapture(sys.argv[1]); size = tuple(int(source.get(key)) for key in (3, 4));"
+        "out = cv2.VideoWriter(sys.argv[2], cv2.VideoWriter_fourcc(*'mp4v'), source.get(cv2.CAP_PROP_FPS), size);"
+        "[out.write(source.read()[1]) for _ in range(60)]; out.release()"
+    )
+    subprocess.run([worker_of_the_backend, "-c", words, str(CLIP), str(path)], check=True)
+    return path
+
+
+def test_a_clip_drives_a_head_that_lies_on_its_frames(
+    registered, worker_of_the_backend, short_clip, real_avatar_path, tmp_path
+):
     built = build_avatar(read_avatar(real_avatar_path), "Ada")
     bpy.context.view_layer.objects.active = built.head
     scene = bpy.context.scene
-    scene.meshlam_clip.clip = str(CLIP)
+    scene.meshlam_clip.clip = str(short_clip)
     assert bpy.ops.meshlam.drive_from_clip() == {"FINISHED"}
     camera = find_avatar(built.head).clip_camera
     image = camera.data.background_images[0].image
     assert (image.source, image.frame_duration) == ("MOVIE", scene.frame_end)
     bpy.ops.meshlam.toggle_clip_camera()
-    frames = list(range(0, scene.frame_end, 40))
+    frames = list(range(0, scene.frame_end, 15))
     seen = [pixels_at(1 + frame, built.head, camera) for frame in frames]
     np.savez(tmp_path / "points.npz", frames=frames, pixels=np.array(seen))
     script = Path(__file__).with_name("clip_distance.py")
-    command = [worker_of_the_backend, str(script), str(CLIP), str(real_avatar_path), str(tmp_path / "points.npz")]
+    command = [worker_of_the_backend, str(script), str(short_clip), str(real_avatar_path), str(tmp_path / "points.npz")]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
@@ -304,3 +320,37 @@ def test_an_export_carries_the_animation_and_the_check_compares_its_frames(built
     assert low[0] - low[-1] > 0.001  # the jaw opens
     still = replace(wanted.movement, corners=(wanted.movement.corners[0],) * len(low))
     assert "of the animation" in verify(tmp_path / f"out{suffix}", replace(wanted, movement=still))[0]
+
+
+class Stopped:
+    """A session whose job is stopped while it runs."""
+
+    active, result, error, worker = False, {}, None, None
+
+    def __init__(self) -> None:
+        self.state, self.request = State.IDLE, None
+
+    def start(self, _backend, request) -> None:
+        self.request = request
+
+    def wait(self) -> State:
+        self.state = State.CANCELLED
+        return self.state
+
+    def forget(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_clip_that_is_stopped_leaves_the_head_and_its_animation_alone(built, tmp_path, monkeypatch, avatar_path):
+    apply(built, track_file(tmp_path / "a.json", count=9))
+    before = built.rig.animation_data.action, len(bpy.data.actions), len(bpy.data.objects)
+    clip = tmp_path / "take.mp4"
+    clip.write_bytes(b"x")
+    bpy.context.scene.meshlam_clip.clip = str(clip)
+    built.rig["meshlam_source"] = str(avatar_path)
+    monkeypatch.setattr(state, "session", Stopped())
+    assert bpy.ops.meshlam.drive_from_clip() == {"CANCELLED"}
+    assert (built.rig.animation_data.action, len(bpy.data.actions), len(bpy.data.objects)) == before

@@ -21,6 +21,7 @@ from sample import ARKIT_NAMES, encode_png, make_sample, write_sample
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
+from blender_addon.exporting import solid
 from blender_addon.exporting.check import Expected, differences
 from blender_addon.exporting.expressions import VRM
 from blender_addon.exporting.preflight import PAINT, POSE, findings, fix
@@ -31,6 +32,12 @@ from blender_addon.scene.build import build_avatar
 @pytest.fixture
 def built(avatar):
     return build_avatar(avatar, "Ada")
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Solids on a grid of 2 mm: what is asked of them does not need the printer's."""
+    monkeypatch.setattr(solid, "_GRID", 0.002)
 
 
 @pytest.fixture
@@ -239,9 +246,9 @@ def test_for_printing_the_head_is_one_closed_solid_in_millimetres(built, tmp_pat
     assert verify(tmp_path / f"a{suffix}", wanted) == []
     if suffix == ".stl":
         bpy.ops.wm.stl_import(filepath=str(tmp_path / "a.stl"))
-        solid = bpy.context.object
-        assert is_closed(solid.data)
-        assert solid.dimensions.z == pytest.approx(200, abs=3)
+        printed = bpy.context.object
+        assert is_closed(printed.data)
+        assert printed.dimensions.z == pytest.approx(200, abs=3)
 
 
 def test_vrm_expressions_come_beside_the_52(built, tmp_path):

