@@ -52,11 +52,12 @@ BEND_DOWN = 25.0  # degrees around straight down where chin, neck and collar hid
 LOW = (122.0, 158.0)  # degrees from straight up between which hair beside the neck would be seen
 SHORT = 0.35  # share of those angles with hair under which none hangs down
 SPARSE = 90  # vertices at most that say the same
-TURNED = 0.35  # rad of yaw from which the far side of the neck cannot be judged
+TURNED = 0.35  # rad of yaw from which the far side of neck and forehead cannot be judged
+BARE_PARTS = ("scalp", "face")
 HIDDEN = 0.4  # share of an ear's pixels that are hair from which the ear counts as hidden
 BESIDE = 0.015  # m from an ear: hair beside it
 BURIED = 0.025  # m of hair beside an ear from which it lies over the ear, whatever the masks say
-STEEP = 3.0  # m of growth per m away from skin that never grows: more would end in needles
+STEEP = 2.0  # m of growth per m away from skin that never grows: more would end in needles
 TUCKED = 0.004, 1.5  # m, and m per m away from a seen ear: the most that hair tucked behind it grows
 SMOOTH = 0.006  # m, over which what the network says is averaged
 HEARD = 4000  # vertices at most whose values are averaged: finer meshes are thinned
@@ -164,7 +165,7 @@ def fit_hair(
 
     def grown(ears: tuple[float, float]) -> F32:
         frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
-        bare = np.concatenate([bare_scalp(regions, frame, posed, camera, head, hair), nape])
+        bare = np.concatenate([bare_skin(regions, posed, rotation, camera, head, hair), nape])
         return _regress(frame, outline, bare, hair, spread)
 
     growth = grown(ears)
@@ -286,18 +287,22 @@ def last_before_gap(filled: Bools, gap: float) -> NDArray[np.intp]:  # [A], [A] 
     return np.asarray(last[np.arange(len(filled)), first_over])
 
 
-def bare_scalp(
-    regions: Regions, frame: _Hull, posed: F32, camera: Camera, head: HeadModel, hair: HairModel
+def bare_skin(
+    regions: Regions, posed: F32, rotation: F64, camera: Camera, head: HeadModel, hair: HairModel
 ) -> NDArray[np.intp]:  # rows of Q
-    """Vertices that face the camera and show skin where hair could be: nothing grows there."""
+    """Vertices that face the camera and show skin where hair could be: nothing grows there. What a turned head hides of
+    its far side is taken to be as bare as the near one."""
     normals = vertex_normals(posed.astype(np.float64), head.faces)[hair.indices]
     to_camera = -posed[hair.indices].astype(np.float64)
     to_camera /= np.linalg.norm(to_camera, axis=1, keepdims=True)
     facing = (normals * to_camera).sum(axis=1) > 0.35
     pixel = project(posed[hair.indices], camera)[:, :2]
     skin = (sample_nearest(regions.hair, pixel) < 0.2) & (sample_nearest(regions.skin, pixel) > 0.6)
-    scalp = head.part[hair.indices] == head.parts.index("scalp")
-    rows = np.flatnonzero(facing & skin & scalp)
+    could = np.isin(head.part[hair.indices], [head.parts.index(part) for part in BARE_PARTS])
+    bare = facing & skin & could
+    if abs(yaw_of(rotation)) > TURNED:
+        bare |= ~facing & bare[hair.mirror]
+    rows = np.flatnonzero(bare)
     return rows[:: max(1, len(rows) // SPARSE)]
 
 
