@@ -67,6 +67,9 @@ class Artist:
             "import_avatar",
             "choose_photo",
             "reconstruct",
+            "reconstruct_folder",
+            "find_faces",
+            "render_turntable",
             "drive_from_clip",
         }  # they have steps of their own, or need a backend
         names = [name for name in dir(bpy.ops.meshlam) if name not in skip and "backend" not in name]
