@@ -31,7 +31,7 @@ class KeyDoctor(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         """The work is done beside Blender, which stays usable."""
         if context.window is None or bpy.app.background:
             return self.execute(context)
-        built = self.avatar(context)
+        built = self._ready(context)
         try:
             mesh = mesh_of(built)
         except DoctorError as error:
@@ -60,11 +60,17 @@ class KeyDoctor(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         context.workspace.status_text_set(None)
 
     def execute(self, context: Any) -> set[str]:
-        built = self.avatar(context)
+        built = self._ready(context)
         try:
             return self._take_in(built, cure(mesh_of(built)))
         except DoctorError as error:
             return self._refuse(str(error))
+
+    def _ready(self, context: Any) -> BuiltAvatar:
+        """The head, out of edit mode: there a mesh holds back what was changed."""
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        return self.avatar(context)
 
     def _take_in(self, built: BuiltAvatar, found: Cure) -> set[str]:
         if not found.before.pairs:

@@ -12,6 +12,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from . import compat, viewport
 from .avatar_operators import OnAvatar
+from .exporting.files import reason_of_text
 from .scene.found import BuiltAvatar, active_avatar
 from .scene.layers import light_in_texture, set_light_in_texture
 from .scene.light import LIGHT, hide_photo_light, photo_light_shown, show_photo_light
@@ -107,14 +108,15 @@ class RenderTurntable(OnAvatar, bpy.types.Operator, ImportHelper):  # type: igno
         if context.scene.camera is None:
             self.report({"ERROR"}, "The scene has no camera; Portrait Studio brings one.")
             return {"CANCELLED"}
-        if not folder.is_dir():
+        if not self.directory or not folder.is_dir():
             self.report({"ERROR"}, f"There is no folder at {folder}.")
             return {"CANCELLED"}
         self._steps = render_steps(context.scene, self.avatar(context), folder, self.frames)
         if context.window is None or bpy.app.background:
-            for _ in self._steps:
-                pass
-            return {"FINISHED"}
+            while True:
+                answer = self._advance(context)
+                if answer != {"RUNNING_MODAL"}:
+                    return answer
         self._timer = context.window_manager.event_timer_add(0.01, window=context.window)
         context.window_manager.modal_handler_add(self)
         context.window_manager.progress_begin(0, self.frames)
@@ -127,11 +129,21 @@ class RenderTurntable(OnAvatar, bpy.types.Operator, ImportHelper):  # type: igno
             return {"CANCELLED"}
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}
-        step = next(self._steps, None)
+        return self._advance(context)
+
+    def _advance(self, context: Any) -> set[str]:
+        """Render one picture."""
+        try:
+            step = next(self._steps, None)
+        except RuntimeError as error:
+            self.cancel(context)
+            self.report({"ERROR"}, f"The picture could not be rendered: {reason_of_text(str(error))}.")
+            return {"CANCELLED"}
         if step is None:
             self.cancel(context)
             return {"FINISHED"}
-        context.window_manager.progress_update(step)
+        if self._timer is not None:
+            context.window_manager.progress_update(step)
         return {"RUNNING_MODAL"}
 
     def cancel(self, context: Any) -> None:

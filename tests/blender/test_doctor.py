@@ -133,3 +133,10 @@ def test_the_doctor_sees_the_head_as_it_is_now(built, avatar):
 def test_a_head_without_teeth_and_lids_by_name_is_told_so(built):
     with pytest.raises(RuntimeError, match="no teeth, lips, lids and eyes"):
         bpy.ops.meshlam.key_doctor()
+
+
+def test_the_doctor_comes_out_of_edit_mode_first(cured):
+    bpy.context.view_layer.objects.active = cured.head
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert bpy.ops.meshlam.key_doctor() == {"FINISHED"}
+    assert bpy.context.mode == "OBJECT"
