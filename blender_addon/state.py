@@ -54,6 +54,10 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
         ],
         default="1024",
     )
+    sway_bones: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Sway Bones",
+        description="Bones for hair that hangs below the chin, to animate it or for a game engine's physics",
+    )
     texture: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Light",
         description="What becomes of the light in the photo",

@@ -53,11 +53,10 @@ LOW = (122.0, 158.0)  # degrees from straight up between which hair beside the n
 SHORT = 0.35  # share of those angles with hair under which none hangs down
 SPARSE = 90  # vertices at most that say the same
 TURNED = 0.35  # rad of yaw from which the far side of neck and forehead cannot be judged
-BARE_PARTS = ("scalp", "face")
 HIDDEN = 0.4  # share of an ear's pixels that are hair from which the ear counts as hidden
 BESIDE = 0.015  # m from an ear: hair beside it
 BURIED = 0.025  # m of hair beside an ear from which it lies over the ear, whatever the masks say
-STEEP = 2.0  # m of growth per m away from skin that never grows: more would end in needles
+STEEP = 2.5  # m of growth per m away from skin that never grows: more would end in needles
 TUCKED = 0.004, 1.5  # m, and m per m away from a seen ear: the most that hair tucked behind it grows
 SMOOTH = 0.006  # m, over which what the network says is averaged
 HEARD = 4000  # vertices at most whose values are averaged: finer meshes are thinned
@@ -298,10 +297,11 @@ def bare_skin(
     facing = (normals * to_camera).sum(axis=1) > 0.35
     pixel = project(posed[hair.indices], camera)[:, :2]
     skin = (sample_nearest(regions.hair, pixel) < 0.2) & (sample_nearest(regions.skin, pixel) > 0.6)
-    could = np.isin(head.part[hair.indices], [head.parts.index(part) for part in BARE_PARTS])
-    bare = facing & skin & could
+    part = head.part[hair.indices]
+    scalp, face = part == head.parts.index("scalp"), part == head.parts.index("face")
+    bare = facing & skin & scalp
     if abs(yaw_of(rotation)) > TURNED:
-        bare |= ~facing & bare[hair.mirror]
+        bare |= ~facing & (facing & skin & (scalp | face))[hair.mirror]
     rows = np.flatnonzero(bare)
     return rows[:: max(1, len(rows) // SPARSE)]
 

@@ -28,13 +28,14 @@ from meshlam_core.tracker.parsing_network import PARSING_NETWORK
 from training.evaluate.teachers import HairTeacher
 from training.parser.batches import Batches, load_backgrounds
 from training.parser.figures import Figures
-from training.parser.learn import Plan, check_inputs, learn, learned_network, new_network, store
+from training.parser.learn import Plan, between, check_inputs, learn, learned_network, new_network, store
 from training.parser.people import SyntheticPeople
 from training.parser.portraits import prepare
 from training.splits import held_out
 
 SHARES = (0.5, 0.2, 0.3)  # portraits, figures, synthetic people
 GO_ON = 0.25  # of the learning rates, for a network that has learned already
+KEPT = 0.2  # of such a network's weights stay in the mean with what it has become
 CHECKED = 4  # every so many held-out portraits tell how training goes
 
 
@@ -75,6 +76,8 @@ def main() -> None:
     network = learned_network(chosen.start) if chosen.start else new_network(chosen.imagenet)
     plan = Plan(chosen.minutes, rate=GO_ON if chosen.start else 1.0)
     network = learn(network, batches, checks, plan, chosen.work / "run.ckpt")
+    if chosen.start:
+        network = between(network, learned_network(chosen.start), KEPT)
     store(network, chosen.out)
     print(f"wrote {chosen.out}, {chosen.out.stat().st_size / 2**20:.1f} MB")
 

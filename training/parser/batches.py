@@ -22,6 +22,7 @@ from meshlam_core.tracker.parsing_network import SIDE, network_inputs, positions
 
 CUT = 160  # px
 WAITING = 16  # batches that are seen again
+NONSENSE = 0.03  # of the pictures show nothing
 # sRGB: black, dark brown, brown, blond, light blond, red, grey, white
 HAIR_COLOURS = torch.tensor(
     [[0.06, 0.05, 0.05], [0.16, 0.11, 0.09], [0.32, 0.22, 0.15], [0.65, 0.50, 0.32], [0.82, 0.72, 0.55],
@@ -76,7 +77,7 @@ class Batches:
         masks = Masks(known, hair, torch.maximum(person, hair), torch.minimum(skin, 1 - hair), sure)
         rgb = recoloured(rgb, masks)
         rgb = self._before_another_background(rgb, masks)
-        rgb = spoiled(relit(rgb))
+        rgb, masks = with_nonsense(spoiled(relit(rgb)), masks)
         known = cut_off(known, face) > 0.5
         masks = Masks(known.float(), masks.hair, masks.person, masks.skin, masks.sure)
         pictures = (rgb * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
@@ -209,6 +210,14 @@ def spoiled(rgb: Tensor) -> Tensor:
             picture.save(file, "JPEG", quality=int(torch.randint(25, 90, ())))
             out[i] = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1).float() / 255
     return out
+
+
+def with_nonsense(rgb: Tensor, masks: Masks) -> tuple[Tensor, Masks]:
+    """Some pictures become noise, in which nobody is, whatever face was claimed to be there."""
+    nothing = (torch.rand(len(rgb), 1, 1, 1) < NONSENSE).float()
+    rgb = rgb + nothing * (torch.rand_like(rgb) - rgb)
+    hair, person, skin = (mask * (1 - nothing) for mask in (masks.hair, masks.person, masks.skin))
+    return rgb, Masks(masks.known, hair, person, skin, masks.sure)
 
 
 def cut_off(known: Tensor, face: Tensor) -> Tensor:

@@ -99,6 +99,17 @@ def learn(network: ParsingNetwork, batches: Batches, checks: Checks, plan: Plan,
     return average
 
 
+def between(network: ParsingNetwork, start: ParsingNetwork, share: float) -> ParsingNetwork:
+    """The mean of what a network was and what it has become: sturdier on what neither was trained on (Wortsman et al.,
+    "Robust fine-tuning of zero-shot models", CVPR 2022)."""
+    result = copy.deepcopy(network)
+    with torch.no_grad():
+        for value, before in zip(result.state_dict().values(), start.state_dict().values(), strict=True):
+            if value.is_floating_point():
+                value.lerp_(before, share)
+    return result
+
+
 def set_training(network: ParsingNetwork) -> None:
     """Batch norm of the encoder keeps ImageNet's statistics."""
     network.train()
