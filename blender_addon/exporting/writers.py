@@ -35,6 +35,7 @@ _GLB = _Exporter(
         "export_apply": False,  # applying modifiers would drop every shape key
         "export_morph": True,
         "export_morph_normal": True,
+        "export_tangents": True,  # for the normal map: viewers that make their own differ
         "export_morph_tangent": False,
         "export_skins": True,
         "export_all_influences": False,
