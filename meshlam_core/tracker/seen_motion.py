@@ -26,7 +26,7 @@ from meshlam_core.tracker.rig import LandmarkRig
 F32 = NDArray[np.float32]
 
 SEEN_MOTION = Path(__file__).resolve().parent.parent / "data" / "seen_motion.npz"
-SHARE = 0.6  # of what is lost on drawn heads that is made up for: real skin folds and shades, and is seen better
+SHARE = 0.3  # of what is lost on drawn heads that is made up for: real skin folds and shades, and is seen better
 
 
 @cache
