@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,28 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: bool = Tru
             np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(name + ".npy", EPOCH), member.getvalue(), method, 9)
     write_file(path, content.getvalue())
+
+
+@contextmanager
+def readable(label: str, advice: str) -> Iterator[None]:
+    """What goes wrong while a file of ours is opened and its header taken apart, as an AssetError in one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise AssetError(f"{label} is not readable: {error}.", advice) from error
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a file; to be called within `readable`."""
+    # a stream of our own: np.load leaves a damaged file open
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def read_npz(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # header, arrays
+    """The header out of the member `json`, and all other arrays; to be called within `readable`."""
+    arrays = read_arrays(path)
+    return json.loads(arrays.pop("json").tobytes()), arrays
 
 
 def checked_array(

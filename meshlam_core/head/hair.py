@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
-from meshlam_core.files.npz import check_rows, checked_array, write_npz
+from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
 from meshlam_core.head.model import HeadModel
 
 F32 = NDArray[np.float32]
@@ -119,13 +118,9 @@ def load_hair_model(
     path = HAIR_BASIS if path is None else path
     if not path.is_file():
         return None
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("json").tobytes())
+    with readable(f"The hair basis {path}", "Run `meshlam assets verify`."):
+        header, arrays = read_npz(path)
         made_for = (str(header["format"]), int(header["version"]), str(header["head"]), str(header["topology"]))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise AssetError(f"The hair basis {path} is not readable: {error}.", "Run `meshlam assets verify`.") from error
     if made_for[:2] != (FORMAT, VERSION):
         raise AssetError(f"Expected a {FORMAT} file of version {VERSION}, got {path}.")
     if made_for[2] != head.name:

@@ -6,7 +6,9 @@ Dims:  B batch, V vertices, J joints, K blendshapes; joint 0 is the root and par
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meshlam_core.raster.shapes import check_shape
@@ -98,3 +100,15 @@ def pose_vertices(
     if pose_correctives is not None:
         shaped = shaped + torch.tensordot(pose_features(turns), pose_correctives, dims=1)
     return skin(shaped, joints.expand(len(expression), *joints.shape[-2:]), turns, weights, parents)
+
+
+def heaviest(
+    weights: NDArray[np.float64],  # [V, J]
+    most: int,
+) -> NDArray[np.float64]:  # [V, J] rows sum to 1, at most `most` of them not 0
+    """Skinning weights without the smallest of a vertex that has too many."""
+    result = weights.copy()
+    if weights.shape[1] > most:
+        order = np.argsort(-weights, axis=1, kind="stable")
+        np.put_along_axis(result, order[:, most:], 0.0, axis=1)
+    return np.asarray(result / result.sum(axis=1, keepdims=True))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.avatar.record import Avatar
+from meshlam_core.head.skinning import heaviest
 from meshlam_core.tracker.ramps import smooth_step
 from meshlam_core.tracker.types import COVER
 
@@ -70,7 +71,7 @@ def with_sway_bones(avatar: Avatar) -> Avatar:
         joints=np.array(joints, np.float32),
         joint_names=tuple(names),
         joint_parents=tuple(parents),
-        weights=heaviest(weights),
+        weights=heaviest(weights, MOST).astype(np.float32),
         photo=replace(avatar.photo, rotations=rotations),
     )
 
@@ -84,11 +85,3 @@ def side_shares(
     behind = smooth_step(-ahead / np.maximum(np.hypot(across, ahead), 1e-9), *BEHIND)
     left = smooth_step(across, -ACROSS, ACROSS)
     return np.stack([(1 - behind) * left, (1 - behind) * (1 - left), behind], axis=1)
-
-
-def heaviest(weights: F64) -> F32:  # [V, J] rows sum to 1, at most MOST of them not 0
-    """Skinning weights without the smallest of a vertex that has too many."""
-    result = weights.copy()
-    order = np.argsort(-result, axis=1, kind="stable")
-    np.put_along_axis(result, order[:, MOST:], 0.0, axis=1)
-    return np.asarray(result / result.sum(axis=1, keepdims=True), np.float32)

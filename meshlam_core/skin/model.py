@@ -7,7 +7,6 @@ Dims:   V vertices, K modes, S = 256 texels along a side, P texels of skin, D de
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
-from meshlam_core.files.npz import check_rows, checked_array, write_npz
+from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
 from meshlam_core.head.correspondence import Correspondence
 from meshlam_core.head.fingerprint import layout_digest
 from meshlam_core.head.io import load_head
@@ -125,12 +124,8 @@ def carried_skin(skin: SkinModel, head: HeadModel, place: Correspondence) -> Ski
 def _load(layout: str, path: Path) -> SkinModel | None:
     if not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("json").tobytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise AssetError(f"The skin model {path} is not readable: {error}.", _REBUILD) from error
+    with readable(f"The skin model {path}", _REBUILD):
+        header, arrays = read_npz(path)
     if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
         raise AssetError(f"Expected a {FORMAT} file of version {VERSION}, got {path}.", _REBUILD)
     if header.get("layout") != layout:

@@ -15,7 +15,6 @@ have SIDE x SIDE texels of the same layout. Dims: G groups of keys, P texels of 
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +28,7 @@ from torch.nn import functional
 
 from meshlam_core.avatar.record import FOLD_STEP, Fold
 from meshlam_core.errors import AssetError
-from meshlam_core.files.npz import check_rows, checked_array, write_npz
+from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
 from meshlam_core.head.fingerprint import layout_digest
 from meshlam_core.head.model import HeadModel
 from meshlam_core.skin.model import GAMMA, SIDE
@@ -147,14 +146,10 @@ def load_fold_model(layout: str, path: Path) -> FoldModel | None:
     """None for another layout than it was learnt on; AssetError for a damaged file."""
     if not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("json").tobytes())
+    with readable(f"The model of folds {path}", _REBUILD):
+        header, arrays = read_npz(path)
         made_for = (header["format"], header["version"], header["layout"], header["groups"])
         scale = {name: float(header["scale"][name]) for name in _MAPS}
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise AssetError(f"The model of folds {path} is not readable: {error}.", _REBUILD) from error
     if (*made_for[:2], made_for[3]) != (FORMAT, VERSION, list(GROUPS)):
         raise AssetError(f"Expected a {FORMAT} file of version {VERSION}, got {path}.", _REBUILD)
     if made_for[2] != layout:

@@ -13,7 +13,6 @@ Frame: avatar frame, metres. Dims: V vertices, K blendshapes, A keys with a fiel
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
-from meshlam_core.files.npz import check_rows, checked_array, write_npz
+from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
 from meshlam_core.head.fingerprint import layout_digest
 from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.types import TrackedFace
@@ -75,14 +74,10 @@ def load_neutral_model(model: HeadModel, path: Path) -> NeutralModel | None:
     """None for another mesh or layout than it was learnt on; AssetError for a damaged file."""
     if not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("json").tobytes())
+    with readable(f"The model of neutral faces {path}", _REBUILD):
+        header, arrays = read_npz(path)
         made_for = (header["format"], header["version"], header["layout"])
         names = [str(name) for name in header["keys"]]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise AssetError(f"The model of neutral faces {path} is not readable: {error}.", _REBUILD) from error
     if made_for[:2] != (FORMAT, VERSION):
         raise AssetError(f"Expected a {FORMAT} file of version {VERSION}, got {path}.", _REBUILD)
     if made_for[2] != layout_digest(model).hexdigest() or not set(names) <= set(model.blendshape_names):

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.arkit import ARKIT_INDEX
-from meshlam_core.errors import AssetError
-from meshlam_core.files.npz import checked_array
+from meshlam_core.files.npz import checked_array, read_arrays, readable
 from meshlam_core.points import COUNT
 from meshlam_core.tracker.rig import LandmarkRig
 
@@ -33,11 +32,8 @@ SHARE = 0.3  # of what is lost on drawn heads that is made up for: real skin fol
 def load_seen_motion(path: Path = SEEN_MOTION) -> F32:  # [E, L, 2] m at coefficient 1, to the left and up
     """The packaged measurement."""
     label = f"The file {path.name} of landmark motion"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError) as error:
-        raise AssetError(f"{label} cannot be read: {error}.", "Install MeshLAM again.") from error
+    with readable(label, "Install MeshLAM again."):
+        arrays = read_arrays(path)
     sizes = {"E": len(ARKIT_INDEX), "L": COUNT}
     return np.asarray(checked_array(arrays, "motion", "E L 2", np.float32, sizes, label))
 

@@ -7,7 +7,7 @@ from meshlam_core.points import LEFT_IRIS, MIRROR
 from meshlam_core.tracker.clip_fit import fit_person
 from meshlam_core.tracker.fit import clip_fitter, head_fitter
 from meshlam_core.tracker.rig import landmark_rig
-from meshlam_core.tracker.seen_motion import as_seen, load_seen_motion
+from meshlam_core.tracker.seen_motion import SEEN_MOTION, as_seen, load_seen_motion
 from meshlam_core.tracker.track import follow, key_frames
 from tests.tracker.conftest import look_at
 
@@ -63,9 +63,10 @@ def test_the_person_of_a_clip_is_told_from_calm_frames(head):
 
 def test_a_damaged_file_of_seen_motion_is_an_asset_error(tmp_path):
     path = tmp_path / "seen.npz"
-    path.write_bytes(b"no zip")
-    with pytest.raises(AssetError, match=r"seen\.npz"):
-        load_seen_motion(path)
+    for content in (b"no zip", SEEN_MOTION.read_bytes()[:2000]):
+        path.write_bytes(content)
+        with pytest.raises(AssetError, match=r"seen\.npz"):
+            load_seen_motion(path)
     np.savez(path, motion=np.zeros((52, 3, 2), np.float32))
     with pytest.raises(AssetError, match="motion"):
         load_seen_motion(path)

@@ -18,13 +18,13 @@ from PIL import Image
 from meshlam_core.errors import MeshlamError
 from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
 from meshlam_core.viewing.viewer import VIEW_YAW, AvatarRenderer, neutral_pose, render_yaw
+from training.evaluate.sheets import GROUND, on_ground
 from training.evaluate.variants import variants
 from training.splits import held_out
 
 CELL = 96  # px
 ACROSS = 4  # people in a row
 VIEWS = ("front", "three-quarter", "left", "back")
-GROUND = 52  # grey behind the heads
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 U8 = NDArray[np.uint8]
@@ -58,9 +58,7 @@ def strip(path: Path, options: ReconstructOptions, session: Session) -> U8:  # [
     cells[0] = np.array(Image.fromarray(avatar.photo_image).resize((CELL, CELL), Image.Resampling.LANCZOS))
     for cell, view in zip(cells[1:], VIEWS, strict=True):
         drawn = render_yaw(renderer, rest, VIEW_YAW[view], 2 * CELL)
-        small = np.array(Image.fromarray(drawn).resize((CELL, CELL), Image.Resampling.LANCZOS)).astype(np.float32)
-        alpha = small[..., 3:] / 255
-        cell[:] = small[..., :3] * alpha + GROUND * (1 - alpha)
+        cell[:] = on_ground(np.array(Image.fromarray(drawn).resize((CELL, CELL), Image.Resampling.LANCZOS)))
     return np.hstack(list(cells))
 
 

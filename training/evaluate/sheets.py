@@ -74,9 +74,9 @@ def _views(result: PhotoResult) -> U8:  # [2 * CELL, 6 * CELL, 3]
     styles: tuple[Style, Style] = ("texture", "clay")
     rows = []
     for style in styles:
-        cells = [_on_ground(render_yaw(renderer, rest, VIEW_YAW[view], CELL, style)) for view in VIEWS]
+        cells = [on_ground(render_yaw(renderer, rest, VIEW_YAW[view], CELL, style)) for view in VIEWS]
         if result.truth is not None:
-            seen = _on_ground(photo_view(result.avatar, result.truth, renderer, style))
+            seen = on_ground(photo_view(result.avatar, result.truth, renderer, style))
             cells.insert(0, _fitted(seen))
         else:
             cells.insert(0, np.full((CELL, CELL, 3), GROUND, np.uint8))
@@ -93,7 +93,8 @@ def _painted(truth: HeadTruth) -> U8:
     return picture.astype(np.uint8)
 
 
-def _on_ground(picture: U8) -> U8:  # [H, W, 4] -> [H, W, 3]
+def on_ground(picture: U8) -> U8:  # [H, W, 4] -> [H, W, 3]
+    """A rendering on the sheets' grey."""
     alpha = picture[..., 3:].astype(np.float32) / 255
     return np.asarray(picture[..., :3] * alpha + GROUND * (1 - alpha) + 0.5, np.uint8)
 
@@ -123,7 +124,7 @@ def _title(result: PhotoResult) -> str:
 
 def frame_strip(title: str, frames: Sequence[tuple[HeadTruth, U8]]) -> U8:  # [LABEL + CELL, 2 * CELL * frames, 3]
     """Some frames of a clip, each with the rendering beside it."""
-    shown = [cell for truth, rendering in frames for cell in (_fitted(truth.picture), _fitted(_on_ground(rendering)))]
+    shown = [cell for truth, rendering in frames for cell in (_fitted(truth.picture), _fitted(on_ground(rendering)))]
     row = np.hstack(shown) if shown else np.full((CELL, 2 * CELL, 3), GROUND, np.uint8)
     picture = Image.fromarray(np.vstack([np.full((LABEL, row.shape[1], 3), GROUND, np.uint8), row]))
     ImageDraw.Draw(picture).text((4, 2), title, INK, ImageFont.load_default(13))

@@ -19,6 +19,7 @@ from meshlam_core.errors import UnreadableInput
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.state import Rig
+from training.hairstyles.field import neck_border
 from training.rigs import training_rig
 from training.splits import held_out
 from training.synthetic.light import Light, Openness, load_light, measure_openness
@@ -81,7 +82,7 @@ def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...
         face_part=rig.part[rig.faces[drawn][:, 0]].numpy(),
         part_labels=np.array([{"ears": EARS, "neck": NECK}.get(name, SKIN) for name in head.parts], np.uint8),
         hairy=np.array([name in ("face", "scalp", "neck", "ears") for name in head.parts], np.float32),
-        neck_border=_neck_border(head),
+        neck_border=np.flatnonzero(neck_border(head)),
         identity=head.identity_basis.reshape(len(head.identity_basis), -1),
         skins=to_linear(load_skins(data, head, TEXTURE, cache)),
         irises=to_linear(np.stack([_read(path, (256, 256)) for path in sorted((data / "irises").glob("*.jpg"))])),
@@ -148,16 +149,6 @@ def _eyes(head: HeadModel, rig: Rig) -> tuple[NDArray[np.intp], F32]:
         places.append(np.stack([x + scale * theta * np.cos(phi), y - scale * theta * np.sin(phi)], axis=1))
         rows.append(layout.texel.numpy()[own])
     return np.concatenate(rows).astype(np.intp), np.concatenate(places).astype(np.float32)
-
-
-def _neck_border(head: HeadModel) -> NDArray[np.intp]:
-    neck = head.part == head.parts.index("neck")
-    faces = head.faces[neck[head.faces].any(axis=1)]
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-    unique, count = np.unique(edges, axis=0, return_counts=True)
-    lonely = np.unique(unique[count == 1])
-    lonely = lonely[neck[lonely]]
-    return np.asarray(lonely[head.template[lonely, 1] < np.median(head.template[neck, 1])], np.intp)
 
 
 def _scalp(head: HeadModel, rig: Rig) -> F32:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meshlam_core.errors import UsageError
+from meshlam_core.head.skinning import heaviest
 from meshlam_core.model.topology.edges import F64, I64, MAX_VERTICES
 from meshlam_core.model.topology.records import Repaired, Repairs
 from meshlam_core.model.topology.repair import repair
@@ -116,11 +117,7 @@ class Correction:
     ) -> F32:  # [V', J] rows sum to 1, at most `most` non-zero
         """Skinning weights, with the smallest shares removed where a new vertex would have too many."""
         new = self.carry(skin, axis=0)
-        fresh = new[self.copies :].astype(np.float64)
-        if fresh.shape[1] > most:
-            order = np.argsort(-fresh, axis=1, kind="stable")
-            np.put_along_axis(fresh, order[:, most:], 0.0, axis=1)
-        new[self.copies :] = fresh / fresh.sum(axis=1, keepdims=True)
+        new[self.copies :] = heaviest(new[self.copies :].astype(np.float64), most)
         return new
 
     def carry_regressor(
