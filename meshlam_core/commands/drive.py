@@ -20,6 +20,7 @@ from meshlam_core.progress import Progress
 
 if TYPE_CHECKING:
     from meshlam_core.avatar.record import Avatar
+    from meshlam_core.head.model import HeadModel
     from meshlam_core.tracker.rig import LandmarkRig
     from meshlam_core.tracker.track import Track, TrackFrame
 
@@ -39,7 +40,7 @@ def drive_file(
     """Performance and avatar -> the avatar's track file; the same report as of `track`."""
     check_output_file(out)
     progress("starting", 0.0, "loading the models")
-    from meshlam_core.tracker.retarget import avatar_rig, retarget
+    from meshlam_core.tracker.retarget import avatar_rig, retarget, tracking_rig
     from meshlam_core.tracker.rig import eye_joints
     from meshlam_core.tracker.track_io import write_track
 
@@ -48,12 +49,13 @@ def drive_file(
     head = head_of(avatar, "open")
     rig = replace(avatar_rig(avatar, head), eyes=avatar.joints[list(eye_joints(head))].astype(float))
     if source.suffix.lower() in (".json", ".csv"):
-        track = read_performance(source, avatar, rig)
+        track, fitted = read_performance(source, avatar, rig, head)
     else:
         session = sessions.get_tracker(device, landmarks)
         track = track_source(source, session, face, lambda stage, done, text: progress(stage, done * _TRACKED, text))
+        fitted = tracking_rig(session.head)
     frames: list[TrackFrame] = []
-    for frame, pose in zip(track.frames, retarget(track, rig, len(avatar.joints)), strict=True):
+    for frame, pose in zip(track.frames, retarget(track, rig, len(avatar.joints), fitted), strict=True):
         progress("retarget", _TRACKED + (1 - _TRACKED) * len(frames) / len(track.frames), f"{len(frames)} frames")
         frames.append(
             replace(frame, expression=pose.expression, rotation=pose.rotations[0], translation=pose.translation)
@@ -69,11 +71,20 @@ def drive_file(
     return describe(own, out, time.perf_counter() - start)
 
 
-def read_performance(path: Path, avatar: Avatar, rig: LandmarkRig) -> Track:
-    """The track in a file: a clip's, or a CSV's, which has no camera and stays where the avatar's photo has it."""
+def read_performance(
+    path: Path,
+    avatar: Avatar,
+    rig: LandmarkRig,  # of the avatar
+    head: HeadModel,  # of the avatar, and of the track
+) -> tuple[Track, LandmarkRig | None]:
+    """The track in a file, and the rig it was fitted with: a clip's, or a CSV's, which was fitted to no picture.
+
+    A CSV has no camera and stays where the avatar's photo has it.
+    """
     from meshlam_core.tracker.live_link import read_live_link, track_of
+    from meshlam_core.tracker.retarget import tracking_rig
     from meshlam_core.tracker.track_io import read_track
 
     if path.suffix.lower() == ".csv":
-        return track_of(read_live_link(path), avatar, rig, path.name)
-    return read_track(path)
+        return track_of(read_live_link(path), avatar, rig, path.name), None
+    return read_track(path), tracking_rig(head)

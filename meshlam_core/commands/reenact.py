@@ -23,13 +23,14 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from meshlam_core.tracker.retarget import avatar_rig, retarget
     from meshlam_core.viewing.viewer import AvatarRenderer
 
-    rig = avatar_rig(avatar, head_of(avatar, arguments.head))
-    track = read_performance(arguments.track, avatar, rig)
+    head = head_of(avatar, arguments.head)
+    rig = avatar_rig(avatar, head)
+    track, fitted = read_performance(arguments.track, avatar, rig, head)
     device = choose_device(arguments.device)
     prefer_rasteriser(arguments.rasteriser, device)
     repaint = open_repaint(avatar, neural, device)
     renderer = AvatarRenderer(avatar, device, repaint=repaint)
-    poses = retarget(track, rig, len(avatar.joints))
+    poses = retarget(track, rig, len(avatar.joints), fitted)
     with atomic_folder(arguments.out) as folder:
         for index, pose in enumerate(poses):
             progress("rendering", 0.05 + 0.95 * index / len(track.frames), f"frame {index + 1} of {len(track.frames)}")

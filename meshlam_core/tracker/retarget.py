@@ -21,6 +21,7 @@ from meshlam_core.arkit import reorder
 from meshlam_core.frames import Camera, axis_angle_from_rotation, rotation_from_axis_angle
 from meshlam_core.tracker.problem import Face, project_face
 from meshlam_core.tracker.rig import LandmarkRig, landmark_rig
+from meshlam_core.tracker.seen_motion import as_seen
 from meshlam_core.tracker.solver import Prior, solve
 from meshlam_core.tracker.track import Track, TrackFrame
 
@@ -50,16 +51,18 @@ def retarget(
     track: Track,
     avatar: LandmarkRig,  # of the avatar: rig.of_person, or avatar_rig below
     joint_count: int,
+    fitted: LandmarkRig | None = None,  # that the track was fitted with; None: the expression is the avatar's own
     same_person: bool = False,  # the avatar was made from the clip itself
     focal: float | None = None,  # px, of the camera to look through where it is known better than the track knows it
 ) -> Iterator[AvatarPose]:
     """The avatar's pose in every frame of a track."""
     names = track.names
-    order = [names.index(name) for name in avatar.names if name in names]
-    known = np.array([name in names for name in avatar.names])
     clip_basis = np.zeros((3, len(names), avatar.basis.shape[2]))
-    clip_basis[:, order] = avatar.basis[:, avatar.modes :][:, known]
-    # the clip's person smiles as the avatar does: both come from the same blendshapes
+    for rig in (avatar, fitted or avatar):  # what only the avatar knows moves as it does there
+        shared = [name for name in rig.names if name in names]
+        clip_basis[:, [names.index(name) for name in shared]] = rig.basis[
+            :, [rig.modes + rig.names.index(name) for name in shared]
+        ]
     clip = replace(avatar, neutral=track.landmarks.T.astype(np.float64), basis=clip_basis, modes=0, names=names)
     camera = Camera(track.focal, track.centre, track.size)
     previous: Face | None = None
@@ -112,6 +115,15 @@ def _lay_on(
     prior = Prior(np.inf, expression, slack)
     look = lambda face: (avatar, W)  # noqa: E731
     return solve(look, start, targets, centre, prior, iterations=4, robust_scale=6.0, fix_focal=True).face
+
+
+def tracking_rig(model: HeadModel) -> LandmarkRig:
+    """The rig that clips are fitted with: where the frames' landmarks were, only it repeats.
+
+    An avatar's own expressions go other ways: they start from its own neutral face, and wholly, where the landmark
+    network follows in part.
+    """
+    return as_seen(landmark_rig(model))
 
 
 def avatar_rig(

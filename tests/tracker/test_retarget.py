@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.points import CLASSIC_68
 from meshlam_core.tracker.problem import Face, project_face
-from meshlam_core.tracker.retarget import _locate, avatar_rig, retarget
+from meshlam_core.tracker.retarget import _locate, avatar_rig, retarget, tracking_rig
 from meshlam_core.tracker.rig import landmark_rig
 from meshlam_core.tracker.track import Track, TrackFrame
 
@@ -66,6 +67,22 @@ def test_another_persons_avatar_keeps_the_tracks_expression(head, track):
     rig = avatar_rig(avatar_of(head, vertices), head)
     for pose, frame in zip(retarget(track, rig, 5), track.frames, strict=True):
         np.testing.assert_allclose(pose.expression, frame.expression, atol=2e-3)
+
+
+def test_an_avatar_of_the_clips_person_lies_where_the_clip_was_seen_whatever_its_own_keys_do(head, track):
+    """An avatar that starts from its photo's rest has weaker keys; the clip's landmarks did not move less."""
+    weaker = avatar_of(head, head.template)
+    weaker.blendshapes = head.blendshapes * np.float32(0.5)
+    seen = replace(tracking_rig(head), modes=0, basis=tracking_rig(head).basis[:, -len(head.blendshapes) :])
+    rig = avatar_rig(weaker, head)
+    gaps = []
+    for fitted in (tracking_rig(head), None):
+        poses = list(retarget(track, rig, 5, fitted, same_person=True))
+        frame, pose = track.frames[3], poses[3]
+        there = {"rotations": frame.rotation[None], "translation": frame.translation}
+        posed = replace(pose, expression=frame.expression, **there)
+        gaps.append(np.linalg.norm(projected(rig, pose) - projected(seen, posed), axis=0)[CLASSIC_68[48:]].mean())
+    assert gaps[0] < 0.5 * gaps[1]
 
 
 def test_the_same_persons_expression_may_give_a_little(head, track):

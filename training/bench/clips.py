@@ -21,7 +21,7 @@ from meshlam_core.files.images import read_clip
 from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
 from meshlam_core.points import CLASSIC_68
 from meshlam_core.progress import silent
-from meshlam_core.tracker.retarget import avatar_rig, retarget
+from meshlam_core.tracker.retarget import avatar_rig, retarget, tracking_rig
 from meshlam_core.viewing.viewer import AvatarRenderer
 from training.metrics import face_height, face_outline_mask, psnr
 
@@ -38,7 +38,7 @@ def measure(clip: Path, session: Session, every: int) -> tuple[float, float]:
         Image.fromarray(frames[0]).save(first)
         avatar = reconstruct(first, ReconstructOptions(), session).avatar
     renderer = AvatarRenderer(avatar)
-    poses = retarget(track, avatar_rig(avatar, session.head), len(avatar.joints))
+    poses = retarget(track, avatar_rig(avatar, session.head), len(avatar.joints), tracking_rig(session.head))
     quality, distance = [], []
     for index, (pose, frame) in enumerate(zip(poses, frames, strict=True)):
         if index % every:

@@ -28,7 +28,7 @@ from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
 from meshlam_core.points import LEFT_EYE, LEFT_IRIS, LIPS_INNER, RIGHT_EYE, RIGHT_IRIS
 from meshlam_core.progress import silent
 from meshlam_core.tracker.landmarks import choose_face, face_span
-from meshlam_core.tracker.retarget import avatar_rig, retarget
+from meshlam_core.tracker.retarget import avatar_rig, retarget, tracking_rig
 from meshlam_core.tracker.types import Detection
 from meshlam_core.viewing.viewer import AvatarRenderer
 from training.bench.clips import CLIPS, GREY
@@ -95,7 +95,7 @@ def measure(clip: Path, session: Session, every: int, sheet: Path | None = None)
         avatar = reconstruct(first, ReconstructOptions(), session).avatar
     renderer, rig = AvatarRenderer(avatar), avatar_rig(avatar, session.head)
     measured = []
-    for index, pose in enumerate(retarget(track, rig, len(avatar.joints))):
+    for index, pose in enumerate(retarget(track, rig, len(avatar.joints), tracking_rig(session.head))):
         if index % every or not pose.found:
             continue
         drawn = renderer.draw_pose(pose.expression, pose.rotations, pose.translation, pose.camera)

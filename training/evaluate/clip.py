@@ -20,7 +20,7 @@ from meshlam_core.errors import MeshlamError
 from meshlam_core.files.images import read_clip, write_png
 from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
 from meshlam_core.progress import silent
-from meshlam_core.tracker.retarget import AvatarPose, avatar_rig, retarget
+from meshlam_core.tracker.retarget import AvatarPose, avatar_rig, retarget, tracking_rig
 from meshlam_core.viewing.viewer import AvatarRenderer
 from training.evaluate.likeness import Critics, Likeness, liken
 from training.evaluate.photo import PhotoScores, compare
@@ -99,7 +99,8 @@ class Actor:
         track = track_source(clip, session, "largest", silent)
         rig = avatar_rig(avatar, session.head)
         # one camera took frame 0 and the others: another distance would show more or less of the hair behind the face
-        poses = tuple(retarget(track, rig, len(avatar.joints), same_person=True, focal=avatar.photo.focal))
+        fitted = tracking_rig(session.head)
+        poses = tuple(retarget(track, rig, len(avatar.joints), fitted, same_person=True, focal=avatar.photo.focal))
         return cls(avatar, AvatarRenderer(avatar), poses)
 
     def draw(self, frame: int, window: Window) -> U8:  # [H, W, 4]
