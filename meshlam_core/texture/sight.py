@@ -38,6 +38,9 @@ INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's te
 NECK_SPREAD = (0.08, 0.18)  # distances from the neck's median colour between which a texel is given up
 OTHER_HUE = 0.12  # distance of its colour from the face's, brightness aside, from which most of the neck is clothes
 NECK_BARE = (0.04, 0.1)  # shares of the neck facing the camera between which what shows of it is used
+NEARER = (0.05, 0.25)  # by which the mirrored texel is seen better, for its bare skin to deny hair on this one
+SOME_HAIR = (0.05, 0.4)  # shares of hair between which that is doubted
+DENIED = (0.02, 0.25)  # mean doubts around a texel between which it is doubted, too
 FEW = 200  # texels
 SAMPLED = 101  # every so many texels tell how fine the photo is
 
@@ -86,6 +89,7 @@ def see(
     maps = trust_maps(regions, landmarks * scale, within, fragments, atlas.skin_vertex.numpy()[faces[:, 0]])
     photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
+    _doubt_far_hair(photo, atlas)
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
     return Sight(photo, mouth)
@@ -145,6 +149,21 @@ def _take_mouth(photo: Tensor, atlas: Atlas) -> Texels:
     photo[inside] = 0
     kept = values[:, 4] > HARDLY
     return Texels(inside[kept], values[kept, :3], values[kept, 4])
+
+
+def _doubt_far_hair(photo: Tensor, atlas: Atlas) -> None:
+    """Distrust hair on the far temple and brow where the near side, which shows better, is bare.
+
+    Where a turned head hides itself the mesh is off by some pixels, and the hair behind falls onto the forehead.
+    """
+    rows = atlas.rows_of("face")
+    twin = photo[atlas.mirror_texel[rows].long()]
+    hair, bare = smooth_step(photo[rows, 3], *SOME_HAIR), 1 - twin[:, 3]
+    denied = torch.zeros(len(photo), 2)
+    denied[rows, 0] = hair * bare * smooth_step(twin[:, 4] - photo[rows, 4], *NEARER)
+    denied[rows, 1] = 1
+    around = atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0]  # with what is mixed with it
+    photo[rows, 4] *= 1 - torch.maximum(denied[rows, 0], smooth_step(around, *DENIED))
 
 
 def _doubt_neck(photo: Tensor, view: TexelView, regions: Regions, atlas: Atlas) -> None:

@@ -27,6 +27,7 @@ LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the 
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 RATIO = (0.4, 1.8)  # of a colour to what is likely, that is believed enough to be spread
 BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
+SOLID = (0.0, 0.025)  # share of sure hair between which hair is more than stubble or a shade on bare skin
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
 HAIR_LINE, STRAND_WANDER = (0.35, 0.65), 0.06  # share of hair between which skin ends; how far strands bend that line
 LID_GRAIN = 0.2  # a blink stretches the lids' texels, and grain on them with it
@@ -67,7 +68,10 @@ def complete_skin(
 
     # low frequencies everywhere, following the mirrored side's differences where only that one is seen
     firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
-    base = smooth_fill(atlas.graph, mean[:, :3], firmness, mean[mirror, :3], sure[mirror] > 0.3)
+    # as ratios, for light is a factor: the difference between skin and hair, taken off a darker side, would be a tint
+    ratios = (mean[:, :3] + LIFT).log()
+    filled = smooth_fill(atlas.graph, ratios, firmness, ratios[mirror], sure[mirror] > 0.3)
+    base = (filled.exp() - LIFT).clamp(0, 1)
     layers = _fill_layers(regions, tones, cover, atlas, base, mean, sure, mirror, likely)
     grain, strand = _detail_strength(photo, base, atlas)
     pores = atlas.grain
@@ -90,9 +94,10 @@ def _fill_layers(
 ) -> Tensor:  # [V, 7] skin colour, hair colour, share of hair
     """Skin and hair spread over the hidden surface as two layers with a hair line between them."""
     known = torch.maximum(sure, sure[mirror])  # [V]
-    hairy = torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
+    solid = ramp(regions.hair_solid, *SOLID)
+    hairy = solid * torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
     scalp = atlas.share("scalp")
-    growth = ramp(regions.hair_share, *BALD)
+    growth = solid * ramp(regions.hair_share, *BALD)
     lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
     likely = torch.from_numpy(regions.skin_colour).expand_as(base) if guess is None else guess.skin
     inside = torch.maximum(lids, atlas.share("eye_sockets", "mouth_interior"))

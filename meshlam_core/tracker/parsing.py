@@ -49,6 +49,7 @@ WORK = 2 * SIDE  # px, side of the window the masks are made at
 SUBSAMPLE = 4  # of the guided filter's statistics
 PERSON_SIDE = 256  # px, the segmenter's input
 DOUBTFUL = 0.5  # trust below which the masks failed
+SOLID = 0.8  # from which a pixel is surely hair
 FEW_PIXELS = 200  # samples below which a median colour says nothing
 
 _lock = Lock()  # the interpreter keeps its tensors between calls
@@ -66,8 +67,9 @@ class Regions:
     skin: F32  # [H, W] face, ears, neck; eyes, brows, beard and lips count as skin
     other: F32  # [H, W] clothes, hats, everything of the person that is neither hair nor skin
     skin_colour: F32  # [3] sRGB 0..1, median of cheeks, nose and forehead
-    hair_colour: F32  # [3] sRGB 0..1, median of the hair; the skin's where there is hardly any hair
+    hair_colour: F32  # [3] sRGB 0..1, median of the hair, of doubtful hair where that is all; the skin's without any
     hair_share: float  # hair area / face area; below about 0.1 the head is practically bald
+    hair_solid: float = 1.0  # area that is surely hair / face area; where it is tiny, there is stubble or shaded skin
     known: F32 | None = None  # [H, W] 1 where the masks mean something, 0 where nothing was looked at; None: all known
     trust: float = 1.0  # 0..1 in the outline of person and hair; below DOUBTFUL the masks failed
     trouble: str = ""  # why, as a clause; empty when nothing is wrong
@@ -98,9 +100,11 @@ def parse_person(
     person = np.minimum(hair + skin + other, 1)
     trust, trouble = judge_masks(person, hair, face, known)
 
-    solid = image[hair > 0.8]
     skin_colour = _skin_colour(image, hair, face, local)
-    hair_colour = np.median(solid, axis=0) / 255 if len(solid) > FEW_PIXELS else skin_colour
+    solid = hair > SOLID
+    samples = (image[mask] for mask in (solid, hair > 0.5))
+    sample = next((sample for sample in samples if len(sample) > FEW_PIXELS), None)
+    hair_colour = skin_colour if sample is None else np.median(sample, axis=0) / 255
     shape, window_from_crop = crop.shape[:2], _window_from_crop(window)
     reached = _within(window_from_crop, shape, (WORK, WORK))
     if alpha is not None:
@@ -114,6 +118,7 @@ def parse_person(
         skin_colour=skin_colour,
         hair_colour=np.asarray(hair_colour, np.float32),
         hair_share=float(hair.sum() / max(float(face.sum()), 1.0)),
+        hair_solid=float(solid.sum() / max(float(face.sum()), 1.0)),
         known=reached,
         trust=trust,
         trouble=trouble,

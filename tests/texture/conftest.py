@@ -55,9 +55,17 @@ def turned(head: HeadModel, atlas: Atlas) -> Portrait:
     return make_portrait(head, atlas, yaw=0.6)
 
 
-def make_portrait(head: HeadModel, atlas: Atlas, yaw: float, light: float = 0.0) -> Portrait:
+def make_portrait(
+    head: HeadModel,
+    atlas: Atlas,
+    yaw: float,
+    light: float = 0.0,
+    scalp: NDArray[np.float32] | None = None,  # [3] its colour; None: the skin's
+) -> Portrait:
     """Mirror-symmetric paint with freckles, blue irises, and light that falls off to the right by `light`."""
     paint = paint_head(head, atlas)
+    if scalp is not None:
+        paint[atlas.rows_of("scalp").numpy()] = scalp
     truth = atlas.uv_map.scatter(torch.from_numpy(paint)[None])[0].numpy()
     camera = Camera(SIDE * 2.2, (SIDE / 2, SIDE / 2), (SIDE, SIDE))
     rotations = np.zeros((len(head.joint_names), 3), np.float32)

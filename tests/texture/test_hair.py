@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 
 from meshlam_core.head.model import HeadModel
-from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.atlas import Atlas, build_atlas
+from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import HairHull
-from tests.texture.conftest import SKIN, Portrait
+from tests.texture.conftest import SIDE, SIZE, SKIN, Portrait, make_portrait
 
 DARK = np.array([0.12, 0.08, 0.06], np.float32)
+GREY = np.array([0.34, 0.30, 0.28], np.float32)
 
 
 def _haired(portrait: Portrait, grown: np.ndarray, head: HeadModel) -> Portrait:
@@ -50,3 +53,48 @@ def test_an_ear_below_short_hair_stays_skin(turned: Portrait, head: HeadModel, a
     albedo = _haired(turned, scalp, head).bake(head).photo.reshape(-1, 3) / 255
     ears = albedo[atlas.uv_map.texel.numpy()[atlas.rows_of("ears").numpy()]]
     assert (np.abs(np.median(ears, axis=0) - SKIN) < 0.15).all()
+
+
+def test_a_mask_that_is_never_sure_of_hair_paints_none(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    """Shade on a shaved head is half taken for hair; strands of the skin's own colour would grow there."""
+    hidden = [atlas.rows_of("scalp").numpy()]
+    bald = _scalp_of(frontal, frontal.regions, head, hidden)
+    likely = replace(frontal.regions, hair_colour=DARK, hair_share=1.0)
+    doubtful = _scalp_of(frontal, replace(likely, hair_solid=0.0), head, hidden)
+    sure = _scalp_of(frontal, replace(likely, hair_solid=1.0), head, hidden)
+    np.testing.assert_allclose(doubtful, bald, atol=0.01)
+    assert sure.mean() < bald.mean() - 0.1
+
+
+def _scalp_of(portrait: Portrait, regions: Regions, head: HeadModel, rows: list[np.ndarray]) -> np.ndarray:
+    texture = replace(portrait, regions=regions).bake(head).photo.reshape(-1, 3) / 255
+    return texture[build_atlas(head, SIZE).uv_map.texel.numpy()[rows[0]]]
+
+
+def test_hair_behind_the_far_temple_does_not_fall_onto_a_forehead_that_is_bare_on_the_near_side(
+    turned: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    person = turned.regions.person > 0.5
+    rows, columns = np.indices(person.shape)
+    brow = turned.tracked.detection.landmarks[[105, 334], 1].min()
+    far_side = columns > np.median(turned.tracked.detection.landmarks[:, 0])
+    rim = person & ~ndimage.binary_erosion(person, iterations=14) & far_side & (rows < brow)
+    photo = np.where(rim[..., None], (DARK * 255).astype(np.uint8), turned.photo)
+    regions = replace(turned.regions, hair=rim.astype(np.float32), skin=(person & ~rim).astype(np.float32))
+    baked = replace(turned, photo=photo, regions=replace(regions, hair_solid=0.0)).bake(head).photo.reshape(-1, 3)
+    face = baked[atlas.uv_map.texel.numpy()[atlas.rows_of("face").numpy()]] / 255
+    before = turned.texture.photo.reshape(-1, 3)[atlas.uv_map.texel.numpy()[atlas.rows_of("face").numpy()]] / 255
+    dark = (face.mean(axis=1) < 0.3) & (before.mean(axis=1) > 0.4)
+    assert dark.mean() < 0.0005
+
+
+def test_hair_mirrored_onto_a_darker_side_takes_no_other_hue(head: HeadModel, atlas: Atlas) -> None:
+    """What hair is beside skin is a ratio: subtracted from skin in the shade it would leave blue."""
+    portrait = make_portrait(head, atlas, yaw=0.6, scalp=GREY)
+    hair = (portrait.photo[..., 0] < 0.6 * portrait.photo[..., 0].max()) & (portrait.regions.person > 0.5)
+    shade = np.where(np.arange(SIDE) < np.median(portrait.tracked.detection.landmarks[:, 0]), 1, 0.4)[None, :, None]
+    portrait = replace(portrait, photo=(portrait.photo * shade).astype(np.uint8))
+    regions = replace(portrait.regions, hair_colour=GREY, hair_share=1.0, hair=hair.astype(np.float32))
+    baked = replace(portrait, regions=regions).bake(head).photo.reshape(-1, 3) / 255
+    scalp = baked[atlas.uv_map.texel.numpy()[atlas.rows_of("scalp").numpy()]]
+    assert np.quantile(scalp[:, 2] / scalp[:, 0].clip(0.01), 0.99) < 0.9

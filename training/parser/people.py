@@ -1,4 +1,6 @@
-"""People of the synthetic engine with their labels: long hair beside necks and before clothes, which portraits lack.
+"""People of the synthetic engine with their labels: what portraits lack, or what their teacher is wrong about.
+
+That is long hair beside necks and before clothes, and bald and shaved heads, on whose shaded skin it sees hair.
 
 Frame: image frame. Dims: N image side, M stored side.
 """
@@ -19,7 +21,7 @@ from training.synthetic.sample import SIDE, photograph
 from training.synthetic.world import CLOTHES, EARS, GLASSES, HAIR, NECK, OTHER, SKIN
 
 VIEW = 448  # px
-LONG = ("bob", "long_back", "long_front", "pony_tail", "braid", "headscarf", "hood")
+WANTED = ("bald", "shaved", "receding", "bob", "long_back", "long_front", "pony_tail", "braid", "headscarf", "hood")
 SHORT_KEPT = 0.5  # of the other styles' draws
 PORTRAITS = 0.6  # of the pictures are framed as portraits are
 CLASSES = ((HAIR,), (SKIN, EARS, NECK, GLASSES), (CLOTHES, OTHER))  # hair, skin, other
@@ -35,7 +37,7 @@ class SyntheticPeople:
         """A training sample, None when no face is found in it or the style is one of many."""
         world = self._engine.world
         person = draw_person(world, self._engine.hair, random)
-        if person.hair.name not in LONG and random.random() > SHORT_KEPT:
+        if person.hair.name not in WANTED and random.random() > SHORT_KEPT:
             return None
         shot = take(world.head, person.vertices, SIDE, random, portrait=random.random() < PORTRAITS)
         picture, label = photograph(world, person, shot, random, VIEW)

@@ -31,6 +31,8 @@ F32 = NDArray[np.float32]
 STORED = 288  # px
 MADE = parsing.WORK  # px, at which the labels are made
 ROOM = 1.125
+# bald people on whose heads the teacher sees hair where the skin is in shade, found by looking
+BALD = ("C000984", "C001072", "D000355", "H000324", "L000287")
 CHANNELS = ("red", "green", "blue", "face", "known", "hair", "person", "skin", "sure")  # sure: of skin or not
 
 
@@ -40,11 +42,17 @@ def prepare(paths: Iterable[Path], detector: LandmarkDetector, teacher: HairTeac
     for path in paths:
         picture = load_photo(path).pixels
         if faces := detector.detect(picture):
-            samples.append(sample_of(picture, faces[0].landmarks[:, :2].astype(np.float64), teacher))
+            points = faces[0].landmarks[:, :2].astype(np.float64)
+            samples.append(sample_of(picture, points, teacher, path.stem in BALD))
     return torch.stack(samples)
 
 
-def sample_of(picture: U8, points: NDArray[np.float64], teacher: HairTeacher) -> Tensor:  # [9, M, M] uint8
+def sample_of(
+    picture: U8,  # [H, W, 3]
+    points: NDArray[np.float64],  # [L, 2] px
+    teacher: HairTeacher,
+    bald: bool = False,  # what the teacher takes for hair is skin
+) -> Tensor:  # [9, M, M] uint8
     """One sample of a picture and the landmarks in it."""
     window, image, face, known = _look(picture, points)
     local = _local(points, window)
@@ -54,7 +62,8 @@ def sample_of(picture: U8, points: NDArray[np.float64], teacher: HairTeacher) ->
         parsing.GuidedFilter(image)(_of_window(both_ways(picture, parsing.segment_person), window)[None])[0]
     )
     person = np.maximum(np.maximum(person, hair), 0.9 * face)
-    likely = likely_skin(image, person, hair, face, local)
+    scalp, hair = (hair, np.zeros_like(hair)) if bald else (np.zeros_like(hair), hair)
+    likely = np.maximum(likely_skin(image, person, hair, face, local), scalp)
     sure = np.maximum((np.abs(2 * likely - 1) > 0.6) & (hair < 0.2), face)
     return _stored(image, np.stack([face, known, hair, person, np.minimum(likely, 1 - hair), sure.astype(np.float32)]))
 

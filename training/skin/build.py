@@ -39,6 +39,7 @@ BOUNCED = 0.5  # of the light that a fold shadows
 GREY = 0.03  # spread of the channels of the skin's colour up to which a photo is black and white
 COSTUME = 5  # the one complete skin that wears make-up, hair and a suit
 CLOTHED = ("neck", "scalp")  # collars and hair: there the complete skins alone are believed
+BEHIND = 0.2  # of the normal towards the front, below which portraits show of an ear its rim, mixed with the wall
 HIDDEN = ("mouth_interior", "eye_sockets")
 STEPS = 127.0  # of the stored basis
 
@@ -114,7 +115,7 @@ def make_ground(head: HeadModel, atlas: Atlas, skins: F32) -> Ground:
         mirror=head.mirror.astype(np.intp),
         skin=atlas.skin_vertex.numpy() & ~np.isin(head.part, [number(name) for name in HIDDEN]),
         face=head.part == number("face"),
-        clothed=neck_and_scalp(head),
+        clothed=neck_and_scalp(head) | ((head.part == number("ears")) & (normals[:, 2] < BEHIND)),
         complete=np.stack(rows).astype(np.float64),
     )
 
