@@ -80,6 +80,7 @@ class Observation:
     posed: Tensor  # [V, 3] view frame, m
     tones: Tensor  # [V, 3] lid tones
     cover: Tensor  # [V] how far each vertex is hair and no skin
+    valid: tuple[float, float, float, float]  # px, (x0, y0, x1, y1) of the crop that the photo covers
     sight: Sight
 
 
@@ -103,7 +104,7 @@ def observe(
     cover = torch.zeros(len(posed)) if tracked.hair is None else torch.from_numpy(tracked.hair.cover)
     cover = with_hidden_ears(cover, atlas)
     sight = see(image, regions, landmarks, posed, camera, valid, tones, cover, model, atlas)
-    return Observation(image, landmarks, posed, tones, cover, sight)
+    return Observation(image, landmarks, posed, tones, cover, valid, sight)
 
 
 def _bake(
@@ -129,7 +130,7 @@ def _bake(
         colour, smooth = colour * shade, smooth * parted.shade
     paint_mouth(colour, crop, found.sight, regions.skin_colour, landmarks, model, atlas)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
-    eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, atlas)
+    eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, found.valid, atlas)
     if _is_grey(crop):
         colour = luminance(colour)[:, None].expand(-1, 3).clone()
     trust = found.sight.skin[:, 4].clone()

@@ -68,6 +68,7 @@ def paint_eyes(
     landmarks: F32,  # [L, 2] px of the crop
     posed: Tensor,  # [V, 3] view frame, m
     camera: Camera,  # of the crop
+    valid: tuple[float, float, float, float],  # px, (x0, y0, x1, y1) of the crop that the photo covers
     atlas: Atlas,
 ) -> list[tuple[Tensor, Tensor]]:  # per eye: [Q] covered texels that the photo shows, [Q] 0..1 how far it is trusted
     """Fill the eyeballs' texels."""
@@ -77,7 +78,7 @@ def paint_eyes(
     for name, layout in atlas.eyes.items():
         ring, iris = sides[name]
         opening, centre = landmarks[ring].astype(np.float64), landmarks[iris : iris + 5].astype(np.float64)
-        glimpses.append(_look(layout, opening, centre, image, posed, camera, skin_light))
+        glimpses.append(_look(layout, opening, centre, image, posed, camera, valid, skin_light))
     if not glimpses:
         return []
     palette = _palette(glimpses, skin_light)
@@ -93,6 +94,7 @@ def _look(
     image: Tensor,
     posed: Tensor,
     camera: Camera,
+    valid: tuple[float, float, float, float],  # px
     skin_light: float,  # luminance of the skin
 ) -> _Glimpse:
     """Read one eye from the photo."""
@@ -105,13 +107,15 @@ def _look(
     pixel = project(points[None], camera)[0, :, :2]
     facing = -(direction * functional.normalize(points, dim=1)).sum(1)
 
-    # only texels in the opening's box can lie in the opening
-    low, high = torch.from_numpy(ring.min(axis=0)), torch.from_numpy(ring.max(axis=0))
+    # only texels in the opening's box can lie in the opening, and only the photo's part of that is seen
+    first, last = np.array(valid[:2]) + 0.5, np.array(valid[2:]) - 0.5
+    low = torch.from_numpy(np.maximum(ring.min(axis=0), first))
+    high = torch.from_numpy(np.minimum(ring.max(axis=0), last))
     near = (((pixel > low) & (pixel < high)).all(1) & (facing > 0.2)).nonzero()[:, 0]
     pixel, facing, rows = pixel[near], facing[near], layout.front[near]
     width = float(np.linalg.norm(ring[0] - ring[8]))
     height = float(np.linalg.norm(ring[4] - ring[12]))
-    seen = height > SHUT * width
+    seen = height > SHUT * width and bool(((iris[0] > first) & (iris[0] < last)).all())
     inside = depth_inside(pixel.numpy(), ring) / max(width, 1e-6)
     grid = 2 * pixel / pixel.new_tensor([image.shape[3], image.shape[2]]) - 1
     colour = functional.grid_sample(image, grid[None, None], align_corners=False)[0, :, 0].T

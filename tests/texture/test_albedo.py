@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from meshlam_core.head.model import HeadModel
+from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lid_share
 from meshlam_core.texture.skin import compose
@@ -137,6 +138,22 @@ def test_the_iris_is_centred_on_the_gaze_axis_and_keeps_its_colour(
         white = (direction[:, 2] < 0.85) & (direction[:, 2] > 0.5)
         assert np.quantile(np.ptp(colours[white], axis=1), 0.99) < 0.2  # never skin-coloured
         assert colours[white].mean() > 0.6
+
+
+def test_an_eye_beyond_the_photos_border_looks_like_the_other_one(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    camera = frontal.tracked.camera
+    half = replace(frontal.tracked, camera=replace(camera, size=(camera.size[0] // 2, camera.size[1])))
+    photo = frontal.photo.copy()
+    photo[:, camera.size[0] // 2 :] = 0
+    baked = bake_albedo(photo, frontal.regions, half, camera, head, SIZE).photo.reshape(-1, 3) / 255
+    irises = []
+    for side in ("left", "right"):
+        layout = atlas.eyes[f"eyeball_{side}"]
+        ring = layout.rows[(layout.theta > 0.2) & (layout.theta < 0.35)].numpy()
+        irises.append(baked[atlas.uv_map.texel.numpy()[ring]].mean(axis=0))
+    np.testing.assert_allclose(*irises, atol=0.06)
 
 
 def test_the_same_photo_gives_the_same_texture(frontal: Portrait, head: HeadModel) -> None:
