@@ -108,6 +108,7 @@ def make_ground(head: HeadModel, atlas: Atlas, skins: F32) -> Ground:
         whole = linear(smooth_fill(atlas.graph, mean, firm).numpy())
         rows.append((whole + whole[head.mirror]) / 2)
     number = head.parts.index
+    behind = (head.part == number("ears")) & (normals[:, 2] < BEHIND)
     return Ground(
         transfer=transfer.astype(np.float32),
         normals=normals,
@@ -115,7 +116,8 @@ def make_ground(head: HeadModel, atlas: Atlas, skins: F32) -> Ground:
         mirror=head.mirror.astype(np.intp),
         skin=atlas.skin_vertex.numpy() & ~np.isin(head.part, [number(name) for name in HIDDEN]),
         face=head.part == number("face"),
-        clothed=neck_and_scalp(head) | ((head.part == number("ears")) & (normals[:, 2] < BEHIND)),
+        clothed=neck_and_scalp(head) | behind,
+        behind_ears=behind,
         complete=np.stack(rows).astype(np.float64),
     )
 

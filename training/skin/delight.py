@@ -30,6 +30,7 @@ Mask = NDArray[np.bool_]
 MODES = 24
 ROUNDS = 3
 SHOWN = 0.1  # weight from which a vertex is used
+PALE_EARS = 0.5  # of their distance to the face's tone, by which the backs of ears come closer to it
 HALF = 0.15  # weight at which a vertex' colour is half the photo's, half the model's guess
 SKIN_WEIGHT = 15.0  # how many portraits a complete skin is worth
 DARK = -1.7  # mean logarithm of the albedo that parts light from dark skin
@@ -59,7 +60,8 @@ class Ground:
     mirror: NDArray[np.intp]  # [V]
     skin: Mask  # [V] vertices that the model describes
     face: Mask  # [V] by which the tone is told
-    clothed: Mask  # [V] neck and scalp, of which portraits show collars and hair
+    clothed: Mask  # [V] neck, scalp and backs of ears, of which portraits show collars, hair and the wall
+    behind_ears: Mask  # [V] the last of them
     complete: F64  # [N, V, 3] logarithm, complete skins
 
     def transfer_of(self, normals: F32) -> F32:  # [V, 3] -> [V, 9]
@@ -167,6 +169,8 @@ def _moments(rows: F64, share: F64, ground: Ground, mean: F64 | None) -> Model:
         # portraits say nothing of neck and scalp: there the complete skins stand, in the face's tone
         paler = mean[ground.face].mean(axis=0) - complete[ground.face].mean(axis=0)
         mean[ground.clothed] = complete[ground.clothed] + paler
+        # the backs of painted ears are redder than any photo shows
+        mean[ground.behind_ears] += PALE_EARS * (mean[ground.face].mean(axis=0) - mean[ground.behind_ears])
     off = ((rows - np.tensordot(share, rows, 1)) * ground.skin[:, None]).reshape(len(rows), -1)
     off = off * np.sqrt(share)[:, None]
     values, vectors = np.linalg.eigh(off @ off.T)
