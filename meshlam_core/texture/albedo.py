@@ -27,7 +27,7 @@ from meshlam_core.texture.mathematics import luminance
 from meshlam_core.texture.mouth import paint_mouth
 from meshlam_core.texture.separate import separate
 from meshlam_core.texture.sight import Sight, see, with_hidden_ears
-from meshlam_core.texture.skin import CPU, Likely, complete_skin
+from meshlam_core.texture.skin import CPU, Hull, Likely, complete_skin
 from meshlam_core.texture.whites import white_of_eyes
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
@@ -124,7 +124,7 @@ def _bake(
         photo = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
         tones, likely, level = tones / parted.shade, Likely(parted.person, parted.tone), parted.level.numpy()
         colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / level)
-    done = complete_skin(photo, colours, tones, cover, model, atlas, likely)
+    done = complete_skin(photo, colours, tones, cover, model, atlas, likely, _hull(tracked, atlas))
     colour, smooth = done.colour, done.smooth
     if shade is not None and parted is not None:
         colour, smooth = colour * shade, smooth * parted.shade
@@ -139,6 +139,15 @@ def _bake(
     picture, seen = _pack(colour, trust, atlas)
     light = None if parted is None else Light(parted.light, parted.tone_doubt)
     return Texture(picture, seen, light, None if shade is None else _pack(colour / shade, trust, atlas)[0])
+
+
+def _hull(tracked: TrackedFace, atlas: Atlas) -> Hull | None:
+    """The hair to comb, in the avatar frame."""
+    if tracked.hair is None:
+        return None
+    growth = np.linalg.norm(tracked.hair.displacement, axis=1)
+    scalp = atlas.share("scalp").numpy() > 0
+    return Hull(torch.from_numpy(np.array(tracked.surface, np.float32)), float(growth[scalp].mean()))
 
 
 def _is_grey(crop: U8) -> bool:

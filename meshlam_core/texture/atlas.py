@@ -70,6 +70,7 @@ class Atlas:
     ear_rims: tuple[tuple[Tensor, Tensor], ...]  # per ear: its vertices, and the lowest of those around its root
     grain: Tensor  # [P] zero mean, unit variance: pores and freckles, continuous over seams
     strands: Tensor  # [P] zero mean, unit variance: hair combed away from the crown, continuous over seams
+    skull: Tensor  # [3] m, its middle on the template
     relief: Tensor  # [P, 3] what a texel of likely skin is beside the mean of its vertices, as a factor
     pores: Tensor  # [D, P] zero mean: the fine detail of complete skins; D is 0 where no skin is known
     pore_tones: Tensor  # [D] mean logarithms of those skins
@@ -165,6 +166,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         ear_rims=_ear_rims(model),
         grain=skin_grain(uv_map.texel, size),
         strands=torch.zeros(0),
+        skull=centre,
         relief=torch.zeros(0),
         pores=torch.zeros(0),
         pore_tones=torch.zeros(0),
@@ -186,7 +188,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
     known = _known_skin(model, atlas)
     return replace(
         atlas,
-        strands=strands(atlas.at_texels(points), centre),
+        strands=strands(atlas.at_texels(points), centre, 0.0),
         relief=known[0],
         pores=known[1],
         pore_tones=known[2],

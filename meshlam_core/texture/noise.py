@@ -11,12 +11,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from meshlam_core.tracker.ramps import ramp
+
 F32 = NDArray[np.float32]
 
 SEED = 20260422
 GRAIN_TILE = 256  # texels after which the grain repeats
-# strand noise: cells around the crown, cells from the crown to its antipode, weight
-STRAND_OCTAVES = ((620, 26, 1.0), (310, 18, 0.8), (140, 14, 0.6), (56, 12, 0.5))
+# strand noise: cells around the crown, cells along a strand of long hair, weight
+STRAND_OCTAVES = ((620, 22, 0.9), (310, 16, 0.9), (150, 11, 0.7), (64, 8, 0.4))
+BEND = 0.05  # m around the skull's middle, over which hair begins to fall
+FALL, LENGTH = (
+    0.8,
+    0.3,
+)  # share of the way down that is no way inwards; m of it that count as half a turn over the skull
+SHORT, SHORTER = (0.012, 0.03), 1.5  # m of growth between which hair is long; how many times more short strands end
 CROWN_TILT = np.radians(32.0)  # the whorl lies behind the top of the head
 WAVE = 0.05  # rad, by which strands wander sideways
 
@@ -35,20 +43,25 @@ def skin_grain(
 
 
 def strands(
-    points: Tensor,  # [P, 3] on the template, m
+    points: Tensor,  # [P, 3] on the surface of the hair, m
     centre: Tensor,  # [3] middle of the skull, m
+    growth: float,  # m, of the hair
 ) -> Tensor:  # [P] zero mean, about unit variance, without outliers
-    """Noise drawn out along the lines that run from the crown, so that it reads as combed hair.
+    """Noise drawn out along the lines that run from the crown and then fall, so that it reads as combed hair.
 
-    Its coordinates are the angle around the crown's axis and the angle away from it, so no UV seam shows.
+    Its coordinates are the angle around the crown's axis and the way from it, so no UV seam shows.
     """
     rng = np.random.default_rng(SEED + 1)
     axis = torch.tensor([0.0, np.cos(CROWN_TILT), -np.sin(CROWN_TILT)], dtype=torch.float32)
     side = torch.tensor([1.0, 0.0, 0.0])
     front = torch.linalg.cross(side, axis)
-    ray = functional.normalize(points - centre, dim=1)
+    offset = points - centre
+    drop = (torch.hypot(offset[:, 1], torch.tensor(BEND)) - offset[:, 1]) / 2
+    offset[:, 1] += FALL * drop  # below the middle lines hardly converge any more: hair falls
+    ray = functional.normalize(offset, dim=1)
     around = torch.atan2(ray @ side, ray @ front) / (2 * np.pi)  # -0.5..0.5
-    away = torch.acos((ray @ axis).clamp(-1, 1)) / np.pi  # 0 at the crown
+    away = (torch.acos((ray @ axis).clamp(-1, 1)) / np.pi + drop / LENGTH) / 2  # 0 at the crown
+    away = away * (1 + SHORTER * (1 - ramp(growth, *SHORT)))
     sway = polar_noise(rng, around, away, 9, 7) + 0.5 * polar_noise(rng, around, away, 40, 16)
     around = around + WAVE / (2 * np.pi) * sway
     total = torch.zeros(len(points))
@@ -60,13 +73,13 @@ def strands(
 def polar_noise(
     rng: np.random.Generator,
     around: Tensor,  # [P] turns; whole turns are the same place
-    away: Tensor,  # [P] 0..1
+    away: Tensor,  # [P] >= 0; repeats itself from 1 on
     cells: int,  # per turn
     rows: int,  # from 0 to 1
 ) -> Tensor:  # [P] zero mean, about unit variance at the cells' middles
     """Smooth noise on a disc or a sphere in polar coordinates, without a break where the circle closes."""
     noise = rng.standard_normal((rows, cells)).astype(np.float32)
-    table = torch.from_numpy(np.concatenate([noise[:, -1:], noise, noise[:, :1]], axis=1))[None, None]
-    column = torch.remainder(around, 1.0) * cells + 1.0  # in units of table columns
-    grid = torch.stack([2 * column / (cells + 2) - 1, 2 * away - 1], -1)[None, None]
+    table = torch.from_numpy(np.pad(noise, 1, mode="wrap"))[None, None]
+    column, row = (torch.remainder(x, 1.0) * n + 1.0 for x, n in ((around, cells), (away, rows)))
+    grid = torch.stack([2 * column / (cells + 2) - 1, 2 * row / (rows + 2) - 1], -1)[None, None]
     return functional.grid_sample(table, grid, padding_mode="border", align_corners=False)[0, 0, 0]

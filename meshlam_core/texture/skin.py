@@ -18,6 +18,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
+from meshlam_core.texture.noise import strands
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.ramps import ramp
 
@@ -46,6 +47,14 @@ class Likely:
 
 
 @dataclass(frozen=True)
+class Hull:
+    """The neutral head with its hair."""
+
+    surface: Tensor  # [V, 3] m
+    growth: float  # m, mean over the scalp
+
+
+@dataclass(frozen=True)
 class Completed:
     """The whole skin."""
 
@@ -61,6 +70,7 @@ def complete_skin(
     model: HeadModel,
     atlas: Atlas,
     likely: Likely | None = None,
+    hull: Hull | None = None,  # None: strands as on the template
 ) -> Completed:
     """A colour for every texel."""
     mean, sure = atlas.at_vertices(photo)
@@ -78,7 +88,22 @@ def complete_skin(
     if likely is not None and len(atlas.pores):
         # those of the complete skin that is most like this one in tone
         pores, grain = atlas.pores[int((atlas.pore_tones - likely.tone).abs().argmin())], 1.0
-    return Completed(compose(photo, base, layers, (grain, strand), pores, atlas), layers[:, :3])
+    combed = atlas.strands if hull is None else combed_hair(hull, layers[:, 6], photo[:, 4], atlas)
+    return Completed(compose(photo, base, layers, (grain, strand), pores, combed, atlas), layers[:, :3])
+
+
+def combed_hair(
+    hull: Hull,
+    hairy: Tensor,  # [V] share of hair
+    trust: Tensor,  # [P] of the photo
+    atlas: Atlas,
+) -> Tensor:  # [P] zero mean, unit variance where strands are painted
+    """Strands that follow this person's hair."""
+    out = atlas.strands.clone()
+    rows = ((atlas.at_texels(hairy[:, None])[:, 0] > HAIR_LINE[0] - 0.2) & (trust < TRUSTED[1])).nonzero()[:, 0]
+    if len(rows):
+        out[rows] = strands(atlas.at_texels(hull.surface, rows), atlas.skull, hull.growth)
+    return out
 
 
 def _fill_layers(
@@ -133,6 +158,7 @@ def compose(
     layers: Tensor,  # [V, 7]
     detail: tuple[float, float],  # strength of pores and strands, relative
     pores: Tensor,  # [P]
+    combed: Tensor,  # [P]
     atlas: Atlas,
 ) -> Tensor:  # [P, 3]
     """The photo over the mirrored side over the fill.
@@ -142,7 +168,7 @@ def compose(
     """
     out = torch.empty(len(photo), 3)
     smooth = torch.cat([base, layers], 1)
-    texels = [atlas.corners, atlas.uv_map.bary, atlas.mirror_texel, pores, atlas.strands, atlas.lids, atlas.relief]
+    texels = [atlas.corners, atlas.uv_map.bary, atlas.mirror_texel, pores, combed, atlas.lids, atlas.relief]
     over_list("compose_skin", len(photo), [*texels, photo, smooth, *detail], [out], CPU)
     return out
 

@@ -192,7 +192,7 @@ def test_detail_of_the_other_side_makes_no_texel_brighter_than_both_sides(head: 
     photo = torch.zeros(len(seen), 5)
     photo[seen] = torch.tensor([0.6, 0.6, 0.6, 0.0, 1.0])
     layers = torch.cat([smooth.expand(-1, 6), torch.zeros(len(smooth), 1)], 1)
-    colours = compose(photo, smooth.expand(-1, 3), layers, (0.0, 0.0), atlas.grain, atlas)
+    colours = compose(photo, smooth.expand(-1, 3), layers, (0.0, 0.0), atlas.grain, atlas.strands, atlas)
     mirrored = seen[atlas.mirror_texel.long()] & ~seen & atlas.skin
     assert int(mirrored.sum()) > 1000
     assert float(colours[mirrored].max()) < 0.61

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.atlas import Atlas, build_atlas
+from meshlam_core.texture.noise import strands
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import HairHull
 from tests.texture.conftest import SIDE, SIZE, SKIN, Portrait, make_portrait
@@ -98,3 +100,26 @@ def test_hair_mirrored_onto_a_darker_side_takes_no_other_hue(head: HeadModel, at
     baked = replace(portrait, regions=regions).bake(head).photo.reshape(-1, 3) / 255
     scalp = baked[atlas.uv_map.texel.numpy()[atlas.rows_of("scalp").numpy()]]
     assert np.quantile(scalp[:, 2] / scalp[:, 0].clip(0.01), 0.99) < 0.9
+
+
+def _combed(growth: float) -> np.ndarray:
+    """[60, 120] strands on the side of a curtain of hair below the skull's middle, every 2 mm down and 1 mm across."""
+    down, across = np.meshgrid(np.arange(60) * 0.002, np.arange(-60, 60) * 0.001, indexing="ij")
+    angle = across / 0.1
+    points = np.stack([0.1 * np.cos(angle), -0.08 - down, 0.1 * np.sin(angle)], -1).reshape(-1, 3)
+    return strands(torch.from_numpy(points.astype(np.float32)), torch.zeros(3), growth).numpy().reshape(down.shape)
+
+
+def _likeness(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def test_long_hair_falls_straight_down_beside_the_face() -> None:
+    hair = _combed(growth=0.05)
+    assert _likeness(hair[:-5], hair[5:]) > 0.6  # 1 cm further down
+    assert _likeness(hair[:, :-5], hair[:, 5:]) < 0.5  # 5 mm beside it
+
+
+def test_short_hair_has_shorter_strands() -> None:
+    long, short = _combed(growth=0.05), _combed(growth=0.005)
+    assert _likeness(short[:-10], short[10:]) < _likeness(long[:-10], long[10:]) - 0.2
