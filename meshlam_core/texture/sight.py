@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
@@ -86,7 +87,9 @@ def see(
     fragments = get_rasteriser("auto").rasterise(projected, torch.from_numpy(faces), size)
     view = view_texels(posed[None], torch.from_numpy(np.array(model.faces)), atlas.uv_map, camera, fragments)
     within = (valid[0] * scale, valid[1] * scale, valid[2] * scale, valid[3] * scale)
-    maps = trust_maps(regions, landmarks * scale, within, fragments, atlas.skin_vertex.numpy()[faces[:, 0]])
+    small = functional.interpolate(image, size=size, mode="area")[0].permute(1, 2, 0).numpy()
+    on_skin = atlas.skin_vertex.numpy()[faces[:, 0]]
+    maps = trust_maps(regions, landmarks * scale, within, fragments, on_skin, small)
     photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
     _doubt_far_hair(photo, atlas)

@@ -6,6 +6,7 @@ Dims: h, w rows and columns of the maps; F triangles, L landmarks.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -37,6 +38,8 @@ FILLED_SIDE = 512  # px of the maps, at least, along the crop's long side
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 1  # px over which trust returns next to an edge
 PURE, HAIR_RIM = 0.6, 1  # level of the person mask around hair; px of the maps by which hair is cut back
+SHORE, SEE_THROUGH = 0.06, 0.5  # of the face height: reach of a background into hair; its share of a colour given up
+FREE, NEAR, LIKE_HAIR = 0.1, 0.03, 0.3  # person mask of background; share of it close by; distance of colours
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
 MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
@@ -52,6 +55,7 @@ def trust_maps(
     valid: tuple[float, float, float, float],  # px of the maps, (x0, y0, x1, y1) that the photo covers
     fragments: Fragments,  # of the head as the photo shows it, at the maps' size
     skin_faces: Mask,  # [F] triangles of skin, neither eyes nor teeth
+    image: F32,  # [h, w, 3] sRGB 0..1, the crop at the maps' size
 ) -> Tensor:  # [h, w, 6] 0..1
     """Trust as skin, share of hair, trust as neck, share of neither, trust in the mouth, trust as a dark line."""
     size = (fragments.depth.shape[1], fragments.depth.shape[2])
@@ -63,6 +67,7 @@ def trust_maps(
     good = _inside(valid, size) & ~edges & (person > 0.5)
     # hair ends softly: its outermost pixels are mixed with what lies behind it
     good &= (hair < 0.5) | eroded(person > PURE, HAIR_RIM)
+    good &= (hair < 0.5) | (shine_through(image, person, regions.hair_colour, SHORE * span) < SEE_THROUGH)
     # the last entry is for pixels without a triangle, -1
     shown = good & np.append(skin_faces, False)[fragments.face[0].numpy()]
     eyes = _ring(points, RIGHT_EYE, size) | _ring(points, LEFT_EYE, size)
@@ -77,6 +82,23 @@ def trust_maps(
         shown & (dilated(eyes, LASH_LINE * span) | lips),
     )
     return torch.from_numpy(np.stack([np.asarray(m, np.float32) for m in maps], axis=-1))
+
+
+def shine_through(
+    image: F32,  # [h, w, 3] sRGB 0..1
+    person: F32,  # [h, w]
+    hair: F32,  # [3] its colour
+    radius: float,  # px, from how far a background shines through
+) -> F32:  # [h, w] 0..1, 0 where no background is near or it has the hair's colour
+    """How much of a pixel's colour is that of the background beside it rather than the hair's."""
+    size = (2 * max(1, round(radius)) + 1,) * 2
+    free = (person < FREE).astype(np.float32)
+    near = cv2.blur(free, size)
+    beside = cv2.blur(image * free[..., None], size) / np.maximum(near, 1e-3)[..., None]
+    way = beside - hair
+    length = (way**2).sum(axis=2)
+    share = ((image - hair) * way).sum(axis=2) / np.maximum(length, LIKE_HAIR**2)
+    return np.asarray(np.where((near > NEAR) & (length > LIKE_HAIR**2), share, 0).clip(0, 1), np.float32)
 
 
 def box_blur(

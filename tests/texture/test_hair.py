@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from scipy import ndimage
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.noise import strands
+from meshlam_core.texture.trust import SEE_THROUGH, shine_through
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import HairHull
 from tests.texture.conftest import SIDE, SIZE, SKIN, Portrait, make_portrait
@@ -123,3 +125,19 @@ def test_long_hair_falls_straight_down_beside_the_face() -> None:
 def test_short_hair_has_shorter_strands() -> None:
     long, short = _combed(growth=0.05), _combed(growth=0.005)
     assert _likeness(short[:-10], short[10:]) < _likeness(long[:-10], long[10:]) - 0.2
+
+
+@pytest.mark.parametrize(("wall", "given_up"), [(0.9, True), (0.15, False)])
+def test_a_wall_that_shows_between_strands_is_told_by_its_colour(wall: float, given_up: bool) -> None:
+    """Also where the masks say hair; a wall of the hair's colour does no harm."""
+    hair = np.array([0.2, 0.14, 0.1], np.float32)
+    image = np.broadcast_to(hair, (60, 120, 3)).copy()
+    image[:, 80:] = wall
+    image[20:40, 74:80] = 0.3 * hair + 0.7 * wall
+    image[20:40, 30:36] = 0.3 * hair + 0.7 * wall  # a lock that shines, far from any wall
+    person = np.ones((60, 120), np.float32)
+    person[:, 80:] = 0
+    share = shine_through(image, person, hair, 8)
+    assert (share[25:35, 75:79] > SEE_THROUGH).all() == given_up
+    assert share[:, :70].max() < SEE_THROUGH
+    assert share[:15, 70:78].max() < SEE_THROUGH
