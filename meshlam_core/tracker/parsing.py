@@ -133,7 +133,7 @@ def judge_masks(
 ) -> tuple[float, str]:  # trust in 0..1 and why it is low
     """Whether the masks can be those of a person with this face."""
     size = max(float(face.sum()), 1.0)
-    inside = float((person * face).sum()) / size
+    inside = float((person * face * known).sum()) / max(float((face * known).sum()), 1.0)
     background = float(((1 - person) * known).sum()) / size
     above = slice(0, int(np.flatnonzero(face.any(axis=1))[-1]) + 1 if face.any() else None)  # the chin
     unclear = float(((abs(person - 0.5) < 0.25) * known)[above].sum()) / max(float(person[above].sum()), size)

@@ -263,3 +263,13 @@ def test_hair_agrees_with_the_teacher_on_portraits(shared_data: Path, assets: di
         regions = parse_person(picture, detector.detect(picture)[0].landmarks)
         overlaps.append(hair_overlap(teacher, picture, regions))
     assert np.median(overlaps) > 0.8
+
+
+def test_half_a_face_at_the_pictures_border_has_the_masks_of_a_face() -> None:
+    """Of what lies beyond the border nothing is known: no mask misses it."""
+    rows, columns = np.indices((256, 256))
+    face = ((rows - 128) ** 2 + (columns - 128) ** 2 < 40**2).astype(np.float32)
+    known = (columns < 128).astype(np.float32)
+    person = ((rows - 128) ** 2 + (columns - 128) ** 2 < 60**2) * known
+    assert judge_masks(person, np.zeros_like(face), face, known) == (1.0, "")
+    assert judge_masks(0 * person, np.zeros_like(face), face, known)[1] == "the person mask misses the face"
