@@ -4,7 +4,7 @@ Frame: avatar frame (see frames.py), metres. Dims: V vertices before, V' after.
 
 Long edges are split by the topology correction, and the new vertices lie on the curve that the corners' normals ask
 for (Boubekeur and Alexa, "Phong tessellation", 2008), so that the outline bends where it was straight. Edges are then
-flipped where the pieces of a slender triangle are as slender as it was.
+flipped where the pieces of a slender triangle are as slender as it was, and needles that stay are relaxed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from meshlam_core.avatar.record import Avatar
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.model.topology.correct import Correction, correct
 from meshlam_core.model.topology.flip import flip_slender
+from meshlam_core.model.topology.relax import relax_needles
 
 F32 = NDArray[np.float32]
 
 LONGEST = 0.012  # m, edges of the hull: outlines then turn a few degrees at each
 MOST = 9500  # vertices
 ROUNDNESS = 0.75  # the paper's
+FIXED = (
+    "lips", "eyelids", "mouth_interior", "eye_sockets", "teeth_upper", "teeth_lower", "tongue", "lashes",
+    "eyeball_left", "eyeball_right",
+)  # fmt: skip
 
 
 def with_fine_hull(avatar: Avatar) -> Avatar:
@@ -33,8 +38,11 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
     found = correct(avatar.vertices, avatar.faces, avatar.uvs, avatar.uv_faces, LONGEST, MOST)
     if found.unchanged:
         return avatar
-    vertices = found.carry(avatar.vertices) + rounding(avatar, found)
-    faces, uv_faces = flip_slender(vertices.astype(np.float64), found.faces, found.uvs, found.uv_faces)
+    bent = (found.carry(avatar.vertices) + rounding(avatar, found)).astype(np.float64)
+    faces, uv_faces = flip_slender(bent, found.faces, found.uvs, found.uv_faces)
+    part = found.carry_part(avatar.part)
+    fixed = [avatar.parts.index(name) for name in FIXED if name in avatar.parts]
+    vertices = relax_needles(bent, faces, ~np.isin(part, fixed))
     correctives = avatar.pose_correctives
     return replace(
         avatar,
@@ -42,7 +50,7 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
         faces=faces.astype(np.int32),
         uvs=found.uvs,
         uv_faces=uv_faces.astype(np.int32),
-        part=found.carry_part(avatar.part),
+        part=part,
         weights=found.carry_weights(avatar.weights),
         blendshapes=found.carry(avatar.blendshapes),
         pose_correctives=None if correctives is None else found.carry(correctives),
