@@ -1,4 +1,4 @@
-"""`python -m training make|train ...`: drawing samples, learning from them. Each command has a --help."""
+"""`python -m training make|train|ablate ...`: draw samples, learn from them, leave parts out. Each has a --help."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ def main() -> None:
         from training.data.make import main as run
     elif name == "train":
         from training.train import main as run
+    elif name == "ablate":
+        from training.ablate import main as run
     else:
-        sys.exit(f"Expected a command of make or train, got {name!r}.")
+        sys.exit(f"Expected a command of make, train or ablate, got {name!r}.")
     try:
         run(arguments)
     except MeshlamError as error:

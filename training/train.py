@@ -108,6 +108,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> None:
     """Train, measure, export."""
+    learn(arguments)
+
+
+def learn(arguments: list[str], **changes: object) -> dict[str, float]:
+    """The same for a variant of the preset. Returns the held-out errors in mm, and how many `samples` were seen."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     if "WORLD_SIZE" in os.environ:  # torchrun
@@ -115,7 +120,8 @@ def main(arguments: list[str]) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     head = load_head()
     rig = training_rig(head)
-    network = MeshLAM(preset(options.config).with_changes(deformation=options.deformation), seed=options.seed)
+    variant = preset(options.config).with_changes(**{"deformation": options.deformation} | changes)
+    network = MeshLAM(variant, seed=options.seed)
     if options.backbone is not None:
         load_imagenet(network, options.backbone)
     without_errors(network)
@@ -147,7 +153,7 @@ def main(arguments: list[str]) -> None:
         curve.add(0, 0.0, held_out.start())
     if trainer.rank > 0:  # the first process measures, reports and exports
         trainer.run(checkpoint)
-        return
+        return {}
     report = Reporter(settings, per_step, options.out / "log.csv")
     trainer.run(checkpoint, _measured(trainer, held_out, curve, report, per_step, options.measure_every))
     errors = {}
@@ -161,6 +167,7 @@ def main(arguments: list[str]) -> None:
         save_weights(
             network, network.preset, head, options.out / f"{options.config}.safetensors", LICENCE, notes, half=True
         )
+    return errors | {"samples": float(trainer.step * per_step)}
 
 
 def _measured(
