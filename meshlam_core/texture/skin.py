@@ -138,7 +138,7 @@ def _fill_layers(
         (
             hairy[:, None],
             FIRM * known**2,
-            torch.maximum(growth * scalp, cover)[:, None],
+            torch.maximum(growth * scalp, solid * cover)[:, None],
             torch.where(scalp > 0, *LINE_PRIOR) + atlas.share("ears") + cover,
         ),
     )

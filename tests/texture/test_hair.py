@@ -68,6 +68,10 @@ def test_a_mask_that_is_never_sure_of_hair_paints_none(frontal: Portrait, head: 
     sure = _scalp_of(frontal, replace(likely, hair_solid=1.0), head, hidden)
     np.testing.assert_allclose(doubtful, bald, atol=0.01)
     assert sure.mean() < bald.mean() - 0.1
+    # the hull may have grown a little all the same
+    grown = _haired(frontal, head.part == head.parts.index("scalp"), head)
+    assert _scalp_of(grown, replace(likely, hair_solid=0.0), head, hidden).mean() > bald.mean() - 0.05
+    assert _scalp_of(grown, replace(likely, hair_solid=1.0), head, hidden).mean() < bald.mean() - 0.1
 
 
 def _scalp_of(portrait: Portrait, regions: Regions, head: HeadModel, rows: list[np.ndarray]) -> np.ndarray:
