@@ -9,6 +9,7 @@ from pathlib import Path
 
 VIEWS = ("photo", "front", "left", "right", "back", "three-quarter", "turntable")
 POSES = ("neutral", "photo")
+AXES = ("y-down", "y-up")
 PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
 TEXTURES = ("photo", "albedo")
@@ -31,6 +32,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     _sheet(add("sheet", "Make a contact sheet of an avatar: the photo, views and expressions."))
     _track(add("track", "Track the face of a clip or a photo."))
     _reenact(add("reenact", "Drive an avatar with a track: one PNG a frame, on the pixel grid of the clip."))
+    _export(add("export", "Write an avatar as Gaussians (3DGS PLY), bound to its triangles."))
     _evaluate(add("evaluate", "Measure how well heads made of photos and clips repeat them (REPORT.json and .html)."))
     _info(add("info", "Tell what is in an avatar file, or what a preset of the network costs."))
     _doctor(add("doctor", "Check that everything the program needs is there."))
@@ -77,14 +79,7 @@ def _render(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--size", type=_size, default=512, metavar="512|native", help="longest side; native is the photo's own size"
     )
-    command.add_argument(
-        "--set",
-        type=_setting,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an expression, e.g. jawOpen=0.7",
-    )
+    _expression(command)
     command.add_argument("--pose", choices=POSES, help="default: photo for the view photo, neutral for the others")
     _head_of_avatar(command)
     _neural(command)
@@ -116,6 +111,19 @@ def _reenact(command: argparse.ArgumentParser) -> None:
     _head_of_avatar(command)
     _neural(command)
     _rasteriser(command)
+    _device(command)
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("avatar", type=Path, metavar="AVATAR")
+    command.add_argument(
+        "--gaussians", type=_between(1000, 250_000), required=True, metavar="N", help="how many, 1000 to 250000"
+    )
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="PLY")
+    _expression(command)
+    command.add_argument("--pose", choices=POSES, default="neutral", help="with the photo's expression or none")
+    axes = "y-down as trained scenes, which viewers turn upright; y-up as the avatar and glTF (default: y-down)"
+    command.add_argument("--axes", choices=AXES, default="y-down", help=axes)
     _device(command)
 
 
@@ -194,6 +202,17 @@ def _pair(text: str) -> tuple[int, int]:
     if not (first.isdigit() and second.isdigit()) or int(first) > 100 or int(second) > 100:
         raise argparse.ArgumentTypeError(f"expected two numbers up to 100, as 50,10, got {text!r}")
     return int(first), int(second)
+
+
+def _expression(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an expression, e.g. jawOpen=0.7",
+    )
 
 
 def _head_of_avatar(command: argparse.ArgumentParser) -> None:

@@ -21,8 +21,8 @@ from torch.nn import functional
 from meshlam_core.frames import Camera
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.interface import Rasteriser
-from meshlam_core.raster.interpolate import blend, face_levels, sample_texture
-from meshlam_core.raster.normals import vertex_normals
+from meshlam_core.raster.interpolate import blend, face_levels, sample_texture, triangle_areas
+from meshlam_core.raster.normals import face_normals, vertex_normals
 from meshlam_core.raster.project import project
 
 U8 = NDArray[np.uint8]
@@ -52,7 +52,7 @@ class MeshRenderer:
         folds: Tensor | None = None,  # [G, 3, h', w'] logarithms of factors on the texture
     ) -> None:
         self._folds = folds
-        self._faces, self._uvs, self._uv_faces = faces, uvs, uv_faces
+        self.faces, self._uvs, self._uv_faces = faces, uvs, uv_faces
         self._texture, self._light = texture, light[:, None]
         self._rasteriser = rasteriser or get_rasteriser(device=faces.device)
         self._levels: dict[int, Tensor] = {}
@@ -65,9 +65,7 @@ class MeshRenderer:
         folded: Tensor | None = None,  # [G] how far each of the folds shows
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
         """A picture through a camera, antialiased. The style "normals" shows x, y and z as (1 + x) / 2."""
-        fold = None
-        if self._folds is not None and folded is not None and bool(folded.any()):
-            fold = torch.tensordot(folded, self._folds, 1)[None]
+        fold = self._fold(folded)
         width, height = camera.size
         picture = np.zeros((height, width, 4), np.uint8)
         pixels = project(vertices[None], camera)[0]
@@ -78,18 +76,47 @@ class MeshRenderer:
         if x0 >= x1 or y0 >= y1:
             return picture
         rows = max(1, MAX_SAMPLES // ((x1 - x0) * SUPERSAMPLES**2))
-        normals = None if style == "texture" else vertex_normals(vertices[None], self._faces)[0]
+        normals = None if style == "texture" else vertex_normals(vertices[None], self.faces)[0]
         for top in range(y0, y1, rows):
             strip = camera.cropped(x0, top, x1 - x0, min(rows, y1 - top))
             picture[top : top + strip.size[1], x0:x1] = self._draw_strip(vertices, normals, strip, style, fold)
         return picture
+
+    def surface_colours(
+        self,
+        vertices: Tensor,  # [V, 3] m
+        face: Tensor,  # [P] triangles
+        bary: Tensor,  # [P, 3]
+        spots: Tensor,  # [P] m^2 of surface that each colour stands for
+        folded: Tensor | None = None,  # [G]
+    ) -> Tensor:  # [P, 3] sRGB, 0..1
+        """The colours of spots on the surface, each the mean of the texels that lie in it."""
+        area = face_normals(vertices[None], self.faces, unit=False)[0].norm(dim=1) / 2
+        level = 0.5 * torch.log2((self.texels() / area.clamp_min(1e-12))[face] * spots).clamp(-20, 20)
+        uv = _blend(self._uvs, self._uv_faces, face, bary)[None, None]
+        colour = sample_texture(self._level(0), uv, level[None, None])[0, :, 0].T
+        colour = colour * _blend(self._light, self.faces, face, bary)
+        fold = self._fold(folded)
+        return (colour if fold is None else colour * sample_texture(fold, uv)[0, :, 0].T.exp()).clamp(0, 1)
+
+    def texels(self) -> Tensor:  # [F]
+        """How many texels lie in each triangle."""
+        height, width = self._texture.shape[:2]
+        return triangle_areas(self._uvs[None] * self._uvs.new_tensor([width, height]), self._uv_faces)[0]
+
+    def _fold(self, folded: Tensor | None) -> Tensor | None:  # [G] -> [1, 3, h', w']
+        """The logarithm of the factor on the texture; None where no fold shows."""
+        if self._folds is None or folded is None or not bool(folded.any()):
+            return None
+        fold: Tensor = torch.tensordot(folded, self._folds, 1)[None]
+        return fold
 
     def _draw_strip(
         self, vertices: Tensor, normals: Tensor | None, camera: Camera, style: Style, fold: Tensor | None
     ) -> U8:
         fine = camera.scaled(SUPERSAMPLES)
         points = project(vertices[None], fine)
-        fragments = self._rasteriser.rasterise(points, self._faces, (fine.size[1], fine.size[0]))
+        fragments = self._rasteriser.rasterise(points, self.faces, (fine.size[1], fine.size[0]))
         mask = fragments.mask[0]
         face = fragments.face[0][mask].long()  # only what is hit is shaded
         bary = fragments.bary[0][mask]
@@ -97,7 +124,7 @@ class MeshRenderer:
         if normals is None:
             colour = self._textured(points, face, bary, fold)
         else:
-            unit = functional.normalize(_blend(normals, self._faces, face, bary), dim=-1)
+            unit = functional.normalize(_blend(normals, self.faces, face, bary), dim=-1)
             colour = _lit(unit) if style == "clay" else (1 + unit) / 2
         samples[mask] = torch.cat([colour, torch.ones_like(colour[:, :1])], 1)
         mean = functional.avg_pool2d(samples.permute(2, 0, 1)[None], SUPERSAMPLES)[0].permute(1, 2, 0)
@@ -116,11 +143,11 @@ class MeshRenderer:
         if not len(face):
             return bary
         height, width = self._texture.shape[:2]
-        levels = face_levels(points, self._faces, self._uvs, self._uv_faces, (height, width))[0]
+        levels = face_levels(points, self.faces, self._uvs, self._uv_faces, (height, width))[0]
         level = round(float(levels[face[::64]].median()))
         texture = self._level(min(max(level, 0), int(np.log2(max(min(height, width) / COARSEST, 1)))))
         uv = _blend(self._uvs, self._uv_faces, face, bary)
-        light = _blend(self._light, self._faces, face, bary)
+        light = _blend(self._light, self.faces, face, bary)
         colour = sample_texture(texture, uv[None, None])[0, :, 0].T * light
         return colour if fold is None else colour * sample_texture(fold, uv[None, None])[0, :, 0].T.exp()
 
@@ -128,7 +155,7 @@ class MeshRenderer:
         """The texture at 1 / 2^level of its size; made once."""
         if level not in self._levels:
             pixels = np.array(Image.fromarray(self._texture).reduce(2**level) if level else self._texture)
-            texture = torch.from_numpy(pixels).to(self._faces.device).permute(2, 0, 1)[None]
+            texture = torch.from_numpy(pixels).to(self.faces.device).permute(2, 0, 1)[None]
             self._levels[level] = texture.float().contiguous() / 255
         return self._levels[level]
 

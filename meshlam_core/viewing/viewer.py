@@ -77,7 +77,7 @@ class AvatarRenderer:
         texture = avatar.albedo if avatar.albedo_photo is None else avatar.albedo_photo
         # factors on linear colours, for coded ones
         folds = [tensor(fold.logarithm / np.float32(GAMMA)).permute(2, 0, 1) for fold in avatar.folds]
-        self._mesh = MeshRenderer(
+        self.mesh = MeshRenderer(
             faces, uvs, uv_faces, texture, light, rasteriser, torch.stack(folds) if folds else None
         )
 
@@ -122,10 +122,10 @@ class AvatarRenderer:
         folded: Tensor | None = None,  # [G]
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
         """A picture through a camera; see MeshRenderer.draw."""
-        picture = self._mesh.draw(vertices, camera, style, folded)
+        picture = self.mesh.draw(vertices, camera, style, folded)
         if self._repaint is None or style != "texture":
             return picture
-        coded = self._mesh.draw(vertices, camera, "normals")
+        coded = self.mesh.draw(vertices, camera, "normals")
         normals = np.where(coded[..., 3:] > 0, coded[..., :3] / np.float32(127.5) - 1, np.float32(0))
         return self._repaint(picture, normals, self.avatar.photo_image)
 
@@ -239,8 +239,7 @@ def render_yaw(
     renderer: AvatarRenderer, pose: Pose, yaw: float, size: int, style: Style = "texture"
 ) -> U8:  # [size, size, 4]
     """The upright head, turned by `yaw` degrees."""
-    upright = replace(pose, rotations=_with_root(pose.rotations, np.zeros(3, np.float32)))
-    vertices, camera = studio_view(renderer.avatar, renderer.posed(upright), yaw, size)
+    vertices, camera = studio_view(renderer.avatar, renderer.posed(upright(pose)), yaw, size)
     return renderer.draw(vertices, camera, style, renderer.folded(pose.expression))
 
 
@@ -248,6 +247,11 @@ def render_thumbnail(avatar: Avatar, renderer: AvatarRenderer | None = None) -> 
     """The avatar with its preview drawn."""
     renderer = renderer or AvatarRenderer(avatar)
     return replace(avatar, thumbnail=render_yaw(renderer, neutral_pose(avatar), THUMBNAIL_YAW, 256))
+
+
+def upright(pose: Pose) -> Pose:
+    """The same without the turn of the whole head."""
+    return replace(pose, rotations=_with_root(pose.rotations, np.zeros(3, np.float32)))
 
 
 def _with_root(rotations: F32, root: F32) -> F32:
