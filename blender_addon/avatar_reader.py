@@ -60,6 +60,7 @@ IMAGE_CHANNELS = {
     "orm": 3,
     "albedo_photo": 3,
 }
+WRINKLE_CHANNELS = 3
 OPTIONAL = frozenset(
     {"pose_correctives", "raw_shapes", "key_parameters", "identity", "hair", "light", "normal", "orm", "albedo_photo"}
 )
@@ -77,6 +78,17 @@ class PngImage:
     data: bytes
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What some keys do to the textures: factors on linear colours, as logarithms."""
+
+    name: str
+    keys: tuple[str, ...]  # blendshapes whose mean drives it
+    at: float  # the mean at which the picture holds
+    step: float  # of the logarithm, a step of the picture; 128 is no change
+    picture: PngImage
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,7 @@ class AvatarFile:
     normal: PngImage | None  # tangent space, +Y up
     orm: PngImage | None  # occlusion, roughness, metallic
     albedo_photo: PngImage | None  # the texture with the photo's light, where the albedo is without it
+    folds: tuple[Fold, ...]  # what expressions add to the textures
     provenance: dict[str, Any]
 
 
@@ -193,6 +206,7 @@ def _avatar_from_archive(path: Path, archive: _Archive) -> AvatarFile:
         "blendshape_kind": _text(archive, header, "blendshape_kind"),
         "provenance": header["provenance"] if isinstance(header.get("provenance"), dict) else {},
     }
+    fields["folds"] = _folds(archive, header, fields["blendshape_names"])
     _check_values(archive, arrays, len(fields["parts"]))
     focal = float(arrays.pop("photo_focal")[0])
     return AvatarFile(path=path, photo_focal=focal, **arrays, **images, **fields)
@@ -260,7 +274,7 @@ def _image(archive: _Archive, header: dict[str, Any], name: str) -> PngImage | N
     if len(data) < 33 or data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
         raise archive.error(f"{entry['file']!r} is not a PNG image")
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
-    channels = IMAGE_CHANNELS[name]
+    channels = IMAGE_CHANNELS.get(name, WRINKLE_CHANNELS)
     if bits != 8 or _CHANNELS_OF_PNG_COLOUR.get(colour) != channels or not width or not height:
         raise archive.error(f"{entry['file']!r} must be a PNG with {channels} channels of 8 bits")
     archive.spend(width * height * channels)
@@ -269,6 +283,26 @@ def _image(archive: _Archive, header: dict[str, Any], name: str) -> PngImage | N
     if name == "thumbnail" and (width, height) != (256, 256):
         raise archive.error(f"the thumbnail must be 256 x 256, it is {width} x {height}")
     return PngImage(data, width, height)
+
+
+def _folds(archive: _Archive, header: dict[str, Any], blendshapes: tuple[str, ...]) -> tuple[Fold, ...]:
+    entries = header.get("wrinkles", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise archive.error("avatar.json must list wrinkles as objects")
+    folds: list[Fold] = []
+    for entry in entries:
+        name, keys, at, step = (entry.get(part) for part in ("name", "keys", "at", "step"))
+        if not isinstance(name, str) or not name or name in [fold.name for fold in folds]:
+            raise archive.error(f"wrinkles must have names of their own, one is called {name!r}")
+        if not isinstance(keys, list) or not keys or not all(key in blendshapes for key in keys):
+            raise archive.error(f"the wrinkles {name} must name blendshapes of the file, they name {keys!r}")
+        for value in (at, step):
+            if type(value) not in (int, float) or not 0 < value < float("inf"):
+                raise archive.error(f"at and step of the wrinkles {name} must be numbers above 0, one is {value!r}")
+        picture = _image(archive, header, f"wrinkle_{name}")
+        assert picture is not None  # only OPTIONAL ones may be missing
+        folds.append(Fold(name, tuple(keys), float(at), float(step), picture))
+    return tuple(folds)
 
 
 def _text(archive: _Archive, header: dict[str, Any], key: str) -> str:

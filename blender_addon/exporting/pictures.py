@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
+from ..scene.folds import take_off_folds
 from ..scene.layers import LIT, PAINT, flattened, pixels_of
 from .options import ExportOptions
 
@@ -27,6 +28,8 @@ def export_material(workshop: Workshop, original: Any, options: ExportOptions) -
     material = workshop.copy(original)
     material.use_backface_culling = options.single_sided or original.use_backface_culling
     tree = material.node_tree
+    if tree is not None:
+        take_off_folds(tree)  # a file of textures cannot follow the keys
     for name in [node.name for node in tree.nodes] if tree is not None else []:
         node = tree.nodes.get(name)  # gone where a paint layer was flattened
         if node is None or node.type != "TEX_IMAGE" or node.image is None or node.label in (PAINT, LIT):

@@ -14,6 +14,7 @@ from .action import build_actions, store_photo_pose
 from .armature import bind, build_armature, build_eye_target
 from .camera import build_camera
 from .correctives import PARTS
+from .folds import build_folds, show_folds
 from .found import CAMERA, EYE_TARGET, HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, find_avatar
 from .guard import all_or_nothing, objects_in_view, scene_as_found
 from .light import store_light
@@ -37,6 +38,7 @@ def build_avatar(avatar: AvatarFile, name: str) -> BuiltAvatar:
         rig = build_armature(avatar, f"{name} Rig")
         head = build_mesh(avatar, name)
         assign_materials(avatar, head, build_materials(avatar, name, unit))
+        show_folds(head, build_folds(avatar, name))
         assign_weights(avatar, head)
         build_shape_keys(avatar, head)
         bind(head, rig)

@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from .armature import EYE_AIM
+from .folds import folds_of
 from .found import CAMERA, DRIVEN_BY, EYE_TARGET, HEAD, RIG, BuiltAvatar, armature_modifier, find_avatar
 from .guard import here, set_hidden
 from .paint import images_of
@@ -119,13 +120,15 @@ def _copy_into(item: Any, beside: Any) -> Any:
 
 
 def _materials(built: BuiltAvatar) -> list[Any]:
-    slots = [slot for mesh in (built.head, *built.pieces) for slot in mesh.material_slots]
-    return [slot.material for slot in slots if slot.material is not None]
+    """The materials, and the groups of folds in them."""
+    meshes = (built.head, *built.pieces)
+    found = [slot.material for mesh in meshes for slot in mesh.material_slots if slot.material is not None]
+    return found + [group for group in map(folds_of, meshes) if group is not None]
 
 
 def _purge(data: list[Any]) -> None:
     """Remove what has no user left, users of users last."""
-    order = ("Mesh", "Armature", "Camera", "Action", "Material", "Image")
+    order = ("Mesh", "Armature", "Camera", "Action", "Material", "NodeTree", "Image")
     kinds: dict[str, list[Any]] = {name: [] for name in order}
     for item in data:
         kind = next((name for name in order if isinstance(item, getattr(bpy.types, name))), None)

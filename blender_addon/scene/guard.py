@@ -8,7 +8,10 @@ from typing import Any
 
 import bpy
 
-_COLLECTIONS = ("objects", "collections", "meshes", "armatures", "cameras", "materials", "images", "actions", "lights")
+_COLLECTIONS = (
+    *("objects", "collections", "meshes", "armatures", "cameras", "lights"),
+    *("materials", "node_groups", "images", "actions"),
+)
 
 
 def objects_in_view() -> list[Any]:

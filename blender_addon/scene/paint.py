@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from .folds import texture_nodes
 from .found import HEAD, BuiltAvatar, find_avatar
 
 
@@ -18,11 +19,10 @@ def images_of(built: BuiltAvatar) -> Iterator[Any]:
     for mesh in (built.head, *built.pieces):
         for slot in mesh.material_slots:
             tree = slot.material.node_tree if slot.material is not None else None
-            for node in tree.nodes if tree is not None else ():
-                image = node.image if node.type == "TEX_IMAGE" else None
-                if image is not None and image.name not in seen:
-                    seen.add(image.name)
-                    yield image
+            for node in texture_nodes(tree):
+                if node.image is not None and node.image.name not in seen:
+                    seen.add(node.image.name)
+                    yield node.image
 
 
 def unsaved_paint(built: BuiltAvatar) -> list[Any]:

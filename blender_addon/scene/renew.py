@@ -19,6 +19,7 @@ from . import layers
 from .action import build_actions, hide_photo_pose, store_photo_pose
 from .before import go_back, keep_before
 from .camera import aim_camera
+from .folds import build_folds, show_folds
 from .found import PROVENANCE, SOURCE, BuiltAvatar
 from .guard import editing, here, scene_as_found
 from .light import store_light
@@ -208,6 +209,7 @@ def _renew_albedo(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | N
     layer = layers.paint_layer(f"{name} Paint", painted, layers.layer_of(nodes)) if painted is not None else None
     for lit in layers.lit_images(built.head):  # without one of its own, the new texture is all there is
         lit.image = lit_texture or fresh
+    show_folds(built.head, build_folds(avatar, name.removesuffix(" Albedo")))
     for tree, node in nodes:
         node.image = fresh
         if layer is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,43 @@ def test_a_wrong_array_is_named(samples, tmp_path, name, change, match):
 )
 def test_a_wrong_header_is_named(good, changes, match):
     refused(with_header(good, **changes), match)
+
+
+def with_wrinkles(good, samples, **changes):
+    """The file with the folds of a smile."""
+    sample = samples.make_sample()
+    fold = {"name": "smile", "keys": ["mouthSmileLeft", "mouthSmileRight"], "at": 0.5, "step": 1 / 64} | changes
+    images = sample.images | {"wrinkle_smile": samples.encode_png(np.full((8, 8, 3), 128, np.uint8))}
+    header = sample.header | {"wrinkles": [fold]}
+    return samples.write_sample(good.with_name("folds.meshlam"), replace(sample, images=images, header=header))
+
+
+def test_folds_are_read_with_their_keys(good, samples):
+    (fold,) = read_avatar(with_wrinkles(good, samples)).folds
+    assert (fold.name, fold.keys, fold.at, fold.step) == ("smile", ("mouthSmileLeft", "mouthSmileRight"), 0.5, 1 / 64)
+    assert (fold.picture.width, fold.picture.height) == (8, 8)
+    assert read_avatar(good).folds == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"name": "frown"}, "'wrinkle_frown' is missing"),
+        ({"name": 3}, "must have names of their own"),
+        ({"keys": ["laugh"]}, "must name blendshapes of the file"),
+        ({"keys": [["jawOpen"]]}, "must name blendshapes of the file"),
+        ({"keys": []}, "must name blendshapes of the file"),
+        ({"at": 0}, "must be numbers above 0"),
+        ({"step": float("nan")}, "must be numbers above 0"),
+        ({"at": True}, "must be numbers above 0"),
+    ],
+)
+def test_wrong_folds_are_named(good, samples, changes, match):
+    refused(with_wrinkles(good, samples, **changes), match)
+
+
+def test_folds_that_are_no_list_are_named(good):
+    refused(with_header(good, wrinkles={"smile": 1}), "must list wrinkles")
 
 
 def test_a_missing_member_is_named(good):
