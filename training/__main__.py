@@ -1,4 +1,7 @@
-"""`python -m training make|train ...`: drawing samples, learning from them. Each command has a --help."""
+"""`python -m training make|train|retrain ...`: drawing samples, learning from them, both for another head model.
+
+Each command has a --help.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ def main() -> None:
         from training.data.make import main as run
     elif name == "train":
         from training.train import main as run
+    elif name == "retrain":
+        from training.retrain import main as run
     else:
-        sys.exit(f"Expected a command of make or train, got {name!r}.")
+        sys.exit(f"Expected a command of make, train or retrain, got {name!r}.")
     try:
         run(arguments)
     except MeshlamError as error:

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
-from meshlam_core.head.hair import HairModel, load_hair_model
-from meshlam_core.head.hair_transfer import carried_hair
-from meshlam_core.head.io import load_head
+from meshlam_core.head.hair import HairModel
+from meshlam_core.head.hair_transfer import hair_of
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import CHIN, FOREHEAD
@@ -127,13 +126,7 @@ def smoothed(
 def load_hair(head: ById) -> HairModel | None:
     """The hair of a head model, read once, nowhere steeper than a mesh can follow; the open head's by correspondence
     where the model is another."""
-    place = head.model.correspondence
-    if place is None:
-        hair = load_hair_model(head.model)
-    else:
-        source = load_head()
-        hair = load_hair_model(source)
-        hair = None if hair is None else carried_hair(hair, source, head.model, place)
+    hair = hair_of(head.model)
     if hair is None:
         return None
     template = head.model.template
