@@ -23,7 +23,7 @@ from meshlam_core.errors import Cancelled, DeviceError, UsageError, is_out_of_me
 from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel, RawKeys
-from meshlam_core.model.files import AUTO, choose_weights
+from meshlam_core.model.files import AUTO, choose_weights, trained_weights
 from meshlam_core.progress import Progress, silent
 from meshlam_core.provenance import Making
 from meshlam_core.stages import Clock, of_batch, shared_stage
@@ -118,7 +118,7 @@ def _open_detector(options: ReconstructOptions, head: HeadModel, device: str) ->
 
 
 def _open_refiner(options: ReconstructOptions, head: HeadModel, device: str) -> Refiner | None:
-    weights = choose_weights(options.preset, options.weights)
+    weights = _weights_for(options, head)
     if weights is None:
         return None
     from meshlam_core.model.session import Refiner
@@ -130,6 +130,17 @@ def _open_refiner(options: ReconstructOptions, head: HeadModel, device: str) -> 
     # neither the rasteriser nor torch's float64 sums exist on Apple's GPUs
     where = "cpu" if device == "mps" else device
     return Refiner.open(weights, head, where, preset_name=options.preset, backbone_folder=options.backbone)
+
+
+def _weights_for(options: ReconstructOptions, head: HeadModel) -> Path | None:
+    """The network's weights: those that were trained for this head model, if there are any."""
+    if options.weights == AUTO and head.correspondence is not None:
+        from meshlam_core.model.weights import topology_hash
+
+        own = trained_weights(options.preset, topology_hash(head))
+        if own.is_file():
+            return own
+    return choose_weights(options.preset, options.weights)
 
 
 @dataclass(frozen=True)

@@ -366,11 +366,14 @@ def refined(faces: I64, points: F64, count: int) -> tuple[I64, Any]:
 
 
 ICT_COUNTS = {"skin": 14062, "tongue": 2977, "teeth_upper": 2208, "teeth_lower": 2204, "eyeball_left": 1570}
+ICT_IDENTITIES = 100
 ICT_COUNTS |= {"eyeball_right": 1570, "helpers": 2128}  # the last: glass and shadow before the eyes, lashes
 
 
-def ict_stand_in(head: HeadModel, folder: Path, keys: tuple[str, ...], unit: float = 0.01) -> Path:
-    """A folder like FaceXModel: the open head's pieces refined to ICT's ranges, two identities, some keys, in cm."""
+def ict_stand_in(
+    head: HeadModel, folder: Path, keys: tuple[str, ...], unit: float = 0.01, identities: int = ICT_IDENTITIES
+) -> Path:
+    """A folder like FaceXModel: the open head's pieces refined to ICT's ranges, identities, some keys, in cm."""
     label = connected_labels(head.faces, len(head.template))
     groups = {name: np.flatnonzero(head.part == head.parts.index(name)) for name in list(ICT_COUNTS)[1:-1]}
     groups["skin"] = np.flatnonzero(label == np.bincount(label).argmax())
@@ -394,7 +397,7 @@ def ict_stand_in(head: HeadModel, folder: Path, keys: tuple[str, ...], unit: flo
     folder.mkdir(exist_ok=True)
     neutral = carried(head.template)
     write("generic_neutral_mesh", neutral)
-    for i in range(2):
+    for i in range(identities):
         write(f"identity{i:03d}", neutral + carried(head.identity_basis[i]))
     for key in keys:
         shape = carried(head.blendshapes[head.blendshape_names.index(key)])

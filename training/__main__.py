@@ -1,25 +1,25 @@
-"""`python -m training make|train|ablate ...`: draw samples, learn from them, leave parts out. Each has a --help."""
+"""`python -m training make|train|retrain|ablate ...`: draw, learn, both for another head model, leave parts out.
+
+Each command has a --help.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from meshlam_core.errors import MeshlamError
+
+COMMANDS = {"make": "data.make", "train": "train", "retrain": "retrain", "ablate": "ablate"}
 
 
 def main() -> None:
     """Call the command that is named first."""
     name, arguments = (sys.argv[1:2] or [""])[0], sys.argv[2:]
-    if name == "make":
-        from training.data.make import main as run
-    elif name == "train":
-        from training.train import main as run
-    elif name == "ablate":
-        from training.ablate import main as run
-    else:
-        sys.exit(f"Expected a command of make, train or ablate, got {name!r}.")
+    if name not in COMMANDS:
+        sys.exit(f"Expected a command of {', '.join(COMMANDS)}, got {name!r}.")
     try:
-        run(arguments)
+        import_module(f"training.{COMMANDS[name]}").main(arguments)
     except MeshlamError as error:
         sys.exit(str(error))
 

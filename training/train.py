@@ -1,5 +1,6 @@
 """Train the geometry: `python -m training train --config small --minutes 50 --data SHARDS --held-out SHARDS --out RUN`.
 
+`--head` names the head model that the shards were drawn of; the weights say so, and fit no other.
 RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv` and `curve.png`, the
 errors on the held-out samples, and in the end `small.safetensors`: the running mean of the weights, in half precision.
 """
@@ -19,8 +20,9 @@ import torch
 from meshlam_core.head.io import load_head
 from meshlam_core.model.config import COMPONENTS, preset
 from meshlam_core.model.network import MeshLAM
-from meshlam_core.model.weights import load_weights, save_weights
+from meshlam_core.model.weights import save_weights, start_from
 from training.backbones import load_imagenet
+from training.data.make import check_head
 from training.data.pool import Pool
 from training.geometry.batch import GeometryBatch
 from training.geometry.curve import Curve, HeldOut
@@ -87,9 +89,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of shards to learn from")
     parser.add_argument("--held-out", type=Path, default=None, help="folder of shards to measure on")
+    parser.add_argument("--head", type=Path, default=None, help="a head model's file; the open head if none")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--backbone", type=Path, default=None, help="ImageNet weights: see training/backbones.py")
-    parser.add_argument("--start", type=Path, default=None, help="weights to begin with, of the same preset and head")
+    parser.add_argument(
+        "--start", type=Path, default=None, help="weights to begin with, of the same preset and any head"
+    )
     parser.add_argument("--steps", type=int, default=1_000_000, help="at most")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--single", type=int, default=96)
@@ -118,7 +123,10 @@ def learn(arguments: list[str], **changes: object) -> dict[str, float]:
     if "WORLD_SIZE" in os.environ:  # torchrun
         torch.distributed.init_process_group("gloo")
     options.out.mkdir(parents=True, exist_ok=True)
-    head = load_head()
+    head = load_head(options.head)
+    for folder in (options.data, options.held_out):
+        if folder is not None:
+            check_head(folder, head)
     rig = training_rig(head)
     variant = preset(options.config).with_changes(**{"deformation": options.deformation} | changes)
     network = MeshLAM(variant, seed=options.seed)
@@ -126,7 +134,7 @@ def learn(arguments: list[str], **changes: object) -> dict[str, float]:
         load_imagenet(network, options.backbone)
     without_errors(network)
     if options.start is not None:
-        load_weights(network, network.preset, head, options.start)
+        start_from(network, network.preset, options.start)
     chosen = GeometrySettings(batch=options.batch, single=options.single, patches=options.patches)
     stage = GeometryStage(Pool(options.data, options.most), rig, chosen, options.seed)
     settings = TrainingSettings(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from meshlam_core.avatar.io import write_avatar
 from meshlam_core.errors import DeviceError, InputError, is_out_of_memory
 from meshlam_core.files.outputs import check_output_file
-from meshlam_core.model.files import NONE, choose_weights
+from meshlam_core.model.files import NONE, all_trained_weights, choose_weights
 from meshlam_core.progress import Progress
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Sessions:
         from meshlam_core.pipeline import Session
 
         tools = (options.landmarks, options.rasteriser)
-        key = (options.head, options.device, *tools, options.preset, options.backbone, *_weights_file(options))
+        key = (options.head, options.device, *tools, options.preset, options.backbone, *_weights_files(options))
         if self._session is None or key != self._key:
             self.free()
             self._session, self._key = Session.open(options), key
@@ -56,13 +56,14 @@ class Sessions:
             torch.cuda.empty_cache()
 
 
-def _weights_file(options: ReconstructOptions) -> tuple[str, int, int]:
-    """Which weights are used: a file that was trained anew under its old name is another one."""
-    path = choose_weights(options.preset, options.weights)
-    if path is None:
-        return "", 0, 0
-    stat = path.stat()
-    return str(path), stat.st_size, stat.st_mtime_ns
+def _weights_files(options: ReconstructOptions) -> tuple[tuple[str, int, int], ...]:
+    """Which weights may be used: a file that was trained anew under its old name is another one."""
+    chosen = choose_weights(options.preset, options.weights)
+    paths = [] if chosen is None else [chosen]
+    if options.head != "open":
+        paths += all_trained_weights(options.preset)
+    stats = [(path, path.stat()) for path in paths]
+    return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
 def reconstruct_file(

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from meshlam_core.head.correspondence import Correspondence
-from meshlam_core.head.hair import HairModel
+from meshlam_core.head.hair import HairModel, load_hair_model
+from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 
 F32 = NDArray[np.float32]
@@ -25,6 +26,28 @@ F32 = NDArray[np.float32]
 LEAST = 0.0005  # m of reach from which hair moves a vertex
 BALD = ("eye", "teeth", "tongue", "mouth", "lash")  # beginnings of parts on which nothing grows
 TAKEN = 0.5  # share of a vertex on the ear's patch from which an ear takes it along
+
+
+def hair_of(head: HeadModel) -> HairModel | None:
+    """The hair of any head model: its own, or the open head's by correspondence; None where there is neither."""
+    if head.correspondence is None:
+        return load_hair_model(head)
+    source = load_head()
+    hair = load_hair_model(source)
+    return None if hair is None else carried_hair(hair, source, head, head.correspondence)
+
+
+def carried_growth(
+    growth: F32,  # [Q] m, of the open head's rays
+    hair: HairModel,  # the open head's
+    carried: HairModel,  # that of another model
+    place: Correspondence,
+) -> F32:  # [Q'] m
+    """A hairstyle of the open head on another model."""
+    whole = np.zeros((len(place.laid), 1), np.float32)
+    whole[hair.indices, 0] = growth
+    found: F32 = place.to_model(whole)[carried.indices, 0]
+    return found
 
 
 def carried_hair(

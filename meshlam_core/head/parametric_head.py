@@ -17,6 +17,7 @@ from meshlam_core.head.carry import Layout
 from meshlam_core.head.deformation_transfer import transfer
 from meshlam_core.head.model import HeadModel, RawKeys
 from meshlam_core.head.parametric import Parametric
+from meshlam_core.head.surface import vertex_areas
 
 F64 = NDArray[np.float64]
 
@@ -98,11 +99,10 @@ def wanted_shapes(source: HeadModel, adopted: Adopted) -> tuple[F64, NDArray[np.
 
 def counts_of(adopted: Adopted, model: Parametric) -> F64:  # [V]
     """How much each vertex counts in the keys' fit: its area, and whether it is seen."""
-    corners = model.template[model.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 6
     head = adopted.head
-    whole = np.bincount(model.faces.ravel(), np.repeat(area, 3), len(model.template))
-    return np.asarray(whole * np.array([WEIGHT.get(name, 1.0) for name in head.parts])[head.part])
+    return np.asarray(
+        vertex_areas(model.template, model.faces) * np.array([WEIGHT.get(name, 1.0) for name in head.parts])[head.part]
+    )
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:

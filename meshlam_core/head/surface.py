@@ -67,6 +67,16 @@ def vertex_normals(
     return unit
 
 
+def vertex_areas(
+    points: NDArray[np.floating],  # [V, 3] m
+    faces: NDArray[np.integer],  # [F, 3]
+) -> F64:  # [V] m^2
+    """The surface that each vertex stands for: a third of its triangles."""
+    corners = points[faces].astype(np.float64)
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    return np.asarray(np.bincount(faces.ravel(), np.repeat(area / 3, 3), len(points)), np.float64)
+
+
 def snap(
     points: F64,  # [P, 3]
     vertices: F64,  # [V, 3]

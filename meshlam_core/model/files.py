@@ -28,6 +28,16 @@ def bundled_weights(name: str) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
+def trained_weights(name: str, head_hash: str) -> Path:
+    """Where the weights of a preset lie that were trained for another head model (weights.topology_hash)."""
+    return data_folder() / f"{name}-{head_hash[:16]}.safetensors"
+
+
+def all_trained_weights(name: str) -> list[Path]:
+    """The weights of a preset for any other head model."""
+    return sorted(data_folder().glob(f"{name}-*.safetensors"))
+
+
 def bundled_renderer() -> Path | None:
     """The weights of the image-space renderer, or None: then `--neural` is not available."""
     return bundled_weights(RENDERER)

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.frames import Camera
-from meshlam_core.head.hair import load_hair_model
+from meshlam_core.head.hair_transfer import hair_of
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.backbone.dinov2 import load_dinov2
 from meshlam_core.model.borders import SIDE, border_fields
@@ -75,7 +75,7 @@ class Refiner:
     def __init__(self, network: MeshLAM, head: HeadModel, device: str = "cpu", info: WeightsInfo | None = None) -> None:
         self.network = network.eval().to(device)
         self.head = head
-        self.rig: Rig = make_rig(head, network.preset.target_vertices, load_hair_model(head)).to(device)
+        self.rig: Rig = make_rig(head, network.preset.target_vertices, hair_of(head)).to(device)
         self.device = device
         self.info = info
 

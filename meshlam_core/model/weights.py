@@ -113,13 +113,24 @@ def load_weights(
     """Fill the network, or raise naming what was expected and what was found."""
     info = read_info(path)
     check_fit(info, preset, head, path)
-    expected = own_tensors(network)
-    values = _read(path, expected)
-    with torch.no_grad():
-        for name, value in values.items():
-            expected[name].copy_(value)
+    _fill(network, path)
     with path.open("rb") as file:
         return replace(info, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def start_from(network: nn.Module, preset: Preset, path: Path) -> WeightsInfo:
+    """Fill a network with weights of its preset to learn on from; what they were trained on may be another head."""
+    info = read_info(path)
+    _compare_presets(path, preset, info.preset)
+    _fill(network, path)
+    return info
+
+
+def _fill(network: nn.Module, path: Path) -> None:
+    expected = own_tensors(network)
+    with torch.no_grad():
+        for name, value in _read(path, expected).items():
+            expected[name].copy_(value)
 
 
 def check_fit(info: WeightsInfo, preset: Preset, head: HeadModel, path: Path) -> None:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from meshlam_core.head.surface import vertex_areas
 from meshlam_core.raster.build_uv_map import build_uv_map
 from meshlam_core.raster.uv_map import UvMap
 from meshlam_core.raster.warp_runtime import over_list
@@ -34,6 +36,7 @@ EYEBALLS = ("eyeball_left", "eyeball_right")
 MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 DEEPEST = 0.1  # of a colour, by which a pore or a line may differ
 CACHED_ATLASES = 2
+MASSES = (0.05, 10.0)  # least and most that a vertex may count beside one of the open head's
 LOW_RIM = 0.3  # share of the vertices around an ear's root that lie below it
 
 
@@ -158,7 +161,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         mouth=torch.isin(part[nearest], torch.tensor([names[name] for name in MOUTH_PARTS if name in names])),
         skin=skin_vertex[nearest],
         mirror_texel=_mirror_texels(model, uv_map),
-        graph=build_graph(_edges(model, skin_vertex.numpy()), len(points)),
+        graph=build_graph(_edges(model, skin_vertex.numpy()), len(points), _masses(model)),
         vertex_part=part,
         skin_vertex=skin_vertex,
         lid_vertices=lid_share(model),
@@ -294,6 +297,16 @@ def _edges(model: HeadModel, skin_vertex: NDArray[np.bool_]) -> Tensor:
     faces = model.faces[skin_vertex[model.faces].all(axis=1)].astype(np.int64)
     pairs = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     return torch.from_numpy(np.unique(pairs, axis=0))
+
+
+def _masses(model: HeadModel) -> Tensor | None:
+    """[V] the surface that a vertex stands for, beside what the open head's does there; None on the open head."""
+    place = model.correspondence
+    if place is None:
+        return None
+    own = vertex_areas(model.template, model.faces)
+    there = place.to_model(vertex_areas(place.laid, load_head().faces)[:, None])[:, 0]
+    return torch.from_numpy((own / there.clip(1e-12)).clip(*MASSES).astype(np.float32))
 
 
 def _mirror_texels(model: HeadModel, uv_map: UvMap) -> Tensor:

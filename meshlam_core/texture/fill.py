@@ -27,6 +27,7 @@ class Graph:
     neighbours: Tensor  # [2 E] int32, vertex by vertex
     first: Tensor  # [V] int32 where each vertex's neighbours begin
     degree: Tensor  # [V]
+    mass: Tensor | None = None  # [V] how much of the surface each vertex stands for; None: all alike
 
     def sum_of_neighbours(
         self,
@@ -39,13 +40,14 @@ class Graph:
 def build_graph(
     edges: Tensor,  # [E, 2] int64, each once
     count: int,  # V
+    mass: Tensor | None = None,  # [V]
 ) -> Graph:
     """The graph of a mesh of `count` vertices."""
     here = torch.cat([edges[:, 0], edges[:, 1]])
     there = torch.cat([edges[:, 1], edges[:, 0]])
     degree = torch.bincount(here, minlength=count)
     first = degree.cumsum(0) - degree
-    return Graph(edges, there[here.argsort(stable=True)].int(), first.int(), degree.float())
+    return Graph(edges, there[here.argsort(stable=True)].int(), first.int(), degree.float(), mass)
 
 
 def smooth_fill(
@@ -56,11 +58,15 @@ def smooth_fill(
     guided: Tensor | None = None,  # [V] bool: edges between two of these follow the guide, others want no difference
     start: Tensor | None = None,  # [V, C] first guess
 ) -> Tensor:  # [V, C]
-    """Minimise sum_v w_v (x_v - t_v)^2 + sum_e (x_i - x_j - (g_i - g_j))^2 per column.
+    """Minimise sum_v m_v w_v (x_v - t_v)^2 + sum_e (x_i - x_j - (g_i - g_j))^2 per column.
+
+    The sum over edges is the same for a coarse and a fine mesh of a surface; masses m make the other one so too.
 
     The guided term is gradient-domain blending (Perez, Gangnet and Blake, "Poisson image editing", 2003) on a mesh.
     Solved by conjugate gradients with the diagonal as preconditioner.
     """
+    if graph.mass is not None:
+        weight = weight * graph.mass[:, None]
     diagonal = graph.degree[:, None] + weight + FLOOR
     mean = (weight * target).sum(0) / weight.sum(0).clamp_min(1e-6)
     right = weight * target + FLOOR * mean

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
-from meshlam_core.head.hair import HairModel, load_hair_model
-from meshlam_core.head.hair_transfer import carried_hair
-from meshlam_core.head.io import load_head
+from meshlam_core.head.hair import HairModel
+from meshlam_core.head.hair_transfer import hair_of
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import CHIN, FOREHEAD
@@ -52,6 +51,7 @@ BEND_DOWN = 25.0  # degrees around straight down where chin, neck and collar hid
 LOW = (122.0, 158.0)  # degrees from straight up between which hair beside the neck would be seen
 SHORT = 0.35  # share of those angles with hair under which none hangs down
 SPARSE = 90  # vertices at most that say the same
+NAPE_FADE = 0.015  # m below the ears over which hair ends above a bare nape
 TURNED = 0.35  # rad of yaw from which the far side of neck and forehead cannot be judged
 HIDDEN = 0.4  # share of an ear's pixels that are hair from which the ear counts as hidden
 BESIDE = 0.015  # m from an ear: hair beside it
@@ -127,13 +127,7 @@ def smoothed(
 def load_hair(head: ById) -> HairModel | None:
     """The hair of a head model, read once, nowhere steeper than a mesh can follow; the open head's by correspondence
     where the model is another."""
-    place = head.model.correspondence
-    if place is None:
-        hair = load_hair_model(head.model)
-    else:
-        source = load_head()
-        hair = load_hair_model(source)
-        hair = None if hair is None else carried_hair(hair, source, head.model, place)
+    hair = hair_of(head.model)
     if hair is None:
         return None
     template = head.model.template
@@ -171,6 +165,8 @@ def fit_hair(
     if (buried := buried_ears(growth, ears, head, hair)) != ears:
         ears, growth = buried, grown(buried)
     growth = np.minimum(growth, around_seen_ears(head, hair, ears))
+    if len(nape):
+        growth = growth * above_bare_nape(head, hair)
     hull = hair.hull(bald, growth, ears)
     return HairHull(hull - bald, growth, ears)
 
@@ -324,6 +320,16 @@ def bare_nape(
     ears = head.template[head.part == head.parts.index("ears")]
     rows = np.flatnonzero(head.template[hair.indices, 1] < ears[:, 1].min())
     return rows[:: max(1, len(rows) // SPARSE)]
+
+
+def above_bare_nape(head: HeadModel, hair: HairModel) -> F32:  # [Q] 0..1
+    """The share of its growth that a vertex keeps where the nape is bare: none below the ears.
+
+    What masks and expectation leave there is a few millimetres, now some and now none: folds in the skin.
+    """
+    low = head.template[head.part == head.parts.index("ears")][:, 1].min()
+    up = ((head.template[hair.indices, 1] - low) / NAPE_FADE + 1).clip(0, 1)
+    return np.asarray(up * up * (3 - 2 * up), np.float32)
 
 
 def buried_ears(

@@ -17,7 +17,7 @@ from tests.head_models import ict_stand_in
 @pytest.fixture(scope="module")
 def folder(head: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     keys = ("jawOpen", "browInnerUp", "eyeBlinkLeft")
-    return ict_stand_in(head, tmp_path_factory.mktemp("ict") / "FaceXModel", keys)
+    return ict_stand_in(head, tmp_path_factory.mktemp("ict") / "FaceXModel", keys, identities=2)
 
 
 def test_centimetres_are_told_by_the_eyes_and_halves_of_keys_are_joined(folder: Path, head: HeadModel) -> None:

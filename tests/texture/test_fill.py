@@ -39,6 +39,23 @@ def test_a_guide_carries_its_differences_but_not_its_level() -> None:
     torch.testing.assert_close(filled, guide - 4.0, atol=5e-3, rtol=0)
 
 
+def _filled_square(side: int, mass: float) -> torch.Tensor:
+    """A square of side x side vertices, its left half wanted dark and its right half bright, both without force."""
+    at = torch.arange(side * side).view(side, side)
+    edges = torch.cat(
+        [torch.stack([at[:, :-1], at[:, 1:]], -1).view(-1, 2), torch.stack([at[:-1], at[1:]], -1).view(-1, 2)]
+    )
+    target = (torch.arange(side) > side // 2).float().repeat(side)[:, None]
+    graph = build_graph(edges, side * side, torch.full((side * side,), mass))
+    return smooth_fill(graph, target, torch.full_like(target, 0.05)).view(side, side)
+
+
+def test_a_border_is_as_soft_on_a_fine_mesh_as_on_a_coarse_one() -> None:
+    coarse, fine = _filled_square(21, 1.0), _filled_square(41, 0.25)
+    torch.testing.assert_close(fine[::2, ::2], coarse, atol=0.06, rtol=0)
+    assert (_filled_square(41, 1.0)[::2, ::2] - coarse).abs().max() > 0.1
+
+
 def test_the_result_minimises_the_stated_energy() -> None:
     generator = torch.Generator().manual_seed(1)
     edges = torch.tensor([[0, 1], [1, 2], [2, 3], [3, 0], [1, 3], [3, 4]])

@@ -113,6 +113,15 @@ def test_short_hair_leaves_the_nape_bare(head: HeadModel, hair: HairModel, groun
     assert np.linalg.norm(hull.displacement[low], axis=1).max() < 0.008
 
 
+def test_a_bare_nape_stays_smooth_whatever_length_was_expected(head: HeadModel, hair: HairModel, ground) -> None:
+    style = draw(np.random.default_rng(5), ground, "short")
+    true = hair.hull(head.template, style.growth, style.hidden_ears)
+    long = replace(hair, mean=np.minimum(draw(np.random.default_rng(4), ground, "long_back").growth, hair.reach))
+    hull = fitted(masks(in_view(true, 0), in_view(head.template, 0), head), 0, head, long)
+    low = head.template[:, 1] < head.template[head.part == head.parts.index("ears"), 1].min() - 0.016
+    assert not hull.displacement[low].any()
+
+
 def test_ears_under_hair_are_hidden_and_seen_ones_stay(head: HeadModel, hair: HairModel, ground) -> None:
     for family, hidden in (("bob", 1.0), ("short", 0.0)):
         style = replace(draw(np.random.default_rng(4), ground, family), hidden_ears=(hidden, hidden))

@@ -14,7 +14,7 @@ from training.bench.machine import describe_machine
 
 BENCHMARKS = (
     "raster", "tracker", "expressions", "reenact", "masks", "texture", "skin", "neutral", "head", "reconstruct",
-    "clips", "topology", "network", "opencv", "gaussians",
+    "clips", "topology", "network", "head_models", "opencv", "gaussians",
 )  # fmt: skip
 
 

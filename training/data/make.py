@@ -1,4 +1,4 @@
-"""Draw synthetic samples into shards: `python -m training make --out SHARDS --count 10000`.
+"""Draw synthetic samples into shards: `python -m training make --out SHARDS --count 10000 [--head FLAME.npz]`.
 
 A run that was ended goes on with the first missing shard. A sample that cannot be drawn is left out and reported in
 `skipped.txt`. `shards.json` says what the samples are made for.
@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 
 from meshlam_core.errors import UsageError
+from meshlam_core.head.model import HeadModel
 from meshlam_core.model.config import preset
 from meshlam_core.model.network import MeshLAM
-from meshlam_core.model.weights import topology_hash
+from meshlam_core.model.weights import start_from, topology_hash
 from training.backbones import folded, load_imagenet
 from training.data.record import make_item
 from training.data.shards import Item, shard_path, write_shard
@@ -49,6 +50,15 @@ def make(engine: Engine, network: MeshLAM, out: Path, split: str, count: int, fi
         print(f"shard {index}: {done} samples, {rate:.2f} a second", file=sys.stderr, flush=True)
 
 
+def check_head(folder: Path, head: HeadModel) -> None:
+    """Refuse to learn from shards that were drawn of another head model."""
+    known = folder / MANIFEST
+    if known.is_file() and json.loads(known.read_text(encoding="utf-8"))["head"] != topology_hash(head):
+        raise UsageError(
+            f"The shards in {folder} are of another head model than {head.name}.", "Name the model with --head."
+        )
+
+
 def _items(engine: Engine, network: MeshLAM, split: str, numbers: range, out: Path) -> Iterator[Item]:
     for number in numbers:
         try:
@@ -65,7 +75,10 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m training make", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--cache", type=Path, default=None, help="folder that keeps prepared skins")
-    parser.add_argument("--backbone", type=Path, required=True, help="ImageNet weights: see training/backbones.py")
+    parser.add_argument("--head", type=Path, default=None, help="a head model's file; the open head if none")
+    frozen = parser.add_mutually_exclusive_group(required=True)
+    frozen.add_argument("--backbone", type=Path, help="ImageNet weights: see training/backbones.py")
+    frozen.add_argument("--start", type=Path, help="weights of the network, whose backbone is taken")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", choices=list(SPLITS), default="train")
     parser.add_argument("--count", type=int, default=10_000)
@@ -73,6 +86,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--stride", type=int, default=1, help="take every n-th shard only")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    network = folded(load_imagenet(MeshLAM(preset("small")), options.backbone))
-    engine = open_engine(options.data, options.cache, options.split == "held-out")
+    network = MeshLAM(preset("small"))
+    if options.start is None:
+        load_imagenet(network, options.backbone)
+    else:
+        start_from(network, network.preset, options.start)
+    network = folded(network.eval())
+    engine = open_engine(options.data, options.cache, options.split == "held-out", options.head)
     make(engine, network, options.out, options.split, options.count, options.first, options.stride)

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from training.synthetic.sample import Engine
 
 
-def open_engine(data: Path, cache: Path | None = None, held_out: bool = False) -> Engine:
-    """Everything that draws samples, from the shared data; `held_out` adds hairstyles that are never learnt from."""
+def open_engine(data: Path, cache: Path | None = None, held_out: bool = False, model: Path | None = None) -> Engine:
+    """Everything that draws samples, from the shared data; `held_out` adds hairstyles that are never learnt from.
+
+    `model` is the file of a head model; None means the open head.
+    """
     from training.synthetic.hair import HairSource
     from training.synthetic.sample import Engine
     from training.synthetic.tracked import load_errors
     from training.synthetic.world import load_world
 
-    world = load_world(data, cache)
+    world = load_world(data, cache, model=model)
     return Engine(world, HairSource(world.head, held_out), load_errors(world.head))

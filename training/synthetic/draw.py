@@ -62,9 +62,7 @@ def draw_head(person: Person, shot: Shot, world: World, size: int, rng: np.rando
     found = get_rasteriser().rasterise(pixels, world.drawn_faces, (size, size))
     normals = vertex_normals(posed[None], world.drawn_faces)[0].numpy()
     light = _irradiance(normals, shot, world, rng)
-    vertex = np.concatenate([light, normals, world.head.template, person.hair.cover[:, None]], axis=1).astype(
-        np.float32
-    )
+    vertex = np.concatenate([light, normals, world.places, person.hair.cover[:, None]], axis=1).astype(np.float32)
     where = (found.face[0].view(-1) >= 0).nonzero()[:, 0]  # [P]
     face, bary = found.face[0].view(-1)[where].long(), found.bary[0].view(-1, 3)[where]
     values = _blend(torch.from_numpy(vertex), world.drawn_faces, face, bary).numpy()  # [P, 10]

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
-from meshlam_core.head.hair import HairModel, load_hair_model
+from meshlam_core.head.hair import HairModel
+from meshlam_core.head.hair_transfer import carried_growth, hair_of
+from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from training.hairstyles import FAMILIES, HELD_OUT_FAMILIES, mirrored, sample
 
@@ -35,25 +37,31 @@ class Hair:
 
 
 class HairSource:
-    """Styles on the rays of a head's hair model."""
+    """Styles on the rays of a head's hair model; drawn on the open head and carried over where the model is another."""
 
     def __init__(self, head: HeadModel, held_out: bool = False) -> None:
-        model = load_hair_model(head)
+        model = hair_of(head)
         if model is None:
             raise AssetError(
                 f"The head model {head.name} has no hair.", "Build it: python -m training.hairstyles.build."
             )
         self.head, self.held_out = head, held_out
         self.model: HairModel = model
+        self.drawn_on = head if head.correspondence is None else load_head()
+        own = model if head.correspondence is None else hair_of(self.drawn_on)
+        assert own is not None  # what was carried over is there
+        self.own: HairModel = own
         self.common = tuple(name for name in FAMILIES if name not in HELD_OUT_FAMILIES)
 
     def sample(self, rng: np.random.Generator) -> Hair:
         """A random style, thicker or thinner, the parting left or right."""
         foreign = self.held_out and rng.random() < HELD_OUT_SHARE
-        style = sample(rng, self.head, self.model, HELD_OUT_FAMILIES if foreign else self.common)
+        style = sample(rng, self.drawn_on, self.own, HELD_OUT_FAMILIES if foreign else self.common)
         if rng.random() < 0.5:
-            style = mirrored(style, self.model)
+            style = mirrored(style, self.own)
         growth = style.growth * np.float32(np.exp(THICKNESS * rng.standard_normal()))
+        if self.head.correspondence is not None:
+            growth = carried_growth(growth, self.own, self.model, self.head.correspondence)
         return self._hair(growth, style.hidden_ears, style.family, style.cover, style.beard)
 
     def hull(self, bald: F32, hair: Hair) -> F32:

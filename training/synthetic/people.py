@@ -86,7 +86,7 @@ def smooth_field(points: F32, rng: np.random.Generator, shortest: float, longest
 
 def _lumps(world: World, rng: np.random.Generator) -> F32:
     moves = np.asarray((world.rig.limits > 0).numpy(), np.float32)[:, None]
-    return LUMPS * rng.random() * moves * smooth_field(world.head.template, rng, 0.05, 0.2)
+    return LUMPS * rng.random() * moves * smooth_field(world.places, rng, 0.05, 0.2)
 
 
 def _texture(world: World, hair_colour: NDArray[np.floating], beard: bool, rng: np.random.Generator) -> F32:
@@ -122,10 +122,10 @@ def _bearded(skin: F32, world: World, colour: NDArray[np.floating], rng: np.rand
     """Stubble to full beards: colour only, as face parsers see it."""
     at = world.template_at
     x, y, z = np.moveaxis(at, -1, 0)
-    nose = float(world.head.landmarks(world.head.template)[1, 1])
-    chin = float(world.head.landmarks(world.head.template)[152, 1])
+    points = world.head.landmarks(world.places)
+    nose, chin = float(points[1, 1]), float(points[152, 1])
     lower = ((nose - 0.010 - y) / 0.012).clip(0, 1) * ((y - chin + 0.04) / 0.03).clip(0, 1) * (z > 0.0)
-    lips = world.head.landmarks(world.head.template)[[13, 14]].mean(axis=0)
+    lips = points[[13, 14]].mean(axis=0)
     mouth = np.hypot((x - lips[0]) / 0.026, (y - lips[1]) / 0.011)
     lower = lower * ((mouth - 0.8) / 0.4).clip(0, 1)
     noise = rng.random((TEXTURE, TEXTURE)).astype(np.float32)

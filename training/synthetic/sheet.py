@@ -62,11 +62,12 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--data", type=Path, default=Path("../shared/data"))
     options.add_argument("--cache", type=Path, default=None, help="folder that keeps prepared skins")
+    options.add_argument("--head", type=Path, default=None, help="a head model's file; the open head if none")
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--count", type=int, default=48)
     options.add_argument("--seed", type=int, default=0)
     chosen = options.parse_args()
-    engine = open_engine(chosen.data, chosen.cache)
+    engine = open_engine(chosen.data, chosen.cache, model=chosen.head)
     tiles = [tile(engine.sample((chosen.seed, i))) for i in range(chosen.count)]
     rows = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
     chosen.out.parent.mkdir(parents=True, exist_ok=True)

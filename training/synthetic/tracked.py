@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.hair import HairModel
+from meshlam_core.head.io import load_head
 from meshlam_core.head.lay_over import similarity
 from meshlam_core.head.model import HeadModel
 from meshlam_core.tracker.hair import fit_hair
@@ -33,6 +34,8 @@ STORED = Path(__file__).with_name("tracker_errors.npz")
 BARE = (SKIN, EARS, NECK)
 LANDMARK_NOISE = 0.004  # of the face height
 ROUNDS = 4
+RESOLVED = 0.0007  # m, what an identity basis need not explain
+OUTER = ("face", "ears", "neck", "scalp", "eyelids", "lips")  # parts by which identities are compared
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,40 @@ class TrackerErrors:
 
 
 def load_errors(head: HeadModel, path: Path = STORED) -> TrackerErrors:
-    """The measured errors."""
+    """The errors measured on the open head; those of identity become other models' coefficients by correspondence."""
     with np.load(path, allow_pickle=False) as stored:
         mean, components, spread = (stored[name].astype(np.float32) for name in ("mean", "components", "spread"))
-        return TrackerErrors(mean, components, spread, float(stored["sideways"]), tuple(stored["focal_line"].tolist()))
+        found = TrackerErrors(mean, components, spread, float(stored["sideways"]), tuple(stored["focal_line"].tolist()))
+    return found if head.correspondence is None else on_other_head(found, load_head(), head)
+
+
+def on_other_head(errors: TrackerErrors, source: HeadModel, head: HeadModel) -> TrackerErrors:
+    """The same wrong faces in another model's coefficients, and the keys that it has.
+
+    What a mode of the open head does to a face is said by the model's modes as well as they can; errors of single
+    modes, no longer of one coefficient each, become components.
+    """
+    assert head.correspondence is not None
+    size = float(np.ptp(head.correspondence.laid[:, 1]) / np.ptp(source.template[:, 1]))
+    skin = np.isin(np.array(head.parts)[head.part], OUTER)
+    theirs = size * head.correspondence.to_model(source.identity_basis)[:, skin]
+    theirs, ours = (  # the roots may lie elsewhere: a shift is no other face
+        (shapes - shapes.mean(axis=1, keepdims=True)).reshape(len(shapes), -1).astype(np.float64) / RESOLVED
+        for shapes in (theirs, head.identity_basis[:, skin])
+    )
+    modes = np.linalg.solve(ours @ ours.T + np.eye(len(ours)), ours @ theirs.T)  # [N', N]
+    names = source.blendshape_names
+    keys = [1 + names.index(name) for name in head.blendshape_names]
+    first = 1 + len(names)
+
+    def carry(rows: F32) -> F32:  # [..., E] -> [..., E']
+        return np.concatenate([rows[..., :1], rows[..., keys], rows[..., first:] @ modes.T], axis=-1).astype(np.float32)
+
+    alone = np.diag(errors.spread)
+    spread = carry(errors.spread)
+    spread[1 + len(keys) :] = 0
+    components = np.concatenate([errors.components, alone[first:]])
+    return replace(errors, mean=carry(errors.mean), components=carry(components), spread=spread)
 
 
 @dataclass(frozen=True)

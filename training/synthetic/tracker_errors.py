@@ -24,15 +24,13 @@ from training.synthetic import open_engine
 from training.synthetic.camera import take
 from training.synthetic.people import draw_person
 from training.synthetic.sample import Engine, photograph
-from training.synthetic.tracked import STORED
+from training.synthetic.tracked import OUTER, RESOLVED, STORED
 
 F64 = NDArray[np.float64]
 
 SIZE = 512  # px, long side of the photographs
 COMPONENTS = 24
-VERTEX_NOISE = 0.0007  # m, what the identity basis need not explain
 FRONTAL, TURNED = np.radians(15), np.radians(35)
-PARTS = ("face", "ears", "neck", "scalp", "eyelids", "lips")
 
 
 def errors_of(engine: Engine, detector: LandmarkDetector, seed: int) -> tuple[F64, float, float, float]:
@@ -61,9 +59,9 @@ def errors_of(engine: Engine, detector: LandmarkDetector, seed: int) -> tuple[F6
 def _coefficients(engine: Engine, difference: F64) -> F64:  # [V, 3] m -> [N]
     """The identity that explains a difference between heads best."""
     head = engine.world.head
-    used = np.isin(head.part, [head.parts.index(name) for name in PARTS])
-    basis = head.identity_basis[:, used].reshape(len(head.identity_basis), -1).astype(np.float64) / VERTEX_NOISE
-    wanted = (difference[used] / VERTEX_NOISE).ravel()
+    used = np.isin(head.part, [head.parts.index(name) for name in OUTER])
+    basis = head.identity_basis[:, used].reshape(len(head.identity_basis), -1).astype(np.float64) / RESOLVED
+    wanted = (difference[used] / RESOLVED).ravel()
     return np.asarray(np.linalg.solve(basis @ basis.T + np.eye(len(basis)), basis @ wanted))
 
 

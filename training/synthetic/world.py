@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from meshlam_core.errors import UnreadableInput
+from meshlam_core.errors import UnreadableInput, UsageError
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.state import Rig
@@ -55,7 +55,8 @@ class World:
     eye_texel: NDArray[np.intp]  # [R] row * S + column
     eye_at: F32  # [R, 2] px of an iris map
     scalp: F32  # [S, S, 1] 0..1, where hair grows in the texture
-    template_at: F32  # [S, S, 3] m
+    template_at: F32  # [S, S, 3] m, the template's places; the open head's own where the model is another
+    places: F32  # [V, 3] m, the same at the vertices
     lights: tuple[Light, ...]
     panoramas: tuple[U8, ...]  # [512, 1024, 3] sRGB, of the same maps
     portraits: tuple[Path, ...]  # of which the surroundings are used
@@ -63,16 +64,29 @@ class World:
     strands: F32  # [n, *STRANDS] about 0..1, mean 0.5
 
 
-def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...] | None = None) -> World:
+def load_world(
+    data: Path,
+    cache: Path | None = None,
+    portraits: tuple[Path, ...] | None = None,
+    model: Path | None = None,  # the head model's file; None: the open head
+) -> World:
     """Read the shared data. `portraits` may be trained on; where none are named, all that are not held out."""
     if not (data / "light").is_dir():
         raise UnreadableInput(f"The data folder {data}: expected light, skins and irises in it.", "See DATA in README.")
-    head = load_head()
+    source = load_head()
+    head = source if model is None else load_head(model)
+    place = head.correspondence
+    if place is not None and not place.shares_layout:
+        raise UsageError(
+            f"The head model {model} has a texture layout of its own, which the skins to learn from do not fit.",
+            "Convert it again without --layout.",
+        )
     rig = training_rig(head)
     lashes = np.isin(head.part, [i for i, name in enumerate(head.parts) if name == "lashes"])
     drawn = torch.from_numpy(~lashes[head.faces].any(axis=1))
     names = sorted((data / "light").glob("*.npy"))
-    template_at = rig.uv_map(TEXTURE).spread(rig.template[None], rig.faces)[0].numpy()
+    places = head.template if place is None else place.to_model(source.template)
+    template_at = rig.uv_map(TEXTURE).spread(torch.from_numpy(places.copy())[None], rig.faces)[0].numpy()
     eye_texel, eye_at = _eyes(head, rig)
     return World(
         head=head,
@@ -84,12 +98,13 @@ def load_world(data: Path, cache: Path | None = None, portraits: tuple[Path, ...
         hairy=np.array([name in ("face", "scalp", "neck", "ears") for name in head.parts], np.float32),
         neck_border=np.flatnonzero(neck_border(head)),
         identity=head.identity_basis.reshape(len(head.identity_basis), -1),
-        skins=to_linear(load_skins(data, head, TEXTURE, cache)),
+        skins=to_linear(load_skins(data, source, TEXTURE, cache)),
         irises=to_linear(np.stack([_read(path, (256, 256)) for path in sorted((data / "irises").glob("*.jpg"))])),
         eye_texel=eye_texel,
         eye_at=eye_at,
         scalp=_scalp(head, rig),
         template_at=template_at,
+        places=places,
         lights=tuple(load_light(path) for path in names),
         panoramas=tuple(_read(path.with_suffix(".jpg"), (1024, 512)) for path in names),
         portraits=tuple(path for path in sorted((data / "portraits").glob("*.jpg")) if not held_out(path.name))

@@ -5,6 +5,7 @@ import pytest
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle
 from meshlam_core.head.io import load_head
+from meshlam_core.head.model import HeadModel
 from meshlam_core.points import CHIN, FOREHEAD
 from training.synthetic.camera import Shot, take
 from training.synthetic.tracked import Tracked, TrackerErrors, laid_on_face, load_errors, placed
@@ -90,3 +91,17 @@ def test_the_gaussian_gives_back_mean_spread_and_what_goes_together() -> None:
     np.testing.assert_allclose(drawn.mean(axis=0), [0, 0, 0], atol=0.03)
     np.testing.assert_allclose(drawn.std(axis=0), [0.3, 0.2, 0.05], rtol=0.1)
     assert np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1] > 0.9
+
+
+def test_on_another_model_the_tracker_is_wrong_about_faces_by_as_much(flame_head: HeadModel) -> None:
+    ours, theirs = load_errors(HEAD), load_errors(flame_head)
+    moved = []
+    for errors, head, size in ((ours, HEAD, 1.0), (theirs, flame_head, 1.05)):
+        rng, count = np.random.default_rng(0), len(head.blendshapes)
+        drawn = np.stack([errors.draw(0.0, rng) for _ in range(300)])
+        shifts = np.tensordot(drawn[:, 1 + count :], head.landmarks(head.identity_basis), axes=1) / size  # [300, L, 3]
+        shifts -= shifts.mean(axis=1, keepdims=True)
+        moved.append((np.linalg.norm(shifts.mean(axis=0), axis=1), np.linalg.norm(shifts.std(axis=0), axis=1)))
+        np.testing.assert_allclose(drawn[:, 1 : 1 + count].std(axis=0).mean(), 0.1, atol=0.08)
+    for one, other in zip(*moved, strict=True):
+        assert np.median(np.abs(one - other)) < 0.1 * one.mean()
