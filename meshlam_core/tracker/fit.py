@@ -68,7 +68,8 @@ class FitSettings:
     distance: float = 1.5  # m from which portraits are taken; landmarks hardly tell it, nor does EXIF of a cutting
     log_distance_sigma: float = 0.35
     modes: int = 80  # identity modes used; the finer ones move the landmarks less than their noise
-    iterations: int = 5
+    iterations: int = 8
+    tolerance: float = 1e-3  # relative fall of the cost at which to stop: ends where another processor's round-off ends
     residual: bool = True
     seen_motion: bool = False  # expressions move landmarks as the network sees it, not as the mesh moves
     outline_rounds: int = 2  # the outline slides on as the cheeks follow it
@@ -142,7 +143,14 @@ class HeadFitter:
         observation = self.observe(detection, centre, start)
         prior = self.prior(detection)
         return solve(
-            observation.look, start, observation.targets, centre, prior, settings.iterations, settings.robust_scale
+            observation.look,
+            start,
+            observation.targets,
+            centre,
+            prior,
+            settings.iterations,
+            settings.robust_scale,
+            tolerance=settings.tolerance,
         )
 
     def _refine(self, detection: Detection, face: Face) -> _Head:
