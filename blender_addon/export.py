@@ -1,4 +1,4 @@
-"""Export to GLB, FBX, USD, and as a solid to OBJ and STL, from a cleaned copy of the avatar; see exporting/.
+"""Export to GLB, FBX, USD, as a solid to OBJ and STL, as Gaussians to PLY, from a cleaned copy; see exporting/.
 
 The copy is in the rest pose with all keys at 0, has no drivers, constraints or other modifiers, and stands at the
 origin. "Morphs only" leaves the skeleton out. "Bones and morphs" has both; the mouth is opened by jawOpen, the jaw bone
@@ -17,8 +17,18 @@ import bpy
 
 from .exporting.check import Expected, Movement, expected, verify
 from .exporting.files import ExportError, reason, whole_or_nothing
+from .exporting.gaussians import write_gaussians
 from .exporting.levels import Thinner
-from .exporting.options import LEVELS, PRINT_SUFFIXES, SUFFIXES, ExportOptions, level_path, spelt
+from .exporting.options import (
+    GAUSSIANS,
+    LEVELS,
+    PRINT_SUFFIXES,
+    STILL_SUFFIXES,
+    SUFFIXES,
+    ExportOptions,
+    level_path,
+    spelt,
+)
 from .exporting.record import origin, write_into_glb
 from .exporting.solid import make_solid
 from .exporting.stage import Staged, staged
@@ -38,8 +48,8 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
     """
     suffix = path.suffix.lower()
     moving = options.animation and suffix in MOVING_SUFFIXES
-    write = writer(suffix, moving)
-    if suffix in PRINT_SUFFIXES:
+    write = None if suffix == GAUSSIANS else writer(suffix, moving)
+    if suffix in STILL_SUFFIXES:
         options = replace(options, bones=False, levels=1)
     take = record(built) if moving else None
     provenance = json.loads(built.rig.get(PROVENANCE, "{}"))
@@ -63,9 +73,14 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
             found = expected(copy.meshes, copy.rig, MILLIMETRES if suffix in PRINT_SUFFIXES else 1.0)
             if take is not None:
                 found = replace(found, movement=_animate(copy, take, options))
+            if suffix == GAUSSIANS:
+                found = replace(found, gaussians=options.gaussians)
             wanted = wanted or found
             part = folder / level_path(path, level).name
-            write(part, copyright_line(provenance))
+            if write is None:
+                write_gaussians(copy.meshes, part, options.gaussians, copyright_line(provenance))
+            else:
+                write(part, copyright_line(provenance))
             if suffix == ".glb" and part.is_file():
                 write_into_glb(part, told)
     assert wanted is not None

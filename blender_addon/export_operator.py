@@ -9,7 +9,7 @@ import bpy
 
 from .avatar_operators import OnAvatar, draw_text
 from .export import ExportError, ExportOptions, export_avatar, verify
-from .exporting.options import PRESETS, PRINT_SUFFIXES, file_stem, target_path
+from .exporting.options import GAUSSIANS, PRESETS, PRINT_SUFFIXES, file_stem, target_path
 from .exporting.preflight import findings, fix
 from .exporting.take import is_animated
 from .exporting.writers import available
@@ -22,6 +22,7 @@ _FORMATS = (
     (".usdz", "USD Package (.usdz)", "One file with the texture inside, for Apple's programs"),
     (".stl", "STL (.stl)", "3D printers: a closed solid in millimetres"),
     (".obj", "OBJ (.obj)", "3D printers and sculpting: a closed solid in millimetres"),
+    (".ply", "Gaussians (.ply)", "Viewers of Gaussian splats: the neutral head; the backend makes it"),
 )
 _PRESET_ITEMS = [(key, preset.title, preset.hint) for key, preset in PRESETS.items()]
 _CUSTOM = ("CUSTOM", "Custom", "Your own choices below")
@@ -58,7 +59,7 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
     check_existing: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: bpy.props.StringProperty(  # type: ignore[valid-type]
-        default="*.glb;*.fbx;*.usdc;*.usda;*.usdz;*.stl;*.obj", options={"HIDDEN"}
+        default="*.glb;*.fbx;*.usdc;*.usda;*.usdz;*.stl;*.obj;*.ply", options={"HIDDEN"}
     )
     preset: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="For", description="What the file is for", items=[_CUSTOM, *_PRESET_ITEMS], update=_use_preset
@@ -115,6 +116,9 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     single_sided: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Single-Sided", description="Faces are drawn from outside only, which is faster", default=False
     )
+    gaussians: bpy.props.IntProperty(  # type: ignore[valid-type]
+        name="Gaussians", description="How many of them", default=40_000, min=1000, max=200_000, soft_max=100_000
+    )
     animation: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Animation", description="The movement in the scene's frame range", options={"SKIP_SAVE"}
     )
@@ -123,7 +127,8 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     )
     reimport: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Check the File",
-        description="Open the written file in a second Blender and compare names, places, pictures, counts and weights",
+        description="Open the written file in a second Blender and compare names, places, pictures, counts and weights "
+        "(of Gaussians: count, place and binding)",
         default=False,
     )
 
@@ -146,7 +151,10 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         column.use_property_split = True
         column.prop(self, "preset")
         column.prop(self, "file_format")
-        if self.file_format not in PRINT_SUFFIXES:
+        if self.file_format == GAUSSIANS:
+            column.prop(self, "gaussians")
+            column.prop(self, "texture_size")
+        elif self.file_format not in PRINT_SUFFIXES:
             for name in ("content", "names", "expressions", "animation", "levels", "texture_size", "single_sided"):
                 column.prop(self, name)
         column.prop(self, "accessories")
@@ -186,6 +194,7 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             levels=self.levels,
             texture_size=int(self.texture_size),
             single_sided=self.single_sided,
+            gaussians=self.gaussians,
             animation=self.animation,
             consent=self.consent,
         )

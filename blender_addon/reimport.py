@@ -123,7 +123,7 @@ def _materials(item: Any) -> dict[str, Any]:
     """For each material that a face wears: its colour texture's size and a hash of its pixels, or None."""
     worn = {polygon.material_index for polygon in item.data.polygons}
     slots = [slot.material for index, slot in enumerate(item.material_slots) if index in worn]
-    return {plain(material.name): picture(_colour_image(material)) for material in slots if material is not None}
+    return {plain(material.name): picture(colour_image(material)) for material in slots if material is not None}
 
 
 def picture(image: Any) -> dict[str, Any] | None:
@@ -136,7 +136,7 @@ def picture(image: Any) -> dict[str, Any] | None:
     return {"size": list(image.size), "pixels": hashlib.sha256(colours.tobytes()).hexdigest()}
 
 
-def _colour_image(material: Any) -> Any:
+def colour_image(material: Any) -> Any:
     """The image that feeds the base colour."""
     nodes = material.node_tree.nodes if material.node_tree is not None else []
     shader = next((node for node in nodes if node.type == "BSDF_PRINCIPLED"), None)

@@ -115,15 +115,17 @@ def _reenact(command: argparse.ArgumentParser) -> None:
 
 
 def _export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("avatar", type=Path, metavar="AVATAR")
+    surfaces = "or the surfaces of an edited head, as the add-on hands them over (viewing/surfaces.py)"
+    command.add_argument("avatar", type=Path, metavar="AVATAR|SURFACES.npz", help=surfaces)
     command.add_argument(
-        "--gaussians", type=_between(1000, 250_000), required=True, metavar="N", help="how many, 1000 to 250000"
+        "--gaussians", type=_between(1000, 200_000), required=True, metavar="N", help="how many, 1000 to 200000"
     )
     command.add_argument("-o", "--out", type=Path, required=True, metavar="PLY")
     _expression(command)
     command.add_argument("--pose", choices=POSES, default="neutral", help="with the photo's expression or none")
     axes = "y-down as trained scenes, which viewers turn upright; y-up as the avatar and glTF (default: y-down)"
     command.add_argument("--axes", choices=AXES, default="y-down", help=axes)
+    command.add_argument("--licence", default="", metavar="TEXT", help="of surfaces, written into the file")
     _device(command)
 
 

@@ -13,6 +13,8 @@ import bpy
 
 from .. import reimport
 from ..reimport import MARK
+from .gaussians import check_gaussians
+from .options import GAUSSIANS
 
 _VERIFY_SECONDS = 180
 _PLACE = 1e-4  # m
@@ -42,6 +44,7 @@ class Expected:
     actions: int = 0
     scale: float = 1.0  # of the file's unit: print formats are in millimetres
     movement: Movement | None = None  # of an export with its animation
+    gaussians: int = 0  # in a file of them
     losses: tuple[float, ...] = ()  # mm that the surface moved at most, for each further level of detail
 
     @property
@@ -66,6 +69,8 @@ def expected(meshes: tuple[Any, ...], rig: Any, scale: float = 1.0) -> Expected:
 
 def verify(path: Path, wanted: Expected) -> list[str]:
     """Re-import the file in a Blender of its own; one sentence for each thing that differs from the scene."""
+    if path.suffix.lower() == GAUSSIANS:
+        return check_gaussians(path, wanted.gaussians, wanted.triangles, wanted.low, wanted.high)
     script = str(Path(reimport.__file__))
     if bpy.app.binary_path:
         command = [bpy.app.binary_path, "--background", "--factory-startup", "--python", script, "--", str(path)]

@@ -135,6 +135,16 @@ def _stl(_: Path, size: int, head: bytes, __: bytes) -> bool:
     return bool(struct.unpack("<I", head[80:84])[0] * 50 + 84 == size)
 
 
+def _ply(path: Path, size: int, _: bytes, __: bytes) -> bool:
+    """Gaussians: the header tells how many rows of four-byte values follow."""
+    with path.open("rb") as file:
+        header, end, _rest = file.read(_TAIL).partition(b"end_header\n")
+    lines = [line.split() for line in header.splitlines()]
+    count = next((int(line[2]) for line in lines if line[:2] == [b"element", b"vertex"]), 0)
+    width = 4 * sum(line[:1] == [b"property"] for line in lines)
+    return bool(end) and size == len(header) + len(end) + count * width
+
+
 def _blend(_: Path, __: int, head: bytes, tail: bytes) -> bool:
     """Compressed ones end with the mark of zstd's seek table, others with their last block."""
     return tail.endswith(b"\xb1\xea\x92\x8f") if head.startswith(b"\x28\xb5\x2f\xfd") else b"ENDB" in tail
@@ -151,5 +161,6 @@ _CHECKS: dict[str, Callable[[Path, int, bytes, bytes], bool]] = {
     ".png": _png,
     ".usdc": _usdc,
     ".stl": _stl,
+    ".ply": _ply,
     ".blend": _blend,
 }

@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SUFFIXES = (".glb", ".fbx", ".usdc", ".usda", ".usdz", ".obj", ".stl")
+SUFFIXES = (".glb", ".fbx", ".usdc", ".usda", ".usdz", ".obj", ".stl", ".ply")
 PRINT_SUFFIXES = (".obj", ".stl")  # closed solids without rig, keys and textures
+GAUSSIANS = ".ply"  # without rig and keys; the backend makes it
+STILL_SUFFIXES = (*PRINT_SUFFIXES, GAUSSIANS)
 LEVELS = (1.0, 0.5, 0.25)  # of the triangles, level of detail 0, 1, 2
 RIG_NAME = "Armature"  # Unreal takes a node of this name for no bone of its own, so every head has the same root
 _NOT_SIDES = frozenset({"jawLeft", "jawRight", "mouthLeft", "mouthRight"})  # directions, not halves of a pair
@@ -27,7 +29,7 @@ _METAHUMAN = {
     "noseSneer": "noseWrinkle",
 }
 _ILLEGAL = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
-_ENDINGS = (*SUFFIXES, ".gltf", ".usd", ".ply", ".blend")
+_ENDINGS = (*SUFFIXES, ".gltf", ".usd", ".blend")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class ExportOptions:
     texture_size: int = 0  # px, at most; 0: as it is
     single_sided: bool = False
     animation: bool = False  # the scene's frame range; formats for printing have none
+    gaussians: int = 40_000  # in a .ply
     consent: str = ""  # what the person shown has agreed to
 
     @property
@@ -72,6 +75,9 @@ PRESETS: dict[str, Preset] = {
     "VRM": Preset("VRM 1.0", "glTF with VRM's expressions beside the 52", ".glb", ExportOptions(expressions="vrm")),
     "USD": Preset("Houdini, Omniverse", "USD with the texture in a folder beside it", ".usdc", ExportOptions()),
     "APPLE": Preset("Apple", "USDZ, everything in one file", ".usdz", ExportOptions()),
+    "SPLATS": Preset(
+        "Gaussian Splatting", "PLY of Gaussians bound to the triangles", GAUSSIANS, ExportOptions(bones=False)
+    ),
     "PRINT": Preset("3D Print", "A closed solid in millimetres", ".stl", ExportOptions(bones=False, accessories=False)),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 
 from .files import ExportError
-from .options import SUFFIXES
+from .options import GAUSSIANS, SUFFIXES
 
 MILLIMETRES = 1000.0
 
@@ -105,6 +105,8 @@ _EXPORTERS = {".glb": _GLB, ".fbx": _FBX, ".usdc": _USD, ".usda": _USD, ".usdz":
 
 def available(suffix: str) -> bool:
     """Whether this Blender can write the format: some are built without USD, and add-ons can be switched off."""
+    if suffix == GAUSSIANS:
+        return True  # the backend writes it
     module, name = _EXPORTERS[suffix].operator.split(".")
     return name in dir(getattr(bpy.ops, module))
 

@@ -26,12 +26,12 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-SAMPLES = 8
+SAMPLES = 16
 DETAIL = 0.5  # what decides how many Gaussians a place gets: 0 its area, 1 its texels
 COARSEST = 0.1  # texels for a surface, of those of the mean: what has hardly a texture is covered nevertheless
 BEND = 1.0  # what a turn of the normal by one radian counts in the cutting, in sides of a piece
 REACH = 1.0  # sides of a piece; what lies farther from its middle belongs to another sheet and is left out
-WIDTH = 2.1  # standard deviations of a Gaussian, per those of its piece: neighbours overlap
+WIDTH = 2.2  # standard deviations of a Gaussian, per those of its piece: neighbours overlap
 NARROWEST = 0.2  # standard deviation, in sides of a piece
 FLATNESS = 0.02  # standard deviation along the normal, in sides of a piece
 SQUARE = 12.0  # area of a square per variance of its points

@@ -71,6 +71,7 @@ def whole_files(folder: Path) -> dict[str, bytes]:
     fbx_end = bytes.fromhex("f85a8c6adef5d97eece90ce3758f290b")
     return {
         ".glb": glb({"asset": {}}),
+        ".ply": b"ply\nelement vertex 2\nproperty float x\nproperty int t\nend_header\n" + b"\1" * 16,
         ".png": b"\x89PNG\r\n\x1a\n" + b"\0" * 20 + b"IEND\xaeB`\x82",
         ".usdz": (folder / "z").read_bytes(),
         ".usdc": b"PXR-USDC" + b"\0" * 8 + struct.pack("<q", 50) + b"\0" * 26 + struct.pack("<Q", 2) + b"\0" * 64,
@@ -79,7 +80,7 @@ def whole_files(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("suffix", [".glb", ".png", ".usdz", ".usdc", ".stl", ".fbx"])
+@pytest.mark.parametrize("suffix", [".glb", ".png", ".usdz", ".usdc", ".stl", ".fbx", ".ply"])
 def test_a_file_that_ends_early_is_noticed(tmp_path, suffix):
     data = whole_files(tmp_path)[suffix]
     path = tmp_path / f"a{suffix}"
@@ -149,7 +150,7 @@ def test_metahumans_controls_have_their_own_names(name, control):
 
 
 def test_every_preset_writes_a_format_there_is():
-    assert {preset.suffix for preset in PRESETS.values()} <= {".glb", ".fbx", ".usdc", ".usdz", ".stl"}
+    assert {preset.suffix for preset in PRESETS.values()} <= {".glb", ".fbx", ".usdc", ".usdz", ".stl", ".ply"}
 
 
 def test_the_glb_tells_where_it_comes_from_and_stays_whole(tmp_path):

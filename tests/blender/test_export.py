@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
 from sample import ARKIT_NAMES, make_sample, write_sample
 
@@ -177,3 +179,65 @@ def test_a_real_avatar_exports_and_comes_back(real_avatar_path, tmp_path):
         assert sorted(expected.keys) == sorted(ARKIT_NAMES)
         assert verify(tmp_path / f"real{suffix}", expected) == []
     assert json.loads(built.rig[PROVENANCE])
+
+
+def test_gaussians_show_the_sculpted_and_painted_head_and_what_it_wears(posed, tmp_path, backend):
+    head = posed.head
+    top = max(head.data.vertices, key=lambda vertex: vertex.co.z).index
+    for key in head.data.shape_keys.key_blocks:
+        key.data[top].co.z += 0.1  # a horn
+    bpy.ops.mesh.primitive_cube_add(size=0.05)
+    hat = bpy.context.object
+    hat.parent, hat.location = posed.rig, (0, 0, 0.5)
+    material = bpy.data.materials.new("Red")
+    material.use_nodes = True
+    material.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (1, 0, 0, 1)
+    hat.data.materials.append(material)
+    path = tmp_path / "Ada é.ply"
+    expected = export_avatar(posed, path, ExportOptions(gaussians=5000))
+    assert verify(path, expected) == []
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+    rows = gaussian_rows(path)
+    assert len(rows) == 5000
+    on_hat = rows["y"] < -0.47  # y points down
+    assert 0 < on_hat.sum() < 2000
+    red = [0.5 + 0.28209479 * rows[f"f_dc_{k}"][on_hat].mean() for k in range(3)]
+    np.testing.assert_allclose(red, [1, 0, 0], atol=0.01)
+    bare = export_avatar(posed, path, ExportOptions(gaussians=5000, accessories=False))
+    assert verify(path, bare) == []
+    assert 0.25 < -gaussian_rows(path)["y"].min() <= bare.high[2] == pytest.approx(0.28)  # the horn, 10 cm
+
+
+def test_the_check_notices_gaussians_that_are_not_the_heads(posed, tmp_path, backend):
+    path = tmp_path / "Ada.ply"
+    expected = export_avatar(posed, path, ExportOptions(gaussians=2000))
+    assert "Expected 3000 Gaussians" in verify(path, replace(expected, gaussians=3000))[0]
+    moved = replace(expected, low=tuple(value + 0.05 for value in expected.low))
+    assert "do not reach" in verify(path, moved)[0]
+    assert "triangles that the head does not have" in verify(path, replace(expected, triangles=10))[0]
+    path.write_bytes(path.read_bytes()[:-5])
+    assert "cannot be read" in verify(path, expected)[0]
+
+
+def test_without_a_backend_there_are_no_gaussians_and_no_file(posed, tmp_path, monkeypatch):
+    monkeypatch.setenv("MESHLAM_BACKEND", str(tmp_path / "nowhere"))
+    with pytest.raises(ExportError, match="made by the backend"):
+        export_avatar(posed, tmp_path / "Ada.ply", ExportOptions())
+    assert list(tmp_path.iterdir()) == []
+
+
+def gaussian_rows(path: Path) -> np.ndarray:
+    header, body = path.read_bytes().split(b"end_header\n", 1)
+    kinds = {"float": "<f4", "int": "<i4"}
+    lines = [line.split() for line in header.decode().splitlines() if line.startswith("property")]
+    return np.frombuffer(body, [(name, kinds[kind]) for _, kind, name in lines])
+
+
+@pytest.fixture
+def backend() -> None:
+    """A Python with meshlam, which makes Gaussians."""
+    if not os.environ.get("MESHLAM_BACKEND"):
+        message = "needs MESHLAM_BACKEND (a Python with meshlam)"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(message)
+        pytest.skip(message)
