@@ -39,7 +39,7 @@ LOOKS: dict[str, Look] = {
     MOUTH: Look({"Roughness": 0.3, "Subsurface Weight": 0.15, "Subsurface Radius": _FLESH, "Subsurface Scale": 0.003}),
     LASHES: Look({"Roughness": 0.7, "Specular IOR Level": 0.1}),
     # strands reflect along a band across them; the texture's V runs down the head, as hair does
-    HAIR: Look({"Roughness": 0.45, "Specular IOR Level": 0.3, "Anisotropic": 0.7}),
+    HAIR: Look({"Roughness": 0.45, "Specular IOR Level": 0.25, "Anisotropic": 0.7}),
 }
 
 
@@ -105,6 +105,8 @@ def _material(name: str, maps: _Maps, look: Look, unit: float) -> Any:
         bump.uv_map, bump.location = UV_LAYER, (-460, -120)
         tree.links.new(_texture(tree, uv, maps.normal, -120).outputs["Color"], bump.inputs["Color"])
         tree.links.new(bump.outputs["Normal"], shader.inputs["Normal"])
+        if "Coat Weight" in look.inputs:
+            tree.links.new(bump.outputs["Normal"], shader.inputs["Coat Normal"])  # the cornea's, in the map
     if maps.orm is not None:
         split = tree.nodes.new("ShaderNodeSeparateColor")
         split.location = (-460, 60)

@@ -39,15 +39,21 @@ ROUGHNESS = {
     "mouth_interior": 0.3,
     "lashes": 0.7,
 }
+GLOSSIEST = 0.1
 OTHER = 0.5  # of parts that have no name here
 HAIR = 0.45
 OILY = 0.1  # by which forehead and nose are glossier than cheeks
 MIDDLE = (0.012, 0.04)  # m from the middle of the face to the side, between which that ends
 MATT_PORE = 0.6  # roughness a unit of the logarithm that a pore is darker
 RELIEF = 0.35e-3  # m of depth a unit of the logarithm that a pore or a line is darker than what is around it
+STRANDS = 0.4e-3  # the same of hair: what is dark lies between strands
 AROUND = 2.5e-3  # m, radius of what is around
 DARK = 0.03  # coded, below which a colour is noise
 DEEPEST = 0.25  # of the logarithm: darker is a brow or a mole, and no deeper
+WET = 0.12  # roughness of the lids' edge, where the tears stand
+# the cornea's radius of curvature beside that of its edge, 7.8 and 5.9 mm (Gullstrand's eye), and where that edge lies
+CORNEA, LIMBUS = 7.8 / 5.9, 22.4  # degrees seen from the eyeball's centre, where the head model's iris ends
+SOFT = 0.06  # of the limbus' radius: how far the cornea's edge is rounded
 SMALLEST = 512  # texels, side from which a texture has pores
 
 
@@ -72,29 +78,61 @@ def surface_maps(
     aside = torch.from_numpy(np.abs(model.template[:, 0]))
     oily = atlas.share("face") * (1 - smooth_step(aside, *MIDDLE))
     rough = rough - OILY * oily
+    rough[_lid_edge(model)] = WET
     rough = rough + cover * (HAIR - rough)
     openness = openness + cover * (1 - openness)
     smooth = atlas.at_texels(torch.stack([openness, rough], 1))
     hair = atlas.at_texels(cover[:, None])[:, 0]
     texel = _texel(model, atlas)
-    height = torch.zeros(texture.shape[:2])
+    height, strands = torch.zeros(2, *texture.shape[:2])
     if atlas.uv_map.size >= SMALLEST:
-        height = _height(texture, 1 - hair, texel, atlas)
+        bare = (1 - hair).clamp(0, 1) * (1 - atlas.lids).clamp(0, 1) * (1 - atlas.cavity).clamp(0, 1)
+        height = _height(texture, atlas.skin * bare, texel, atlas)
+        strands = _height(texture, atlas.skin * hair.clamp(0, 1), texel, atlas)
     pore = height.view(-1)[atlas.places.long()]
-    orm = torch.stack([smooth[:, 0], smooth[:, 1] - MATT_PORE * pore.clamp_max(0), torch.zeros(len(hair))], 1)
+    rough = smooth[:, 1].clamp_min(GLOSSIEST) - MATT_PORE * pore.clamp_max(0)  # the margin is extrapolated
+    orm = torch.stack([smooth[:, 0], rough, torch.zeros(len(hair))], 1)
     packed = torch.zeros(atlas.uv_map.size**2, 3, dtype=torch.uint8)
     packed[atlas.places.long()] = (orm * 255 + 0.5).clamp(0, 255).to(torch.uint8)
     packed[atlas.empty] = packed[atlas.lender]
-    return SurfaceMaps(packed.view(*texture.shape).numpy(), _normals(height, texel))
+    relief = (RELIEF * height + STRANDS * strands) / texel + _corneas(atlas)
+    return SurfaceMaps(packed.view(*texture.shape).numpy(), _normals(relief))
 
 
-def _height(texture: U8, bare: Tensor, texel: float, atlas: Atlas) -> Tensor:  # [S, S]
-    """The logarithm of each texel's brightness beside its surroundings', on skin; 0 elsewhere."""
+def _lid_edge(model: HeadModel) -> Tensor:  # [E] int64
+    """The vertices of the lids' inner edge, along the eye."""
+    numbers = [model.parts.index(name) if name in model.parts else -1 for name in ("eyelids", "eye_sockets")]
+    of_lid, of_socket = (model.part[model.faces] == number for number in numbers)
+    both = of_lid.any(1) & of_socket.any(1)
+    return torch.from_numpy(np.unique(model.faces[both][of_lid[both]]).astype(np.int64))
+
+
+def _corneas(atlas: Atlas) -> Tensor:  # [S, S] texels
+    """How high the corneas stand above the eyeballs, as their normals show it; the mesh has plain balls."""
+    height = torch.zeros(atlas.uv_map.size**2)
+    for eye in atlas.eyes.values():
+        radius = float(np.linalg.norm(eye.arms, axis=1).mean())
+        edge = radius * np.sin(np.radians(LIMBUS))
+        inside = int((eye.theta < np.radians(LIMBUS)).sum())
+        texel = np.sqrt(2 * np.pi * radius**2 * (1 - np.cos(np.radians(LIMBUS))) / max(inside, 1))
+        aside = (radius * eye.theta.clamp_max(np.pi / 2).sin()).clamp_max(0.99 * CORNEA * edge)
+        cap, ball = ((bend**2 - aside**2).sqrt() - (bend**2 - edge**2) ** 0.5 for bend in (CORNEA * edge, radius))
+        over = cap - ball
+        rounded = (over + (over**2 + (SOFT * edge) ** 2).sqrt()) / 2
+        height[atlas.places[eye.rows].long()] = (rounded / texel).float()
+    return height.view(atlas.uv_map.size, -1)
+
+
+def _height(
+    texture: U8,  # [S, S, 3]
+    counts: Tensor,  # [P] 0..1 how far a covered texel is of the surface that is looked at
+    texel: float,  # m
+    atlas: Atlas,
+) -> Tensor:  # [S, S]
+    """The logarithm of each texel's brightness beside its surroundings' on the surface; 0 elsewhere."""
     size = atlas.uv_map.size
     valid = torch.zeros(size * size)
-    # shares are extrapolated in the islands' margin
-    calm = bare.clamp(0, 1) * (1 - atlas.lids).clamp(0, 1) * (1 - atlas.cavity).clamp(0, 1)
-    valid[atlas.places.long()] = atlas.skin * calm
+    valid[atlas.places.long()] = counts
     valid = valid.view(size, size)
     light = luminance(torch.from_numpy(texture).float() / 255).clamp_min(DARK).log()
     side = 2 ** round(np.log2(max(AROUND / texel, 1)))  # texels in one: as wide as the surroundings' radius
@@ -113,10 +151,11 @@ def _texel(model: HeadModel, atlas: Atlas) -> float:  # m
     return float(np.sqrt(area / atlas.uv_map.scale.numpy()[face].sum()))
 
 
-def _normals(height: Tensor, texel: float) -> U8:  # [S, S, 3]
-    slope = RELIEF / (2 * texel)
-    padded = functional.pad(height[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
-    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) * slope
-    up = (padded[:-2, 1:-1] - padded[2:, 1:-1]) * slope
+def _normals(
+    relief: Tensor,  # [S, S] height in texels
+) -> U8:  # [S, S, 3]
+    padded = functional.pad(relief[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
+    up = (padded[:-2, 1:-1] - padded[2:, 1:-1]) / 2
     normal = functional.normalize(torch.stack([-across, -up, torch.ones_like(across)], -1), dim=-1)
     return np.asarray((normal * 127 + 128.5).clamp(0, 255).to(torch.uint8).numpy())
