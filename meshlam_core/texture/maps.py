@@ -87,8 +87,9 @@ def surface_maps(
     height, strands = torch.zeros(2, *texture.shape[:2])
     if atlas.uv_map.size >= SMALLEST:
         bare = (1 - hair).clamp(0, 1) * (1 - atlas.lids).clamp(0, 1) * (1 - atlas.cavity).clamp(0, 1)
-        height = _height(texture, atlas.skin * bare, texel, atlas)
-        strands = _height(texture, atlas.skin * hair.clamp(0, 1), texel, atlas)
+        light = luminance(torch.from_numpy(texture).float() / 255).clamp_min(DARK).log()
+        height = _height(light, atlas.skin * bare, texel, atlas)
+        strands = _height(light, atlas.skin * hair.clamp(0, 1), texel, atlas)
     pore = height.view(-1)[atlas.places.long()]
     rough = smooth[:, 1].clamp_min(GLOSSIEST) - MATT_PORE * pore.clamp_max(0)  # the margin is extrapolated
     orm = torch.stack([smooth[:, 0], rough, torch.zeros(len(hair))], 1)
@@ -124,17 +125,16 @@ def _corneas(atlas: Atlas) -> Tensor:  # [S, S] texels
 
 
 def _height(
-    texture: U8,  # [S, S, 3]
+    light: Tensor,  # [S, S] logarithm of the brightness
     counts: Tensor,  # [P] 0..1 how far a covered texel is of the surface that is looked at
     texel: float,  # m
     atlas: Atlas,
 ) -> Tensor:  # [S, S]
-    """The logarithm of each texel's brightness beside its surroundings' on the surface; 0 elsewhere."""
+    """Each texel's logarithm beside its surroundings' on the surface; 0 elsewhere."""
     size = atlas.uv_map.size
     valid = torch.zeros(size * size)
     valid[atlas.places.long()] = counts
     valid = valid.view(size, size)
-    light = luminance(torch.from_numpy(texture).float() / 255).clamp_min(DARK).log()
     side = 2 ** round(np.log2(max(AROUND / texel, 1)))  # texels in one: as wide as the surroundings' radius
     small = functional.avg_pool2d(torch.stack([light * valid, valid])[None], side)
     small = functional.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
