@@ -187,7 +187,7 @@ def _head(command: argparse.ArgumentParser) -> None:
     keys = "the ARKit keys by the model's own parameters, or the open head's shapes transferred to the mesh"
     convert.add_argument("--keys", choices=("own", "transferred"), default="own", help=keys)
     raw = "how many of its own expressions and identities to keep as shape keys"
-    convert.add_argument("--raw-keys", type=_pair, default=(50, 10), metavar="E,I", help=raw)
+    convert.add_argument("--raw-keys", type=_pair, default=None, metavar="E,I", help=raw)
     borrow = "what the model lacks, taken from the open head; with nothing after it: none"
     convert.add_argument(
         "--borrow", nargs="*", choices=("mouth", "lashes", "eyes"), default=["mouth", "lashes"], help=borrow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,20 @@ def readable(label: str, advice: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         raise AssetError(f"{label} is not readable: {error}.", advice) from error
+
+
+def check_members(path: Path) -> None:
+    """ValueError where an array claims more numbers than its bytes hold: memory would be taken for them."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.filename.endswith(".npy"):
+                continue
+            with archive.open(member) as stream:
+                old = np.lib.format.read_magic(stream) == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+                shape, _, kind = read(stream)
+            if math.prod(shape) * kind.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} claims the shape {shape}, more than its bytes hold")
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

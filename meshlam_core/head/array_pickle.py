@@ -2,7 +2,8 @@
 
 Head models are distributed as pickles of numpy arrays, scipy sparse matrices and chumpy arrays (which Python 2 wrote).
 Two locks stand before them. First the opcodes are listed: only those that build plain data pass, every length must
-lie inside the file, and memo numbers may not ask for more memory than the file has opcodes. Then the unpickler runs
+lie inside the file, memo numbers may not ask for more memory than the file has opcodes, and tuples may not repeat each
+other until none could look at all of them (a dictionary that hashes its names would). Then the unpickler runs
 with a table of the few known names, and each of them is a record of this module that keeps what it is given. Arrays
 are made of the records afterwards, with shape, type and length checked against the bytes that are there.
 """
@@ -24,6 +25,8 @@ Array = NDArray[Any]
 
 MOST_OPCODES = 5_000_000
 MOST_NUMBERS = 500_000_000  # of one array, however sparse
+MOST_BYTES = 1 << 30  # of all arrays together: a file can name the same bytes again and again
+MOST_IN_TUPLE = 100_000  # entries, tuples within it counted as often as they stand there
 NEWEST_PROTOCOL = 5
 _DTYPE = re.compile(r"[fiub][1248]\Z")
 _PLAIN_DATA = """
@@ -42,19 +45,26 @@ def read_array_pickle(data: bytes) -> dict[str, Array | str]:
     """The arrays and texts of a pickled table by name; what else it holds is left out. RefusedPickle says why not."""
     _check_opcodes(data)
     try:
-        content = _RecordsOnly(io.BytesIO(data), encoding="latin1").load()
+        content = _RecordsOnly(data).load()
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise RefusedPickle(str(error)) from error
     if not isinstance(content, dict):
         raise RefusedPickle(f"expected a table of arrays, got {type(content).__name__}")
     found: dict[str, Array | str] = {}
+    total = 0
     for name, value in content.items():
+        if not isinstance(name, str):
+            continue
         try:
             plain = _plain(value)
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-            raise RefusedPickle(f"its entry {str(name)[:40]!r} is no array: {error}") from error
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+            raise RefusedPickle(f"its entry {name[:40]!r} is no array: {error}") from error
+        if isinstance(plain, np.ndarray):
+            total += plain.nbytes
+        if total > MOST_BYTES:
+            raise RefusedPickle("its arrays are larger than 1 GiB together")
         if plain is not None:
-            found[str(name)] = plain
+            found[name] = plain
     return found
 
 
@@ -63,6 +73,7 @@ def _check_opcodes(data: bytes) -> None:
     allowed = set(_PLAIN_DATA.split())
     memo = count = 0
     last = ""
+    tuples = _TupleSizes()
     try:
         for opcode, argument, _ in pickletools.genops(data):
             count, last = count + 1, opcode.name
@@ -72,6 +83,8 @@ def _check_opcodes(data: bytes) -> None:
                 raise RefusedPickle(f"expected a pickle protocol up to {NEWEST_PROTOCOL}, got {argument}")
             if last in ("PUT", "BINPUT", "LONG_BINPUT"):
                 memo = max(memo, int(argument or 0))
+            if tuples.after(opcode, argument) > MOST_IN_TUPLE:
+                raise RefusedPickle("it nests the same tuples in each other, as no table of arrays does")
             if count > MOST_OPCODES:
                 raise RefusedPickle(f"it has more than {MOST_OPCODES} entries")
     except RefusedPickle:
@@ -82,6 +95,41 @@ def _check_opcodes(data: bytes) -> None:
         raise RefusedPickle("it is no whole pickle (its end is missing)")
     if memo > count:
         raise RefusedPickle(f"it remembers entry {memo} of {count}")
+
+
+class _TupleSizes:
+    """How many entries tuples have, all the way down; whatever else the unpickler's stack holds counts as one."""
+
+    def __init__(self) -> None:
+        self.stack: list[int] = []
+        self.memo: dict[int, int] = {}
+
+    def after(self, opcode: pickletools.OpcodeInfo, argument: Any) -> int:
+        """What is on top after one more opcode."""
+        name, stack = opcode.name, self.stack
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            self.memo[len(self.memo) if name == "MEMOIZE" else int(argument)] = stack[-1] if stack else 1
+            return 1
+        if name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self.memo.get(int(argument), 1))
+            return 1
+        taken = 0
+        if pickletools.markobject in opcode.stack_before:
+            while stack and (top := stack.pop()) != _MARK:
+                taken += top
+            fixed = opcode.stack_before.index(pickletools.markobject)
+        else:
+            fixed = len(opcode.stack_before)
+        for _ in range(min(fixed, len(stack))):
+            taken += stack.pop()
+        if name == "MARK":
+            stack.append(_MARK)
+        else:
+            stack += [1 + taken if "TUPLE" in name else 1] * len(opcode.stack_after)
+        return stack[-1] if stack else 1
+
+
+_MARK = 0  # on that stack
 
 
 class _Record:
@@ -101,7 +149,7 @@ class _TypeRecord(_Record):
     def dtype(self) -> np.dtype[Any]:
         code = self.arguments[0] if self.arguments else None
         if not (isinstance(code, str) and _DTYPE.match(code)):
-            raise ValueError(f"expected numbers, got the type {str(code)[:20]!r}")
+            raise ValueError(f"expected numbers, got the type {_shown(code)[:20]!r}")
         order = self.state[1] if isinstance(self.state, tuple) and len(self.state) > 1 else "="
         return np.dtype((order if order in ("<", ">") else "=") + code)
 
@@ -193,9 +241,10 @@ def _rebuilt(kind: Any, *_arguments: Any) -> Any:
     return kind()
 
 
-def _encoded(text: Any, _encoding: Any = "latin1") -> bytes:
-    """_codecs.encode as Python 3 writes raw bytes for Python 2."""
-    return str(text).encode("latin1")
+def _shown(value: Any) -> str:
+    """A value in a message; of nested ones only the kind, since a file can nest more than fits into memory."""
+    numbers = isinstance(value, tuple) and len(value) <= 8 and all(type(item) is int for item in value)
+    return str(value)[:60] if numbers or isinstance(value, str | int) else type(value).__name__
 
 
 def array_of(raw: Any, kind: Any, shape: Any, order: str) -> Array:
@@ -208,9 +257,9 @@ def array_of(raw: Any, kind: Any, shape: Any, order: str) -> Array:
     dtype = kind.dtype()
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if len(sizes) > 8 or not all(isinstance(size, int) and 0 <= size <= MOST_NUMBERS for size in sizes):
-        raise ValueError(f"a wrong shape {str(shape)[:60]}")
+        raise ValueError(f"a wrong shape {_shown(shape)}")
     if math.prod(sizes) * dtype.itemsize != len(content):
-        raise ValueError(f"{len(content)} bytes for the shape {str(shape)[:60]} of {dtype}")
+        raise ValueError(f"{len(content)} bytes for the shape {_shown(shape)} of {dtype}")
     return np.frombuffer(content, dtype).reshape(sizes, order="F" if order == "F" else "C")
 
 
@@ -221,7 +270,6 @@ _KNOWN: dict[tuple[str, str], Any] = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _REBUILD for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _SCALAR for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _BUFFER for core in ("core", "_core")},
-    ("_codecs", "encode"): _Function(_encoded),
     **{(name, "_reconstructor"): _REBUILD for name in ("copy_reg", "copyreg")},
     **{(name, "bytes"): _Function(lambda: b"") for name in ("__builtin__", "builtins")},  # of empty arrays
     **{(name, "object"): _Record for name in ("__builtin__", "builtins")},
@@ -236,7 +284,22 @@ _KNOWN: dict[tuple[str, str], Any] = {
 class _RecordsOnly(pickle.Unpickler):
     """The second lock: a name that is not in the table is refused."""
 
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="latin1")
+        self._left = MOST_BYTES
+
+    def encoded(self, text: Any, _encoding: Any = "latin1") -> bytes:
+        """_codecs.encode as Python 3 writes raw bytes for Python 2."""
+        if not isinstance(text, str):
+            raise pickle.UnpicklingError(f"expected the bytes of numbers, got {type(text).__name__}")
+        self._left -= len(text)
+        if self._left < 0:
+            raise pickle.UnpicklingError("it unpacks to more than 1 GiB")
+        return text.encode("latin1")
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return _Function(self.encoded)
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
         if module.startswith("chumpy.") and module.replace(".", "").isidentifier() and name.isidentifier():

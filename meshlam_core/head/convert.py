@@ -25,6 +25,7 @@ from meshlam_core.head.parametric_head import Description, numbered, parametric_
 
 Table = Mapping[str, Array]
 KEYS = ("own", "transferred")
+RAW_KEYS = {"flame": (100, 10), "gnm": (50, 10)}  # of FLAME all expressions: trackers write up to 100
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ConvertOptions:
     masks: Path | None = None
     layout: Path | None = None
     keys: str = "own"
-    raw_keys: tuple[int, int] = (50, 10)  # expressions, identities
+    raw_keys: tuple[int, int] | None = None  # expressions, identities; None: RAW_KEYS
     borrow: tuple[str, ...] = ("mouth", "lashes")  # from the open head, where the model has none
 
     def __post_init__(self) -> None:
@@ -134,7 +135,8 @@ def _opened(path: Path) -> tuple[str, Mapping[str, Array]]:
 
 def _flame(table: Table, path: Path, source: HeadModel, licence: str, options: ConvertOptions) -> Converted:
     flame = flame_of(table, path.name)
-    expressions, identities = options.raw_keys
+    wanted, there = options.raw_keys or RAW_KEYS["flame"], (len(flame.expressions), len(flame.shapes))
+    expressions, identities = np.minimum(wanted, there).tolist()
     about = Description(
         name="flame",
         licence=licence,
@@ -152,7 +154,7 @@ def _flame(table: Table, path: Path, source: HeadModel, licence: str, options: C
 def _gnm(table: Table, path: Path, source: HeadModel, licence: str, options: ConvertOptions) -> Converted:
     _refuse_flames_files(options, "GNM")
     gnm = gnm_of(table, path.name)
-    names, shapes = raw_choice(gnm, *options.raw_keys)
+    names, shapes = raw_choice(gnm, *(options.raw_keys or RAW_KEYS["gnm"]))
     about = Description("gnm", licence, gnm.expression_names, names, shapes, gnm.parts, jaw=False)
     head, fits = parametric_head(gnm.model, source, about, options.keys)
     exact = {name: array for name, array in table.items() if array.dtype.kind in "fiub"}

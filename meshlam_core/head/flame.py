@@ -19,6 +19,7 @@ from meshlam_core.head.adopt import JOINT_NAMES
 from meshlam_core.head.carry import Layout
 from meshlam_core.head.flame_file import Array, read_table
 from meshlam_core.head.parametric import Parametric
+from meshlam_core.head.plausible import check_mesh, check_weights
 
 FIRST_EXPRESSION = 300  # of FLAME's 400 directions, the first 300 are identity
 OPEN_LICENCE = "CC-BY-4.0 (FLAME 2023 Open)"
@@ -63,20 +64,18 @@ def flame_of(
         )
     regressor = checked(arrays, "J_regressor", (len(JOINT_NAMES), count), label)
     weights = checked(arrays, "weights", (count, len(JOINT_NAMES)), label)
-    for name, rows in (("J_regressor", regressor), ("weights", weights)):
-        if np.abs(rows.sum(axis=1) - 1).max() > 1e-3:
-            raise UnreadableInput(f"{label}: expected rows of {name} that sum to 1, got {rows.sum(axis=1)[:3]}.")
-    faces = checked(arrays, "f", (None, 3), label).astype(np.int64)
-    if faces.min() < 0 or faces.max() >= count:
-        raise UnreadableInput(f"{label}: its triangles point outside its {count} vertices.")
+    if np.abs(regressor.sum(axis=1) - 1).max() > 1e-3:
+        raise UnreadableInput(f"{label}: expected rows of J_regressor that sum to 1, got {regressor.sum(axis=1)[:3]}.")
+    check_weights(label, "weights", weights)
+    faces = triangles(arrays, "f", count, label)
+    correctives = checked(arrays, "posedirs", (count, 3, 9 * (len(JOINT_NAMES) - 1)), label)
+    check_mesh(label, template, faces, (regressor @ template)[3:], {"shapedirs": directions, "posedirs": correctives})
     return Parametric(
         template=template,
         faces=faces,
         shapes=np.ascontiguousarray(np.moveaxis(directions[:, :, :FIRST_EXPRESSION], 2, 0)),
         expressions=np.ascontiguousarray(np.moveaxis(directions[:, :, FIRST_EXPRESSION:], 2, 0)),
-        correctives=np.ascontiguousarray(
-            np.moveaxis(checked(arrays, "posedirs", (count, 3, 9 * (len(JOINT_NAMES) - 1)), label), 2, 0)
-        ),
+        correctives=np.ascontiguousarray(np.moveaxis(correctives, 2, 0)),
         regressor=regressor,
         weights=weights,
     )
@@ -127,13 +126,21 @@ def read_layout(
     return Layout(uvs.clip(0, 1).astype(np.float32), uv_faces)
 
 
+def triangles(arrays: Mapping[str, Array], name: str, count: int, label: str) -> Array:  # [F, 3] int64
+    """The triangles, which must point to the model's vertices."""
+    numbers = checked(arrays, name, (None, 3), label)
+    if numbers.min() < 0 or numbers.max() >= count or (numbers % 1).any():
+        raise UnreadableInput(f"{label}: its triangles point outside its {count} vertices.")
+    return numbers.astype(np.int64)
+
+
 def checked(arrays: Mapping[str, Array], name: str, shape: tuple[int | None, ...], label: str) -> Array:
     """One array in float64, with its shape and values checked."""
     if name not in arrays:
         raise UnreadableInput(f"{label} is not whole: it lacks {name}.", "Take the file as its site gives it.")
     array = np.asarray(arrays[name])
     fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
-    if not fits or not array.size or not np.isfinite(array).all():
+    if not fits or not array.size or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         wanted = "x".join("?" if size is None else str(size) for size in shape)
         came = "x".join(map(str, array.shape))
         raise UnreadableInput(f"{label}: expected {name} as finite numbers {wanted}, got {came}{_not_finite(array)}.")
@@ -141,6 +148,8 @@ def checked(arrays: Mapping[str, Array], name: str, shape: tuple[int | None, ...
 
 
 def _not_finite(array: Array) -> str:
+    if array.dtype.kind not in "fiu":
+        return f" of {array.dtype}"
     bad = int((~np.isfinite(array)).sum())
     return f" with {bad} that are not finite" if bad else ""
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError, UnreadableInput
+from meshlam_core.files.npz import check_members
 from meshlam_core.head.array_pickle import RefusedPickle, read_array_pickle
 
 Array = NDArray[Any]
@@ -40,6 +41,7 @@ def _read_npz(path: Path) -> dict[str, Array]:
     with zipfile.ZipFile(path) as packed:
         if sum(member.file_size for member in packed.infolist()) > MOST_BYTES:
             raise ValueError("it unpacks to more than 1 GiB")
+    check_members(path)
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return {name: value for name, value in arrays.items() if value.dtype.kind in "fiubU"}

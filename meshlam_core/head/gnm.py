@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from meshlam_core.errors import UnreadableInput
-from meshlam_core.head.flame import checked
+from meshlam_core.head.flame import checked, triangles
 from meshlam_core.head.flame_file import Array
 from meshlam_core.head.parametric import Parametric
+from meshlam_core.head.plausible import check_mesh, check_weights
 
 GROUPS = {  # GNM's vertex groups, and the parts that they are
     "left_eye": "eyeball_left",
@@ -33,6 +34,7 @@ GROUPS = {  # GNM's vertex groups, and the parts that they are
 }
 OURS = {"root": 0, "neck": 1}  # our joints by GNM's number; the eyes go by name
 EYES = ("left_eye", "right_eye")
+SMALL = 1e-6
 KEPT = ("tongue", "teeth")  # raw keys that are always kept
 
 
@@ -60,9 +62,7 @@ def gnm_of(
     count = len(template)
     identities = checked(arrays, "vertex_identity_basis", (None, count, 3), label)
     expressions = checked(arrays, "expression_basis", (None, count, 3), label)
-    faces = checked(arrays, "triangles", (None, 3), label).astype(np.int64)
-    if faces.min() < 0 or faces.max() >= count:
-        raise UnreadableInput(f"{label}: its triangles point outside its {count} vertices.")
+    faces = triangles(arrays, "triangles", count, label)
     names = {key: names_of(arrays, key, label) for key in ("joint_names", "vertex_group_names")}
     joints = joint_numbers(names["joint_names"], label)
     size = len(names["joint_names"])
@@ -70,8 +70,15 @@ def gnm_of(
     regressor, weights = np.full((5, count), np.nan), np.zeros((count, 5))
     known = checked(arrays, "joint_regressor", (size, count), label)
     for ours, theirs in joints.items():
-        regressor[ours] = known[theirs] / known[theirs].sum()
+        total = known[theirs].sum()
+        if not total > SMALL:
+            raise UnreadableInput(f"{label}: expected rows of joint_regressor that sum to 1, got {total:.3g}.")
+        regressor[ours] = known[theirs] / total
         weights[:, ours] += own[theirs]
+    weights /= weights.sum(axis=1, keepdims=True).clip(SMALL)
+    check_weights(label, "skinning_weights", weights)
+    directions = {"vertex_identity_basis": identities, "expression_basis": expressions}
+    check_mesh(label, template, faces, regressor[3:] @ template, directions)
     return Gnm(
         model=Parametric(
             template=template,
@@ -80,7 +87,7 @@ def gnm_of(
             expressions=expressions,
             correctives=correctives_of(arrays, joints, size, count, label),
             regressor=regressor,
-            weights=weights / weights.sum(axis=1, keepdims=True).clip(1e-9),
+            weights=weights,
         ),
         parts=parts_of(arrays, names["vertex_group_names"], count, label),
         expression_names=names_of(arrays, "expression_names", label, len(expressions)),

@@ -20,6 +20,7 @@ from meshlam_core.arkit import ARKIT_NAMES
 from meshlam_core.errors import UnreadableInput
 from meshlam_core.head.adopt import Foreign
 from meshlam_core.head.obj_file import read_obj, read_vertices
+from meshlam_core.head.plausible import check_mesh
 
 F64 = NDArray[np.float64]
 
@@ -72,6 +73,7 @@ def read_ict(folder: Path, licence: str) -> Ict:
     names = tuple(name for name in ARKIT_NAMES if name in merged)
     if "jawOpen" not in names:
         raise UnreadableInput(f"{folder.name}: expected expressions as jawOpen.obj, got {', '.join(names) or 'none'}.")
+    check_mesh(folder.name, unit * neutral, faces, unit * np.array(eyes), {"shapes": unit * np.array(identities)})
     regressor = np.full((5, LAST + 1), np.nan)
     for joint, name in ((3, "eyeball_left"), (4, "eyeball_right")):
         regressor[joint] = 0

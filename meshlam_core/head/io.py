@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.assets import home
 from meshlam_core.errors import AssetError
-from meshlam_core.files.npz import check_rows, checked_array, write_npz
+from meshlam_core.files.npz import check_members, check_rows, checked_array, write_npz
 from meshlam_core.head.convert import LICENCES, UNCONFIRMED, Converted, convert, digest_of, likely_licence, model_kind
 from meshlam_core.head.correspondence import Correspondence
 from meshlam_core.head.model import OPEN_HEAD, HeadModel, RawKeys
@@ -58,7 +58,7 @@ _OPTIONAL: dict[str, tuple[str, dict[str, tuple[str, type[np.generic], type[np.g
     ),
 }
 EXACT = "exact."  # before the names of a distributed file's own arrays
-CONVERSION = 1  # counts up when kept conversions have to be made again
+CONVERSION = 2  # counts up when kept conversions have to be made again
 _READ = {"json", "pose_correctives", *_ARRAYS, *(p + name for p, (_, shapes) in _OPTIONAL.items() for name in shapes)}
 
 
@@ -67,6 +67,8 @@ def load_head(path: Path | None = None) -> HeadModel:
     path = OPEN_HEAD if path is None else Path(path)
     if path.suffix != ".pkl" and not path.is_dir():
         try:
+            if path != OPEN_HEAD:
+                check_members(path)
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 ours = "json" in archive.files
                 arrays = {name: archive[name] for name in archive.files if name in _READ} if ours else {}

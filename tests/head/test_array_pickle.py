@@ -6,6 +6,7 @@ import os
 import pickle  # the tests write what the restricted reader must cope with
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ def by_hand(opcodes: bytes) -> bytes:
     return b"\x80\x02}U\nv_template" + opcodes + b"s."
 
 
+def doubled(opcodes: bytes, last: bytes | None = None) -> bytes:
+    """Sixty rounds of building something of two of what the round before has built."""
+    numbers = [bytes([i]) for i in range(61)]
+    return b"".join(opcodes % (a, a, b if last is None else last) for a, b in pairwise(numbers))
+
+
 TOUCH = "__import__('pathlib').Path('harm').write_text('x')"
 ATTACKS = {
     "os.system": (table(Calls(os.system, "touch harm")), "asks for posix.system|asks for nt.system"),
@@ -60,6 +67,28 @@ ATTACKS = {
     "a call of a text": (by_hand(b"U\x02osU\x06system\x85R"), "cannot be read|not callable"),
     "memo far away": (by_hand(b"Nr\xff\xff\xff\x7f"), "it remembers entry 2147483647"),
     "a length beyond the file": (by_hand(b"\x8e" + struct.pack("<Q", 1 << 60) + b"x"), "no whole pickle"),
+    "a name of tuples that double": (
+        b"\x80\x02}K\x01q\x00" + doubled(b"h%bh%b\x86q%b") + b"Ns.",
+        "nests the same tuples",
+    ),
+    "the same after marks": (b"\x80\x02}(K\x01q\x00" + doubled(b"0(h%bh%btq%b") + b"Nu.", "nests the same tuples"),
+    "the same by memoize": (
+        b"\x80\x04}K\x01\x94" + doubled(b"h%bh%b\x86\x94%b", b"") + b"Ns.",
+        "nests the same tuples",
+    ),
+    "bytes of lists that double": (
+        by_hand(b"c_codecs\nencode\n]q\x00" + doubled(b"0](h%bh%beq%b") + b"\x85R"),
+        "expected the bytes of numbers, got list",
+    ),
+    "a shape of lists that double": (
+        by_hand(
+            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01]q\x00"
+            + doubled(b"0](h%bh%beq%b")
+            + b"cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R\x89U\x08aaaaaaaatb"
+        ),
+        "a wrong shape list",
+    ),
+    "a chumpy that is itself": (by_hand(b"cchumpy.ch\nCh\n)\x81q\x00}U\x01xh\x00sb"), "is no array: maximum recursion"),
     "a text beyond the file": (by_hand(b"T\xff\xff\xff\x7fx"), "no whole pickle"),
 }
 
@@ -82,6 +111,17 @@ def test_an_array_larger_than_its_bytes_is_refused_before_it_is_made() -> None:
     assert claims != honest
     with pytest.raises(RefusedPickle, match="its entry 'v_template' is no array: a wrong shape"):
         read_array_pickle(claims)
+
+
+def test_the_same_bytes_named_again_and_again_are_counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshlam_core.head.array_pickle.MOST_BYTES", 5000)
+    array = np.zeros(100)
+    assert len(read_array_pickle(pickle.dumps({str(i): array for i in range(6)}, 2))) == 6
+    with pytest.raises(RefusedPickle, match="its arrays are larger than 1 GiB together"):
+        read_array_pickle(pickle.dumps({str(i): array for i in range(7)}, 2))
+    text = b"U\xc8" + b"a" * 200 + b"q\x00"
+    with pytest.raises(RefusedPickle, match="unpacks to more than 1 GiB"):
+        read_array_pickle(by_hand(b"](" + text + b"c_codecs\nencode\nq\x01" + b"h\x01h\x00\x85R" * 30 + b"e"))
 
 
 def test_arrays_of_objects_are_no_numbers() -> None:

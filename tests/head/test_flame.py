@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +114,15 @@ def body(count: int, joints: int) -> dict[str, Any]:
         ({"v_template": np.full((10, 3), np.nan)}, "expected v_template .* got 10x3 with 30 that are not finite"),
         ({"shapedirs": np.zeros((5023, 3, 100))}, "expected more than 300 shapedirs, got 100"),
         ({"f": np.full((9976, 3), 5023)}, "its triangles point outside its 5023 vertices"),
-        ({"weights": np.ones((5023, 5))}, "expected rows of weights that sum to 1"),
+        ({"weights": np.ones((5023, 5))}, "expected weights of 0 or more that sum to 1 at each vertex"),
+        ({"weights": np.tile([3.0, -2, 0, 0, 0], (5023, 1))}, "got -2 at least"),
+        ({"v_template": np.zeros((5023, 3))}, "is no head in metres: expected 0.1 to 1.5 m high, got 0"),
+        ({"v_template": 300 * np.eye(5023, 3)}, "is no head in metres: expected 0.1 to 1.5 m high, got 300"),
+        ({"J_regressor": np.full((5, 5023), 1 / 5023)}, "expected 0.03 to 0.12 m between the eyes, got 0"),
+        ({"shapedirs": np.full((5023, 3, 400), 1e200)}, "expected shapedirs that move it by 1 m at most"),
+        ({"f": np.zeros((9976, 3))}, "expected triangles of its 5023 vertices, got 1 that are used"),
+        ({"f": np.full((9976, 3), 0.5)}, "its triangles point outside"),
+        ({"v_template": np.zeros((5023, 3), bool)}, "expected v_template as finite numbers .* of bool"),
         (body(6890, 24), "is SMPL with 6890 vertices and 24 joints; FLAME with 5 was expected"),
         (body(10475, 55), "is SMPL-X with 10475 vertices"),
     ],
@@ -129,6 +139,18 @@ def test_cut_and_missing_files_say_so(flame_file: Path, tmp_path: Path) -> None:
         load_head(tmp_path / "cut.pkl")
     with pytest.raises(AssetError, match="is missing"):
         load_head(tmp_path / "nowhere.pkl")
+
+
+def test_an_npz_whose_header_claims_more_than_it_holds_takes_no_memory(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    claim = {"descr": "<f8", "fortran_order": False, "shape": (10**12, 3)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(tmp_path / "flame.npz", "w") as archive:
+        archive.writestr("v_template.npy", header.getvalue())
+    with pytest.raises(UnreadableInput, match=r"v_template\.npy claims the shape .* more than its bytes hold"):
+        read_flame(tmp_path / "flame.npz")
+    with pytest.raises(AssetError, match=r"v_template\.npy claims the shape"):
+        load_head(tmp_path / "flame.npz")
 
 
 def masks_file(path: Path, **groups: Any) -> Path:

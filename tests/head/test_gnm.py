@@ -65,6 +65,8 @@ def test_tongue_and_teeth_are_among_the_raw_keys(converted: Converted) -> None:
         ({"expression_names": np.array(["a"])}, "expected 53 expression_names, got 1"),
         ({"vertex_groups": None}, "is not whole: it lacks vertex_groups"),
         ({"skinning_weights": np.full((4, 6000), np.inf)}, "expected skinning_weights as finite numbers 4x6000"),
+        ({"skinning_weights": np.zeros((4, 6000))}, "expected skinning_weights of 0 or more that sum to 1"),
+        ({"joint_regressor": np.zeros((4, 6000))}, "expected rows of joint_regressor that sum to 1, got 0"),
         ({"triangles": np.full((5, 3), 6000)}, "its triangles point outside its 6000 vertices"),
     ],
 )
