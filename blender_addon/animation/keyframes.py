@@ -68,6 +68,7 @@ def write_curve(
     path: str,
     frames: F64,  # [T]
     values: F64,  # [T, C]
+    kinds: Any = None,  # [T] Blender's numbers of the interpolation; linear where they are not given
 ) -> None:
     """Curves of a path's C components with a key in every frame."""
     count = len(frames)
@@ -76,7 +77,7 @@ def write_curve(
         points = curve.keyframe_points
         points.add(count)
         points.foreach_set("co", np.stack([frames, values[:, index]], axis=1).astype(np.float32).ravel())
-        points.foreach_set("interpolation", np.full(count, _LINEAR, np.int32))
+        points.foreach_set("interpolation", np.full(count, _LINEAR, np.int32) if kinds is None else kinds)
         curve.update()
 
 

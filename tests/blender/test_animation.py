@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from takes import track_file
 
 from blender_addon import clip_panel, face_panel, state
 from blender_addon.animation.keyframes import driven_by
@@ -37,23 +37,6 @@ def built(registered, avatar):
     made = build_avatar(avatar, "Ada")
     bpy.context.view_layer.objects.active = made.head
     return made
-
-
-def track_file(path: Path, count: int = 5, rate: float = 25.0) -> Path:
-    """Jaw opening, an unknown expression, and a head that turns about y and moves along x."""
-    frames = [
-        {
-            "time": index / rate,
-            "coefficients": [index / 10, 0.5],
-            "head_rotation": [0.0, index * 0.1, 0.0],
-            "translation": [index * 0.01, 0.0, -0.5],
-        }
-        for index in range(count)
-    ]
-    camera = {"focal": 640.0, "centre": [300.0, 250.0], "size": [640, 480]}
-    data = {"format": "meshlam-track", "version": 1, "names": ["jawOpen", "other"], "camera": camera, "frames": frames}
-    path.write_text(json.dumps(data))
-    return path
 
 
 def keys_of(built):
