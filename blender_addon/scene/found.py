@@ -166,3 +166,10 @@ def collections_of(item: Any) -> list[Any]:
     """The collections that hold an object. Blender's own `users_collection` is slow where a scene holds thousands."""
     found = [held for held in bpy.data.collections if held.objects.get(item.name) == item]
     return found or [scene.collection for scene in bpy.data.scenes if scene.collection.objects.get(item.name) == item]
+
+
+def link_beside(item: Any, beside: Any) -> None:
+    """Link a new object into the collections of another; into the scene's own where those are another file's."""
+    own = [held for held in collections_of(beside) if held.is_editable and held.override_library is None]
+    for held in own or [bpy.context.scene.collection]:
+        held.objects.link(item)

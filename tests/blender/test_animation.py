@@ -337,3 +337,31 @@ def test_a_clip_that_is_stopped_leaves_the_head_and_its_animation_alone(built, t
     monkeypatch.setattr(state, "session", Stopped())
     assert bpy.ops.meshlam.drive_from_clip() == {"CANCELLED"}
     assert (built.rig.animation_data.action, len(bpy.data.actions), len(bpy.data.objects)) == before
+
+
+@pytest.fixture
+def overridden(built, tmp_path):
+    """A head of another file, as a library override."""
+    path = tmp_path / "lib.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(path), link=True) as (there, wanted):
+        wanted.collections = list(there.collections)
+    made = wanted.collections[0].override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)
+    head = next(item for item in made.all_objects if item.type == "MESH")
+    bpy.context.view_layer.objects.active = head
+    return find_avatar(head)
+
+
+def test_a_library_override_can_be_driven_and_its_clip_camera_has_a_place(overridden, tmp_path):
+    if overridden.head.data.shape_keys.is_editable:
+        pytest.skip("this Blender overrides the mesh, too")
+    apply(overridden, track_file(tmp_path / "a.json"), "take.mp4")
+    camera = find_avatar(overridden.head).clip_camera
+    assert camera.name in bpy.context.scene.collection.objects
+
+
+def test_reconstructing_onto_a_head_of_another_file_puts_the_new_one_beside_it(overridden, avatar_path):
+    overridden.head.data = overridden.head.data.copy()
+    assert bpy.ops.meshlam.import_avatar(filepath=str(avatar_path), onto_selected=True) == {"FINISHED"}
+    assert len([item for item in bpy.data.objects if item.type == "ARMATURE" and item.library is None]) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
+from doubles import one_corrective
 
 from blender_addon import doctor_operators, face_panel
 from blender_addon.axes import blender_from_avatar
@@ -140,3 +141,15 @@ def test_the_doctor_comes_out_of_edit_mode_first(cured):
     bpy.ops.object.mode_set(mode="EDIT")
     assert bpy.ops.meshlam.key_doctor() == {"FINISHED"}
     assert bpy.context.mode == "OBJECT"
+
+
+def test_a_head_whose_keys_were_renamed_while_the_doctor_looked_is_left_alone(built, monkeypatch):
+    def renamed_meanwhile(mesh) -> Cure:
+        built.head.data.shape_keys.key_blocks["mouthClose"].name = "shut"
+        return one_corrective(mesh)
+
+    monkeypatch.setattr(doctor_operators, "cure", renamed_meanwhile)
+    count = len(built.head.data.shape_keys.key_blocks)
+    with pytest.raises(RuntimeError, match="was changed meanwhile"):
+        bpy.ops.meshlam.key_doctor()
+    assert len(built.head.data.shape_keys.key_blocks) == count
