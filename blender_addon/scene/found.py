@@ -15,6 +15,7 @@ import bpy
 HEAD, RIG, CAMERA, EYE_TARGET = "meshlam_head", "meshlam_rig", "meshlam_camera", "meshlam_eye_target"
 CLIP_CAMERA = "meshlam_clip_camera"
 DRIVEN_BY = "meshlam_driven_by"  # on an action: the clip it was made of, JSON
+JOINED = "meshlam_joined"  # on a joined character's rig: what the seam was measured at, and which bones turn it, JSON
 PROVENANCE, KIND, SOURCE, RESULT = "meshlam_provenance", "meshlam_kind", "meshlam_source", "meshlam_result"
 
 

@@ -20,14 +20,12 @@ from ..joining import tone
 from ..joining.bridge import Bridge, bridge, down_at
 from ..joining.cut import cut, narrowest
 from ..joining.loops import F64, boundary_loops, length, plane
-from .carried import carry_keys, carry_turns, copy_rig
-from .carried import turning_bones
-from .found import HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, armature_modifier
+from .carried import carry_keys, carry_turns, copy_rig, turning_bones
+from .found import HEAD, JOINED, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, armature_modifier
 from .guard import editing, scene_as_found
 from .parts import HAIR
 from .raw_mesh import RawMesh, base_socket, build_raw, raw_mesh
 
-JOINED = "meshlam_joined"  # on the new rig: what the seam was measured at, JSON
 TONE = "meshlam_neck_tone"  # colour attribute: what the head's texture is multiplied by
 _GAP = 0.3  # of the neck's radius, between the two loops
 _RAMP = 0.75  # of the neck's radius: so far up the head takes on the body's tone and weights

@@ -1,4 +1,4 @@
-"""What takes the backend's and the key doctor's place where only what Blender does with their results is of interest."""
+"""What takes the place of backend and key doctor where only what Blender does with their results is of interest."""
 
 from __future__ import annotations
 

@@ -8,13 +8,15 @@ from math import radians
 import bpy
 import numpy as np
 import pytest
-from mathutils import Matrix, Quaternion
 from bodies import RING, make_body, make_rigify_body
 from doubles import one_corrective
+from mathutils import Matrix, Quaternion
 from sample import write_sample
+from takes import track_file
 
 from blender_addon import compat, doctor_operators, face_panel
 from blender_addon.avatar_reader import read_avatar
+from blender_addon.clip_operators import apply_clip
 from blender_addon.export import ExportOptions, export_avatar, verify
 from blender_addon.joining.loops import boundary_loops
 from blender_addon.scene.build import build_avatar
@@ -281,3 +283,25 @@ def test_a_character_on_the_heads_own_bones_opens_its_jaw_about_its_joint(built)
     edges = np.array([edge.vertices[:] for edge in mesh.data.edges])
     lengths = [np.linalg.norm(np.diff(at[edges], axis=1)[:, 0], axis=1) for at in (rest, shown(mesh))]
     assert np.abs(lengths[1] - lengths[0]).max() < 1e-4  # body and head turn together
+
+
+def test_a_clip_drives_a_character_by_its_neck_and_leaves_its_walk_alone(built, tmp_path):
+    body, skeleton = make_body()
+    for frame in (1, 11):
+        skeleton.pose.bones["spine"].location.x = frame / 100
+        skeleton.pose.bones["spine"].keyframe_insert("location", frame=frame)
+    bpy.context.scene.frame_set(1)
+    mesh, rig, _ = join(built, body)
+    walk = rig.animation_data.action
+    before = head_turn(rig)
+    apply_clip(bpy.context.scene, find_avatar(mesh), track_file(tmp_path / "a.json"), tmp_path / "take.mp4")
+    bpy.context.scene.frame_set(5)
+    np.testing.assert_allclose(head_turn(rig) @ before.T, Matrix.Rotation(0.4, 3, "Z"), atol=1e-5)
+    assert mesh.data.shape_keys.key_blocks["jawOpen"].value == pytest.approx(0.4, abs=1e-6)
+    assert rig.pose.bones["spine"].location.x == pytest.approx(0.05, abs=0.01)
+    bpy.context.view_layer.objects.active = mesh
+    assert bpy.ops.meshlam.apply_clip() == {"FINISHED"}
+    assert bpy.ops.meshlam.clear_clip() == {"FINISHED"}
+    assert rig.animation_data.action == walk
+    assert {curve.data_path for curve in compat.curves_of(rig)} == {'pose.bones["spine"].location'}
+    assert mesh.data.shape_keys.key_blocks["jawOpen"].value == 0

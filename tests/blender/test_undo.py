@@ -56,7 +56,7 @@ def object_state(item) -> tuple:
         ]
         if item.pose
         else [],
-        sorted(key for key in item.keys() if key.startswith("meshlam")),
+        sorted(key for key, _ in item.items() if key.startswith("meshlam")),
     )
 
 
