@@ -10,7 +10,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from takes import track_file
+from takes import FRAMES, TURN, VARIANTS, face_only, take_rows, take_value, track_file, with_gaps
 
 from blender_addon import clip_panel, face_panel, state
 from blender_addon.animation.keyframes import driven_by
@@ -288,6 +288,36 @@ def test_a_clip_drives_a_head_that_lies_on_its_frames(
         command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert float(done.stdout.split()[-1]) < 0.02
+
+
+def test_takes_of_live_link_face_drive_a_head_however_they_were_written(
+    registered, worker_of_the_backend, real_avatar_path, tmp_path
+):
+    built = build_avatar(read_avatar(real_avatar_path), "Ada")
+    bpy.context.view_layer.objects.active = built.head
+    for variant in VARIANTS:
+        scene = bpy.context.scene
+        take = tmp_path / f"{variant.__name__} 2.csv"
+        take.write_text(variant(take_rows()), encoding="utf-8", newline="")
+        scene.meshlam_clip.clip = str(take)
+        assert bpy.ops.meshlam.drive_from_clip() == {"FINISHED"}
+        assert scene.frame_end == FRAMES
+        assert scene.render.fps / scene.render.fps_base == pytest.approx(60, rel=0.002)
+        root = next(bone for bone in built.rig.pose.bones if bone.parent is None)
+        turns = []
+        for index in range(FRAMES):
+            scene.frame_set(1 + index)
+            turns.append(root.rotation_quaternion.copy())
+            for name in ("jawOpen", "mouthSmileLeft", "browInnerUp", "eyeBlinkRight", "tongueOut"):
+                value = take_value(name, index)
+                if variant is with_gaps and index in (4, 5):  # between the frames before and after
+                    ends = take_value(name, 3), take_value(name, 6)
+                    value = ends[0] + (ends[1] - ends[0]) * (index - 3) / 3
+                assert keys_of(built)[name].value == pytest.approx(value, abs=1e-4), (variant, name, index)
+        turned = (turns[0].inverted() @ turns[-1]).angle
+        wanted = 0.0 if variant is face_only else TURN * (FRAMES - 1)
+        assert turned == pytest.approx(wanted, abs=1e-3), variant
+    assert find_avatar(built.head).clip_camera is None  # a take has no camera
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
