@@ -70,8 +70,7 @@ def armature_modifier(mesh: Any) -> Any:
 def limits(built: BuiltAvatar) -> tuple[str, ...]:
     """What this head cannot do because it is linked or shared, one sentence each; empty for a head of its own."""
     sentences = []
-    linked = next((item for item in (built.rig, built.head, built.head.data) if not item.is_editable), None)
-    if linked is not None:
+    if not all(_changeable(item) for item in (built.rig, built.head, built.head.data)):
         sentences.append(
             "This head is linked from another file: it can be exported, and posed after "
             "Object > Relations > Make Local or Library Override > Make."
@@ -94,7 +93,13 @@ def limits(built: BuiltAvatar) -> tuple[str, ...]:
 def editable(built: BuiltAvatar) -> bool:
     """Whether the head may be posed: not where it is linked."""
     keys = built.head.data.shape_keys
-    return bool(built.rig.is_editable and built.head.is_editable and (keys is None or keys.is_editable))
+    return all(_changeable(item) for item in (built.rig, built.head, keys) if item is not None)
+
+
+def _changeable(item: Any) -> bool:
+    """Not linked, and not an override that Blender keeps only for the sake of others."""
+    override = item.override_library
+    return bool(item.is_editable and not (override is not None and override.is_system_override))
 
 
 def _rig_of(item: Any) -> Any:

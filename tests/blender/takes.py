@@ -55,7 +55,9 @@ def _text(rows: list[list[str]], separator: str = ",", end: str = "\n", start: s
 
 def calibrated(rows):
     """With the calibration's columns between and behind the others'."""
-    return _text([[*row[:2], "0.1" if index else "CalibrationNeutral", *row[2:], "x"] for index, row in enumerate(rows)])
+    return _text(
+        [[*row[:2], "0.1" if index else "CalibrationNeutral", *row[2:], "x"] for index, row in enumerate(rows)]
+    )
 
 
 def face_only(rows):

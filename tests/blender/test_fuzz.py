@@ -204,7 +204,8 @@ class Artist:
             if collection is None:
                 continue
             if link and self.chance.random() < 0.5:
-                collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)
+                whole = self.chance.random() < 0.7
+                collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer, do_fully_editable=whole)
             elif collection.name not in bpy.context.scene.collection.children:
                 bpy.context.scene.collection.children.link(collection)
 
