@@ -11,7 +11,7 @@ BLENDER ?= blender
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo test test-core test-blender test-blender-app test-web lint format lock extension bundle extension-repo assets head bench clean
+.PHONY: demo test test-core test-blender test-blender-app test-web fuzz lint format lock extension bundle extension-repo assets head bench clean
 .DELETE_ON_ERROR:
 .SECONDARY: $(BPY_VERSIONS:%=$(VENV)-bpy-%/.done)
 
@@ -31,6 +31,12 @@ test-blender: $(BPY_VERSIONS:%=test-bpy-%)
 test-bpy-%: $(VENV)/.assets extension out/demo.meshlam $(VENV)-bpy-%/.done
 	MESHLAM_TEST_AVATAR=out/demo.meshlam MESHLAM_BACKEND=$(CURDIR)/$(PY) PYTHONPATH=. \
 	  $(VENV)-bpy-$*/bin/python -m pytest tests/blender -p no:cacheprovider
+
+# Random clicks for HOURS, in bpy 5.0.1 (BPY=.venv-bpy-4.2.23: in another), from the seed SEED on.
+HOURS ?= 6
+SEED ?= 1
+fuzz: $(BPY)/.done
+	PYTHONPATH=. $(BPY)/bin/python tests/blender/long_fuzz.py --hours $(HOURS) --seed $(SEED)
 
 # The first use in a real Blender program, its settings and data in folders of their own.
 test-blender-app: extension

@@ -11,7 +11,7 @@ from bpy_extras.io_utils import ImportHelper
 from . import state
 from .animation.clip_camera import show_clip
 from .animation.groups import GROUPS
-from .animation.keyframes import clear_motion, driven_by, write_motion
+from .animation.keyframes import clear_motion, driven_by, turned_by, write_motion
 from .animation.motion import HEAD, Motion, MotionError, Shaping, read_motion, shaped
 from .avatar_operators import LooksThrough, OnAvatar
 from .exporting.options import file_stem
@@ -205,7 +205,7 @@ def apply_clip(scene: Any, built: BuiltAvatar, track: Path, clip: Path) -> Motio
     write_motion(built, motion, fields.start, rate, f"{built.head.name} {clip.stem}", told)
     if fields.use_rate:
         scene.frame_start, scene.frame_end = fields.start, fields.start + max(0, round(motion.times[-1] * rate))
-    if clip.suffix.lower() in VIDEO_SUFFIXES:
+    if clip.suffix.lower() in VIDEO_SUFFIXES and not turned_by(built):
         skipped = int((whole.times < fields.first - 1e-6).sum())
         show_clip(built, motion, clip if clip.is_file() else None, fields.start, skipped)
     scene.frame_set(scene.frame_current)

@@ -89,6 +89,30 @@ def new_curves(name: str, animated: Sequence[Any]) -> list[Curves]:
     return [Curves(action, slot.identifier, strip.channelbag(slot, ensure=True).fcurves) for slot in slots]
 
 
+def curves_of(animated: Any) -> list[Any]:
+    """The curves of the action that moves an ID; none where there is no action."""
+    data = animated.animation_data
+    action = data.action if data is not None else None
+    if action is None:
+        return []
+    if bpy.app.version < (4, 4, 0):
+        return list(action.fcurves)
+    bags = [strip.channelbag(data.action_slot) for layer in action.layers for strip in layer.strips]
+    return [curve for bag in bags if bag is not None for curve in bag.fcurves]
+
+
+def room_for_curves(animated: Any) -> Any:
+    """The curves of an ID's action, to add to and to remove from; it gets an action where it has none."""
+    data = animated.animation_data
+    if data is None or data.action is None:
+        made = new_curves(animated.name, [animated])[0]
+        assign_action(animated, made.action, made.slot)
+        return made.fcurves
+    if bpy.app.version < (4, 4, 0):
+        return data.action.fcurves
+    return data.action.layers[0].strips[0].channelbag(data.action_slot, ensure=True).fcurves
+
+
 def slot_identifier(animated: Any) -> str:
     """The identifier of the assigned action slot, empty where there is none."""
     slot = getattr(animated.animation_data, "action_slot", None) if animated.animation_data else None

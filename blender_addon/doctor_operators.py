@@ -13,6 +13,7 @@ from .avatar_operators import OnAvatar, draw_text
 from .doctor.correctives import Cure, cure
 from .scene.correctives import DOCTOR, DoctorError, mesh_of, put_on, take_off
 from .scene.found import BuiltAvatar, find_avatar
+from .scene.shape_keys import expression_keys
 
 _TICK_SECONDS = 0.1
 
@@ -75,7 +76,10 @@ class KeyDoctor(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     def _take_in(self, built: BuiltAvatar, found: Cure) -> set[str]:
         if not found.before.pairs:
             return self._refuse(f"{built.head.name} has no teeth, lips, lids and eyes that are known by name.")
-        if any(len(item.move) != len(built.head.data.vertices) for item in found.correctives):
+        there = {key.name for key in expression_keys(built.head)}
+        needed = {name for item in found.correctives for name in (item.first, *item.others)}
+        size = len(built.head.data.vertices)
+        if not needed <= there or any(len(item.move) != size for item in found.correctives):
             return self._refuse(f"{built.head.name} was changed meanwhile; try again.")
         put_on(built, found)
         state.redraw()

@@ -7,9 +7,9 @@ from typing import Any
 import bpy
 
 from .avatar_operators import OnAvatar
-from .scene.found import BuiltAvatar, find_avatar
+from .scene.found import JOINED, BuiltAvatar, find_avatar
 from .scene.guard import select_only
-from .scene.join_body import JOINED, JoinError, join
+from .scene.join_body import JoinError, join
 
 
 def body_of(context: Any, built: BuiltAvatar) -> Any:

@@ -10,7 +10,7 @@ import bpy
 from ..axes import blender_from_avatar
 from ..scene.build import metre
 from ..scene.camera import SENSOR_WIDTH, Lens, new_camera, set_lens
-from ..scene.found import CLIP_CAMERA, RIG, BuiltAvatar
+from ..scene.found import CLIP_CAMERA, RIG, BuiltAvatar, link_beside
 from .keyframes import reference_place
 from .motion import Motion
 
@@ -37,7 +37,7 @@ def show_clip(built: BuiltAvatar, motion: Motion, clip: Path | None, start: int,
     if camera is None:
         name = f"{built.rig.name.removesuffix(' Rig')} Clip"
         camera = new_camera(built.rig, name, metre(bpy.context.scene))
-        built.collection.objects.link(camera)
+        link_beside(camera, built.rig)
         camera[RIG], built.rig[CLIP_CAMERA] = built.rig, camera
     set_lens(camera, clip_lens(motion))
     camera.location = blender_from_avatar(-reference_place(motion))

@@ -15,40 +15,62 @@ from numpy.typing import NDArray
 
 from .. import compat
 from ..scene.action import hide_photo_pose, rest_pose
-from ..scene.found import DRIVEN_BY, BuiltAvatar
+from ..scene.found import DRIVEN_BY, JOINED, BuiltAvatar
 from ..scene.shape_keys import expression_keys
 from .motion import F64, Motion, quaternions
 
 _LINEAR = 1  # Blender's number of the interpolation: a recorded performance has a key in every frame
 
 
-def write_motion(built: BuiltAvatar, motion: Motion, start: float, rate: float, name: str, told: dict[str, Any]) -> Any:
-    """Animate the head from the frame `start`, at `rate` frames a second; returns the action of the bones.
+def write_motion(
+    built: BuiltAvatar, motion: Motion, start: float, rate: float, name: str, told: dict[str, Any]
+) -> None:
+    """Animate the head from the frame `start`, at `rate` frames a second.
 
-    What animated the head before stays in the file, unless it came from a clip, too.
+    What animated the head before stays in the file, unless it came from a clip, too. On a joined character the head
+    turns on its neck, over what moves the body.
     """
     hide_photo_pose(built.rig, built.head)
     frames = start + motion.times * rate
-    keys = built.head.data.shape_keys
-    animated = [built.rig] if keys is None else [built.rig, keys]
-    for item in animated:
-        _put_aside(item)
-    curves = compat.new_curves(name, animated)
-    root = next(bone for bone in built.rig.pose.bones if bone.parent is None)
-    write_curve(curves[0].fcurves, root.path_from_id("rotation_quaternion"), frames, quaternions(motion.turns))
-    write_curve(curves[0].fcurves, root.path_from_id("location"), frames, motion.places - reference_place(motion))
+    keys, turned = built.head.data.shape_keys, turned_by(built)
+    own = [built.rig, keys] if not turned else [keys]
+    rooms = _fresh_rooms(name, [item for item in own if item is not None])
+    turns = quaternions(motion.turns)
+    if turned:
+        write_turns(built.rig, turned, rest_axes(built.rig, "jaw"), frames, turns)
+    else:
+        root, curves = topmost(built), rooms[built.rig].fcurves
+        write_curve(curves, root.path_from_id("rotation_quaternion"), frames, turns)
+        write_curve(curves, root.path_from_id("location"), frames, motion.places - reference_place(motion))
     if keys is not None:
         there = {key.name: key for key in expression_keys(built.head)}
         for column, key in ((motion.names.index(key), there[key]) for key in motion.names if key in there):
             values = np.clip(motion.values[:, column, None], key.slider_min, key.slider_max)
-            write_curve(curves[1].fcurves, key.path_from_id("value"), frames, values)
-    for item, room in zip(animated, curves, strict=True):
+            write_curve(rooms[keys].fcurves, key.path_from_id("value"), frames, values)
+    for item, room in rooms.items():
         room.action[DRIVEN_BY] = json.dumps(told)
         compat.assign_action(item, room.action, room.slot)
     for piece in built.pieces:
         if piece.data.shape_keys is not None and keys is not None:
-            compat.assign_action(piece.data.shape_keys, curves[1].action, curves[1].slot)
-    return curves[0].action
+            compat.assign_action(piece.data.shape_keys, rooms[keys].action, rooms[keys].slot)
+
+
+def _fresh_rooms(name: str, animated: list[Any]) -> dict[Any, compat.Curves]:
+    """Room for new curves of these IDs, in place of what animates them."""
+    for item in animated:
+        _put_aside(item)
+    return dict(zip(animated, compat.new_curves(name, animated) if animated else [], strict=True))
+
+
+def topmost(built: BuiltAvatar) -> Any:
+    """The pose bone that moves a head of its own."""
+    return next(bone for bone in built.rig.pose.bones if bone.parent is None)
+
+
+def turned_by(built: BuiltAvatar) -> str:
+    """The bone that turns the head of a joined character; empty for a head of its own."""
+    turning = json.loads(built.rig.get(JOINED, "{}")).get("turned_by", {})
+    return str(turning.get("neck", "")) if "jaw" in built.rig.data.bones else ""
 
 
 def reference_place(motion: Motion) -> NDArray[np.float64]:  # [3] m
@@ -58,9 +80,35 @@ def reference_place(motion: Motion) -> NDArray[np.float64]:  # [3] m
 
 def driven_by(built: BuiltAvatar) -> dict[str, Any]:
     """What the head's animation was made of; empty where it is the artist's own."""
-    data = built.rig.animation_data
-    action = data.action if data is not None else None
-    return dict(json.loads(action.get(DRIVEN_BY, "{}"))) if action is not None else {}
+    for item in (built.rig, built.head.data.shape_keys):
+        data = item.animation_data if item is not None else None
+        if data is not None and data.action is not None and DRIVEN_BY in data.action:
+            return dict(json.loads(data.action[DRIVEN_BY]))
+    return {}
+
+
+def rest_axes(rig: Any, name: str) -> F64:  # [3, 3] columns: a bone's axes at rest, in the world
+    matrix = (rig.matrix_world @ rig.data.bones[name].matrix_local).to_3x3().normalized()
+    return np.array(matrix)
+
+
+def write_turns(rig: Any, name: str, axes: F64, frames: F64, turns: F64, kinds: Any = None) -> None:
+    """Key frames of a bone: `turns` [T, 4] about the axes [3, 3] of the world, `kinds` [T] of interpolation.
+
+    A turn q about axes A is (w, B' A v) about a bone's own axes B.
+    """
+    out = np.concatenate([turns[:, :1], turns[:, 1:] @ (rest_axes(rig, name).T @ axes).T], axis=1)
+    bone = rig.pose.bones[name]
+    bone.rotation_mode = "QUATERNION"
+    room = compat.room_for_curves(rig)
+    _remove_turns(room, bone)
+    write_curve(room, bone.path_from_id("rotation_quaternion"), frames, out, kinds)
+
+
+def _remove_turns(room: Any, bone: Any) -> None:
+    start = f"{bone.path_from_id()}.rotation"
+    for curve in [curve for curve in room if curve.data_path.startswith(start)]:
+        room.remove(curve)
 
 
 def write_curve(
@@ -68,6 +116,7 @@ def write_curve(
     path: str,
     frames: F64,  # [T]
     values: F64,  # [T, C]
+    kinds: Any = None,  # [T] Blender's numbers of the interpolation; linear where they are not given
 ) -> None:
     """Curves of a path's C components with a key in every frame."""
     count = len(frames)
@@ -76,7 +125,7 @@ def write_curve(
         points = curve.keyframe_points
         points.add(count)
         points.foreach_set("co", np.stack([frames, values[:, index]], axis=1).astype(np.float32).ravel())
-        points.foreach_set("interpolation", np.full(count, _LINEAR, np.int32))
+        points.foreach_set("interpolation", np.full(count, _LINEAR, np.int32) if kinds is None else kinds)
         curve.update()
 
 
@@ -99,7 +148,10 @@ def clear_motion(built: BuiltAvatar) -> None:
     for mesh in built.pieces:
         if mesh.data.shape_keys is not None:
             _put_aside(mesh.data.shape_keys)
-    for item in (built.rig, keys):
+    turned = turned_by(built)
+    if turned:
+        _remove_turns(compat.room_for_curves(built.rig), built.rig.pose.bones[turned])
+    for item in (None if turned else built.rig, keys):
         if item is not None:
             _put_aside(item)
     rest_pose(built.rig, built.head)

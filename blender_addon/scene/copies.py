@@ -8,7 +8,7 @@ import bpy
 
 from .armature import EYE_AIM
 from .folds import folds_of
-from .found import CAMERA, DRIVEN_BY, EYE_TARGET, HEAD, RIG, BuiltAvatar, armature_modifier, find_avatar
+from .found import CAMERA, DRIVEN_BY, EYE_TARGET, HEAD, RIG, BuiltAvatar, armature_modifier, find_avatar, link_beside
 from .guard import here, set_hidden
 from .paint import images_of
 
@@ -114,8 +114,7 @@ def remove_leftovers() -> int:
 
 def _copy_into(item: Any, beside: Any) -> Any:
     made = item.copy()
-    for collection in beside.users_collection:
-        collection.objects.link(made)
+    link_beside(made, beside)
     return made
 
 

@@ -15,6 +15,7 @@ import bpy
 HEAD, RIG, CAMERA, EYE_TARGET = "meshlam_head", "meshlam_rig", "meshlam_camera", "meshlam_eye_target"
 CLIP_CAMERA = "meshlam_clip_camera"
 DRIVEN_BY = "meshlam_driven_by"  # on an action: the clip it was made of, JSON
+JOINED = "meshlam_joined"  # on a joined character's rig: what the seam was measured at, and which bones turn it, JSON
 PROVENANCE, KIND, SOURCE, RESULT = "meshlam_provenance", "meshlam_kind", "meshlam_source", "meshlam_result"
 
 
@@ -69,8 +70,7 @@ def armature_modifier(mesh: Any) -> Any:
 def limits(built: BuiltAvatar) -> tuple[str, ...]:
     """What this head cannot do because it is linked or shared, one sentence each; empty for a head of its own."""
     sentences = []
-    linked = next((item for item in (built.rig, built.head, built.head.data) if not item.is_editable), None)
-    if linked is not None:
+    if not all(_changeable(item) for item in (built.rig, built.head, built.head.data)):
         sentences.append(
             "This head is linked from another file: it can be exported, and posed after "
             "Object > Relations > Make Local or Library Override > Make."
@@ -93,7 +93,13 @@ def limits(built: BuiltAvatar) -> tuple[str, ...]:
 def editable(built: BuiltAvatar) -> bool:
     """Whether the head may be posed: not where it is linked."""
     keys = built.head.data.shape_keys
-    return bool(built.rig.is_editable and built.head.is_editable and (keys is None or keys.is_editable))
+    return all(_changeable(item) for item in (built.rig, built.head, keys) if item is not None)
+
+
+def _changeable(item: Any) -> bool:
+    """Not linked, and not an override that Blender keeps only for the sake of others."""
+    override = item.override_library
+    return bool(item.is_editable and not (override is not None and override.is_system_override))
 
 
 def _rig_of(item: Any) -> Any:
@@ -166,3 +172,10 @@ def collections_of(item: Any) -> list[Any]:
     """The collections that hold an object. Blender's own `users_collection` is slow where a scene holds thousands."""
     found = [held for held in bpy.data.collections if held.objects.get(item.name) == item]
     return found or [scene.collection for scene in bpy.data.scenes if scene.collection.objects.get(item.name) == item]
+
+
+def link_beside(item: Any, beside: Any) -> None:
+    """Link a new object into the collections of another; into the scene's own where those are another file's."""
+    own = [held for held in collections_of(beside) if held.is_editable and held.override_library is None]
+    for held in own or [bpy.context.scene.collection]:
+        held.objects.link(item)

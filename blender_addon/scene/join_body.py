@@ -20,12 +20,12 @@ from ..joining import tone
 from ..joining.bridge import Bridge, bridge, down_at
 from ..joining.cut import cut, narrowest
 from ..joining.loops import F64, boundary_loops, length, plane
-from .found import HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, armature_modifier
+from .carried import carry_keys, carry_turns, copy_rig, turning_bones
+from .found import HEAD, JOINED, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, armature_modifier
 from .guard import editing, scene_as_found
 from .parts import HAIR
 from .raw_mesh import RawMesh, base_socket, build_raw, raw_mesh
 
-JOINED = "meshlam_joined"  # on the new rig: what the seam was measured at, JSON
 TONE = "meshlam_neck_tone"  # colour attribute: what the head's texture is multiplied by
 _GAP = 0.3  # of the neck's radius, between the two loops
 _RAMP = 0.75  # of the neck's radius: so far up the head takes on the body's tone and weights
@@ -66,6 +66,8 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
         -down_at(body_loop, body_mesh.points, body_mesh.edges),
     )
     bones = _bones(built.rig, skeleton)
+    if skeleton is None:
+        body_mesh = replace(body_mesh, weights={bones["root"]: np.ones(len(body_mesh.points))})
     head_mesh = _blended_weights(head_mesh, head_loop, body_mesh, body_loop, between, bones)
     tones = _tones(head_mesh, head_loop, body_mesh, body_loop, between)
     whole = _welded(head_mesh, head_loop, body_mesh, body_loop, between, tones.place)
@@ -77,13 +79,16 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
         mesh = build_raw(whole, name, rig.matrix_world, {TONE: colours})
         _tint(mesh, len(head_mesh.materials))
         _link(mesh, rig, built)
+        carry_keys(built.head, mesh, {built.rig: rig}, bones)
+        turning = _turning(rig, bones) if skeleton is not None else {}
+        carry_turns(built.rig, rig, turning)
     seam = Seam(
         _widest_hole(whole, head_loop, body_loop, len(head_mesh.points), between),
         tones.delta_e,
         len(between.rings),
         scale,
     )
-    rig[JOINED] = json.dumps({"gap": seam.gap, "delta_e": seam.delta_e})
+    rig[JOINED] = json.dumps({"gap": seam.gap, "delta_e": seam.delta_e, "turned_by": turning})
     for item in (built.head, *built.pieces, body):
         item.hide_set(True)
         item.hide_render = True
@@ -209,6 +214,12 @@ def _bones(rig: Any, skeleton: Any) -> dict[str, str]:
     return names
 
 
+def _turning(rig: Any, bones: dict[str, str]) -> dict[str, str]:
+    """Which bone of the character an artist turns for each of the head's."""
+    head, carrier = turning_bones(rig, bones["neck"])
+    return {**bones, "neck": head, "root": carrier}
+
+
 def _blended_weights(
     head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between: Bridge, bones: Any
 ) -> RawMesh:
@@ -322,16 +333,11 @@ def _widest_hole(whole: RawMesh, head_loop: Any, body_loop: Any, count: int, bet
 
 def _rig(built: BuiltAvatar, skeleton: Any, bones: dict[str, str], move: Any, body: Any) -> Any:
     """A copy of the body's skeleton with the head's further bones; of the head's rig where the body has none."""
-    source = skeleton if skeleton is not None else built.rig
-    rig = source.copy()
-    rig.data = source.data.copy()
-    rig.name = f"{body.name} {built.head.name} Rig"
-    rig.animation_data_clear()
-    for key in list(rig.keys()):
-        del rig[key]
+    rig = copy_rig(skeleton if skeleton is not None else built.rig, f"{body.name} {built.head.name} Rig")
     bpy.context.scene.collection.objects.link(rig)
     bpy.context.view_layer.update()
     if skeleton is None:
+        rig.matrix_world = move @ built.rig.matrix_world
         return rig
     to_rig = rig.matrix_world.inverted() @ move @ built.rig.matrix_world
     new = [bone for bone in built.rig.data.bones if bones[bone.name] == bone.name and bone.name not in rig.data.bones]

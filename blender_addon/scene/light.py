@@ -13,7 +13,7 @@ from mathutils import Matrix, Vector
 from .. import compat
 from ..axes import BLENDER_FROM_AVATAR
 from ..light_fit import BuiltLight, build_light
-from .found import BuiltAvatar, collections_of
+from .found import BuiltAvatar, link_beside
 
 LIGHT = "meshlam_light"  # on the rig: the avatar's light, 27 numbers, JSON
 _SHOWN = "meshlam_photo_light"  # on the scene: the sun, while the photo's light is on
@@ -86,7 +86,7 @@ def _sun(light: BuiltLight, turn: Any, name: str, built: BuiltAvatar) -> Any:
     sun.rotation_mode = "QUATERNION"
     sun.rotation_quaternion = towards.to_track_quat("Z", "Y")  # it shines along its -Z
     sun.location = built.rig.matrix_world.translation + towards * 0.6 * built.rig.matrix_world.median_scale
-    collections_of(built.rig)[0].objects.link(sun)
+    link_beside(sun, built.rig)
     return sun
 
 

@@ -75,6 +75,9 @@ def renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> 
     """
     if not here(built.rig):
         raise RenewError(f"{built.rig.name} is not in this view layer; show its collection first.")
+    parts = (built.rig, built.head, *([built.camera] if built.camera is not None else []))
+    if not all(part.is_editable for item in parts for part in (item, item.data)):
+        raise RenewError(f"{built.head.name} is linked from another file, so the new head stands beside it.")
     carry = None if fits(built, avatar) else _carry(built, avatar, before)
     with scene_as_found():
         hide_photo_pose(built.rig, built.head)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from takes import FRAMES, TURN, VARIANTS, face_only, take_rows, take_value, track_file, with_gaps
 
 from blender_addon import clip_panel, face_panel, state
 from blender_addon.animation.keyframes import driven_by
@@ -37,23 +37,6 @@ def built(registered, avatar):
     made = build_avatar(avatar, "Ada")
     bpy.context.view_layer.objects.active = made.head
     return made
-
-
-def track_file(path: Path, count: int = 5, rate: float = 25.0) -> Path:
-    """Jaw opening, an unknown expression, and a head that turns about y and moves along x."""
-    frames = [
-        {
-            "time": index / rate,
-            "coefficients": [index / 10, 0.5],
-            "head_rotation": [0.0, index * 0.1, 0.0],
-            "translation": [index * 0.01, 0.0, -0.5],
-        }
-        for index in range(count)
-    ]
-    camera = {"focal": 640.0, "centre": [300.0, 250.0], "size": [640, 480]}
-    data = {"format": "meshlam-track", "version": 1, "names": ["jawOpen", "other"], "camera": camera, "frames": frames}
-    path.write_text(json.dumps(data))
-    return path
 
 
 def keys_of(built):
@@ -307,6 +290,36 @@ def test_a_clip_drives_a_head_that_lies_on_its_frames(
     assert float(done.stdout.split()[-1]) < 0.02
 
 
+def test_takes_of_live_link_face_drive_a_head_however_they_were_written(
+    registered, worker_of_the_backend, real_avatar_path, tmp_path
+):
+    built = build_avatar(read_avatar(real_avatar_path), "Ada")
+    bpy.context.view_layer.objects.active = built.head
+    for variant in VARIANTS:
+        scene = bpy.context.scene
+        take = tmp_path / f"{variant.__name__} 2.csv"
+        take.write_text(variant(take_rows()), encoding="utf-8", newline="")
+        scene.meshlam_clip.clip = str(take)
+        assert bpy.ops.meshlam.drive_from_clip() == {"FINISHED"}
+        assert scene.frame_end == FRAMES
+        assert scene.render.fps / scene.render.fps_base == pytest.approx(60, rel=0.002)
+        root = next(bone for bone in built.rig.pose.bones if bone.parent is None)
+        turns = []
+        for index in range(FRAMES):
+            scene.frame_set(1 + index)
+            turns.append(root.rotation_quaternion.copy())
+            for name in ("jawOpen", "mouthSmileLeft", "browInnerUp", "eyeBlinkRight", "tongueOut"):
+                value = take_value(name, index)
+                if variant is with_gaps and index in (4, 5):  # between the frames before and after
+                    ends = take_value(name, 3), take_value(name, 6)
+                    value = ends[0] + (ends[1] - ends[0]) * (index - 3) / 3
+                assert keys_of(built)[name].value == pytest.approx(value, abs=1e-4), (variant, name, index)
+        turned = (turns[0].inverted() @ turns[-1]).angle
+        wanted = 0.0 if variant is face_only else TURN * (FRAMES - 1)
+        assert turned == pytest.approx(wanted, abs=1e-3), variant
+    assert find_avatar(built.head).clip_camera is None  # a take has no camera
+
+
 @pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
 @pytest.mark.parametrize("bones", [True, False])
 def test_an_export_carries_the_animation_and_the_check_compares_its_frames(built, tmp_path, suffix, bones):
@@ -354,3 +367,30 @@ def test_a_clip_that_is_stopped_leaves_the_head_and_its_animation_alone(built, t
     monkeypatch.setattr(state, "session", Stopped())
     assert bpy.ops.meshlam.drive_from_clip() == {"CANCELLED"}
     assert (built.rig.animation_data.action, len(bpy.data.actions), len(bpy.data.objects)) == before
+
+
+@pytest.fixture
+def overridden(built, tmp_path):
+    """A head of another file, as a library override."""
+    path = tmp_path / "lib.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(path), link=True) as (there, wanted):
+        wanted.collections = list(there.collections)
+    (collection,) = wanted.collections
+    made = collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer, do_fully_editable=True)
+    head = next(item for item in made.all_objects if item.type == "MESH")
+    bpy.context.view_layer.objects.active = head
+    return find_avatar(head)
+
+
+def test_a_library_override_can_be_driven_and_its_clip_camera_has_a_place(overridden, tmp_path):
+    apply(overridden, track_file(tmp_path / "a.json"), "take.mp4")
+    camera = find_avatar(overridden.head).clip_camera
+    assert camera.name in bpy.context.scene.collection.objects
+
+
+def test_reconstructing_onto_a_head_of_another_file_puts_the_new_one_beside_it(overridden, avatar_path):
+    overridden.head.data = overridden.head.data.copy()
+    assert bpy.ops.meshlam.import_avatar(filepath=str(avatar_path), onto_selected=True) == {"FINISHED"}
+    assert len([item for item in bpy.data.objects if item.type == "ARMATURE" and item.library is None]) == 2

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
+
 import bpy
 import numpy as np
 import pytest
+from doubles import one_corrective
 
 from blender_addon import doctor_operators, face_panel
-from blender_addon.axes import blender_from_avatar
-from blender_addon.doctor.correctives import Corrective, Cure, Found
+from blender_addon.avatar_reader import read_avatar
+from blender_addon.axes import avatar_from_blender, blender_from_avatar
+from blender_addon.doctor.barriers import barriers
+from blender_addon.doctor.correctives import TOLERANCE, Corrective, Cure, Found
 from blender_addon.export import ExportOptions, export_avatar, verify
 from blender_addon.exporting.preflight import findings
 from blender_addon.scene.build import build_avatar
@@ -140,3 +145,52 @@ def test_the_doctor_comes_out_of_edit_mode_first(cured):
     bpy.ops.object.mode_set(mode="EDIT")
     assert bpy.ops.meshlam.key_doctor() == {"FINISHED"}
     assert bpy.context.mode == "OBJECT"
+
+
+def test_a_head_whose_keys_were_renamed_while_the_doctor_looked_is_left_alone(built, monkeypatch):
+    def renamed_meanwhile(mesh) -> Cure:
+        built.head.data.shape_keys.key_blocks["mouthClose"].name = "shut"
+        return one_corrective(mesh)
+
+    monkeypatch.setattr(doctor_operators, "cure", renamed_meanwhile)
+    count = len(built.head.data.shape_keys.key_blocks)
+    with pytest.raises(RuntimeError, match="was changed meanwhile"):
+        bpy.ops.meshlam.key_doctor()
+    assert len(built.head.data.shape_keys.key_blocks) == count
+
+
+def deepest_in_blender(built, mesh, pairs) -> dict[str, int]:
+    """How many of the pairs Blender shows with a fault, by barrier: the head evaluated with both keys at 1."""
+    keys, count = built.head.data.shape_keys.key_blocks, len(mesh.vertices)
+    found = barriers(mesh)
+    allowed = []
+    for barrier in found:
+        rest = mesh.vertices + (mesh.moves[barrier.closed] if barrier.closed else 0)
+        depth = np.maximum(barrier.depths(rest[None], np.zeros(1, np.intp))[0], 0)
+        allowed.append(depth.max() if barrier.closed else depth)
+    bad = dict.fromkeys((barrier.name for barrier in found), 0)
+    for start in range(0, len(pairs), 50):
+        states = np.empty((len(pairs[start : start + 50]), count * 3), np.float32)
+        for row, pair in enumerate(pairs[start : start + 50]):
+            for name in mesh.moves:
+                keys[name].value = float(name in pair)
+            bpy.context.view_layer.update()
+            shown = built.head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+            shown.vertices.foreach_get("co", states[row])
+        points = avatar_from_blender(states.reshape(len(states), -1, 3)).astype(np.float32)
+        for barrier, most in zip(found, allowed, strict=True):
+            depth = barrier.depths(points, np.arange(len(points))) - most
+            bad[barrier.name] += int((depth.max(1) > TOLERANCE).sum())
+    return bad
+
+
+def test_no_pair_of_keys_has_lips_through_teeth_where_blender_shows_it(registered, real_avatar_path):
+    built = build_avatar(read_avatar(real_avatar_path), "Ada")
+    bpy.context.view_layer.objects.active = built.head
+    mesh = mesh_of(built)
+    pairs = list(combinations_with_replacement(mesh.moves, 2))[::7]  # all of them, twice, take a minute
+    before = deepest_in_blender(built, mesh, pairs)
+    assert before["lips through the lower teeth"] > 10
+    assert bpy.ops.meshlam.key_doctor() == {"FINISHED"}
+    after = deepest_in_blender(built, mesh, pairs)
+    assert set(after.values()) == {0}

@@ -8,19 +8,20 @@ from math import radians
 import bpy
 import numpy as np
 import pytest
-from mathutils import Quaternion
+from bodies import RING, make_body, make_rigify_body
+from doubles import one_corrective
+from mathutils import Matrix, Quaternion
 from sample import write_sample
+from takes import track_file
 
-from blender_addon import face_panel
+from blender_addon import compat, doctor_operators, face_panel
 from blender_addon.avatar_reader import read_avatar
+from blender_addon.clip_operators import apply_clip
 from blender_addon.export import ExportOptions, export_avatar, verify
 from blender_addon.joining.loops import boundary_loops
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import find_avatar
 from blender_addon.scene.join_body import JoinError, join
-
-SKIN = (0.25, 0.12, 0.07, 1.0)  # linear
-RING = 20
 
 
 @pytest.fixture
@@ -41,52 +42,6 @@ def built(registered, open_avatar):
     made = build_avatar(open_avatar, "Ada")
     bpy.context.view_layer.objects.active = made.head
     return made
-
-
-def make_body(head_on: bool = False):
-    """(mesh, rig): rings of growing radius downwards, the neck 6 cm wide at 1.5 m; a dome on top with `head_on`."""
-    rows = [(1.5, 0.06), (1.47, 0.065), (1.44, 0.11), (1.40, 0.2), (1.2, 0.2)]
-    if head_on:
-        rows = [(1.7, 0.02), (1.65, 0.09), (1.55, 0.08), *rows]
-    angle = np.arange(RING) * 2 * np.pi / RING
-    points = np.concatenate(
-        [np.stack([r * np.cos(angle), r * np.sin(angle) + 0.02, np.full(RING, z)], 1) for z, r in rows]
-    )
-    faces = []
-    for row in range(len(rows) - 1):
-        for i in range(RING):
-            j = (i + 1) % RING
-            faces.append((row * RING + i, (row + 1) * RING + i, (row + 1) * RING + j, row * RING + j))
-    if head_on:
-        faces.append(tuple(range(RING)))
-    mesh = bpy.data.meshes.new("Body")
-    mesh.from_pydata(points, [], faces)
-    body = bpy.data.objects.new("Body", mesh)
-    bpy.context.scene.collection.objects.link(body)
-    material = bpy.data.materials.new("Body Skin")
-    if material.node_tree is None:
-        material.use_nodes = True
-    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-    shader.inputs["Base Color"].default_value = SKIN
-    mesh.materials.append(material)
-    rig = bpy.data.objects.new("Body Rig", bpy.data.armatures.new("Body Rig"))
-    bpy.context.scene.collection.objects.link(rig)
-    bpy.context.view_layer.objects.active = rig
-    bpy.ops.object.mode_set(mode="EDIT")
-    parent = None
-    for name, low, high in (("spine", 1.0, 1.42), ("neck_01", 1.42, 1.52), ("head", 1.52, 1.75)):
-        bone = rig.data.edit_bones.new(name)
-        bone.head, bone.tail, bone.parent = (0, 0.02, low), (0, 0.02, high), parent
-        parent = bone
-    bpy.ops.object.mode_set(mode="OBJECT")
-    heights = np.array([z for z, _ in rows])
-    for name, low, high in (("spine", 0, 1.43), ("neck_01", 1.43, 1.53), ("head", 1.53, 9)):
-        group = body.vertex_groups.new(name=name)
-        for row in np.flatnonzero((heights >= low) & (heights < high)):
-            group.add(list(range(row * RING, (row + 1) * RING)), 1.0, "REPLACE")
-    body.parent = rig
-    body.modifiers.new("Armature", "ARMATURE").object = rig
-    return body, rig
 
 
 def points(mesh) -> np.ndarray:
@@ -220,3 +175,133 @@ def test_the_character_can_be_exported_and_checked(built, tmp_path):
     mesh, *_ = join(built, body)
     path = tmp_path / "character.glb"
     assert verify(path, export_avatar(find_avatar(mesh), path, ExportOptions())) == []
+
+
+def head_turn(rig) -> np.ndarray:
+    """The rotation [3, 3] in the world of what hangs on the head's bone."""
+    bpy.context.view_layer.update()
+    bone = rig.evaluated_get(bpy.context.evaluated_depsgraph_get()).pose.bones["left_eye"]
+    return np.array((rig.matrix_world @ bone.matrix).to_3x3().normalized())
+
+
+def key_turns(built) -> None:
+    """The head turns by 20 degrees to its left, the jaw opens, and a smile comes, from frame 1 to 11."""
+    neck, jaw = (built.rig.pose.bones[name] for name in ("neck", "jaw"))
+    smile = built.head.data.shape_keys.key_blocks["mouthSmileLeft"]
+    for frame, share in ((1, 0.0), (11, 1.0)):
+        neck.rotation_quaternion = Quaternion((0, 1, 0), radians(20 * share))
+        jaw.rotation_quaternion = Quaternion((1, 0, 0), radians(10 * share))
+        smile.value = share
+        for bone in (neck, jaw):
+            bone.keyframe_insert("rotation_quaternion", frame=frame)
+        smile.keyframe_insert("value", frame=frame)
+
+
+TURNED = Matrix.Rotation(radians(20), 3, "Z")
+
+
+@pytest.mark.parametrize("make", [make_body, make_rigify_body])
+def test_key_frames_of_the_head_move_the_character_as_they_moved_the_head(built, make):
+    body, _ = make()
+    bpy.context.scene.frame_set(1)
+    key_turns(built)
+    mesh, rig, _ = join(built, body)
+    bpy.context.scene.frame_set(1)
+    rest, before = shown(mesh), head_turn(rig)
+    bpy.context.scene.frame_set(11)
+    np.testing.assert_allclose(head_turn(rig) @ before.T, TURNED, atol=1e-5)
+    assert mesh.data.shape_keys.key_blocks["mouthSmileLeft"].value == 1.0
+    angle = rig.pose.bones["jaw"].rotation_quaternion.angle
+    assert angle == pytest.approx(radians(10), abs=1e-4)
+    low = rest[:, 2] < 1.3
+    assert np.abs(shown(mesh)[low] - rest[low]).max() < 1e-5
+    bpy.context.scene.frame_set(1)  # the head that was joined still has its own
+    assert built.rig.animation_data.action != rig.animation_data.action
+
+
+def test_a_bodys_own_movement_stays_under_the_heads(built):
+    body, skeleton = make_body()
+    spine = skeleton.pose.bones["spine"]
+    spine.rotation_mode = "QUATERNION"
+    for frame, share in ((1, 0.0), (11, 1.0)):
+        spine.rotation_quaternion = Quaternion((0, 0, 1), radians(30 * share))
+        spine.keyframe_insert("rotation_quaternion", frame=frame)
+    key_turns(built)
+    own = len(compat.curves_of(skeleton))
+    bpy.context.scene.frame_set(1)
+    _, rig, _ = join(built, body)
+    bpy.context.scene.frame_set(11)
+    assert rig.pose.bones["spine"].rotation_quaternion.angle == pytest.approx(radians(30), abs=1e-4)
+    assert rig.pose.bones["head"].rotation_quaternion.angle == pytest.approx(radians(20), abs=1e-4)
+    assert len(compat.curves_of(skeleton)) == own
+
+
+def test_the_controls_of_a_generated_rigify_rig_move_the_character_and_not_the_old_body(built):
+    body, skeleton = make_rigify_body()
+    mesh, rig, seam = join(built, body)
+    assert seam.gap <= 0.2
+    assert seam.delta_e <= 3
+    rest, old = shown(mesh), shown(body)
+    rig.pose.bones["head"].rotation_quaternion = Quaternion((0, 1, 0), radians(30))
+    moved = np.linalg.norm(shown(mesh) - rest, axis=1)
+    assert moved[rest[:, 2] > np.quantile(rest[:, 2], 0.9)].max() > 0.02
+    assert moved[rest[:, 2] < 1.3].max() < 1e-5
+    np.testing.assert_allclose(shown(body), old)
+    rig.pose.bones["head"].rotation_quaternion = Quaternion()
+    skeleton.pose.bones["head"].rotation_quaternion = Quaternion((0, 1, 0), radians(30))
+    np.testing.assert_allclose(shown(mesh), rest, atol=1e-6)
+
+
+def test_correctives_of_the_key_doctor_go_on_working_on_the_character(built, monkeypatch):
+    monkeypatch.setattr(doctor_operators, "cure", one_corrective)
+    assert bpy.ops.meshlam.key_doctor() == {"FINISHED"}
+    body, _ = make_body()
+    mesh, *_ = join(built, body)
+    keys = mesh.data.shape_keys.key_blocks
+    keys["mouthClose"].value = keys["jawOpen"].value = 0.5
+    shown(mesh)
+    assert keys["fix mouthClose & jawOpen"].value == pytest.approx(0.5)
+    built.head.data.shape_keys.key_blocks["mouthClose"].value = 0.0
+    shown(mesh)
+    assert keys["fix mouthClose & jawOpen"].value == pytest.approx(0.5)
+
+
+def test_a_character_on_the_heads_own_bones_opens_its_jaw_about_its_joint(built):
+    body, skeleton = make_body()
+    body.modifiers.clear()
+    bpy.data.objects.remove(skeleton)
+    mesh, rig, seam = join(built, body)
+    jaw = np.array(rig.matrix_world @ rig.data.bones["jaw"].head_local)
+    was = np.array(built.rig.matrix_world @ built.rig.data.bones["jaw"].head_local)
+    chin = points(mesh.data)[: len(points(mesh.data))]
+    world = chin @ np.array(mesh.matrix_world)[:3, :3].T + np.array(mesh.matrix_world)[:3, 3]
+    own = points(built.head.data)
+    top = world[:, 2].max() - jaw[2]
+    assert top == pytest.approx((own[:, 2].max() - was[2]) * seam.scale, abs=1e-3)
+    rest = shown(mesh)
+    rig.pose.bones["root"].rotation_quaternion = Quaternion((0, 1, 0), radians(20))
+    edges = np.array([edge.vertices[:] for edge in mesh.data.edges])
+    lengths = [np.linalg.norm(np.diff(at[edges], axis=1)[:, 0], axis=1) for at in (rest, shown(mesh))]
+    assert np.abs(lengths[1] - lengths[0]).max() < 1e-4  # body and head turn together
+
+
+def test_a_clip_drives_a_character_by_its_neck_and_leaves_its_walk_alone(built, tmp_path):
+    body, skeleton = make_body()
+    for frame in (1, 11):
+        skeleton.pose.bones["spine"].location.x = frame / 100
+        skeleton.pose.bones["spine"].keyframe_insert("location", frame=frame)
+    bpy.context.scene.frame_set(1)
+    mesh, rig, _ = join(built, body)
+    walk = rig.animation_data.action
+    before = head_turn(rig)
+    apply_clip(bpy.context.scene, find_avatar(mesh), track_file(tmp_path / "a.json"), tmp_path / "take.mp4")
+    bpy.context.scene.frame_set(5)
+    np.testing.assert_allclose(head_turn(rig) @ before.T, Matrix.Rotation(0.4, 3, "Z"), atol=1e-5)
+    assert mesh.data.shape_keys.key_blocks["jawOpen"].value == pytest.approx(0.4, abs=1e-6)
+    assert rig.pose.bones["spine"].location.x == pytest.approx(0.05, abs=0.01)
+    bpy.context.view_layer.objects.active = mesh
+    assert bpy.ops.meshlam.apply_clip() == {"FINISHED"}
+    assert bpy.ops.meshlam.clear_clip() == {"FINISHED"}
+    assert rig.animation_data.action == walk
+    assert {curve.data_path for curve in compat.curves_of(rig)} == {'pose.bones["spine"].location'}
+    assert mesh.data.shape_keys.key_blocks["jawOpen"].value == 0

@@ -12,7 +12,7 @@ from mathutils import Euler, Matrix, Vector
 from blender_addon.scene import together
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.copies import complete, delete, make_own, remove_leftovers
-from blender_addon.scene.found import active_avatar, find_avatar, limits
+from blender_addon.scene.found import active_avatar, editable, find_avatar, limits
 from blender_addon.scene.guard import objects_in_view
 
 
@@ -288,3 +288,7 @@ def test_an_instance_or_a_library_override_says_what_it_is(built, tmp_path):
     found = find_avatar(head)
     assert found.rig in set(override.all_objects)
     limits(found)
+    plain = collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)
+    copy = find_avatar(next(item for item in plain.all_objects if item.type == "MESH"))
+    assert not editable(copy)  # nobody asked for it, so Blender lets nobody pose it
+    assert "linked from another file" in limits(copy)[0]
