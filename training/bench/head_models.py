@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ from training.bench.network import TEXTURE, make_input, make_network
 from training.bench.topology import GROWTH
 from training.bench.tracker import DATA, spread
 
+T = TypeVar("T")
 LOADS = 5
 STAND_INS = {
     "flame": ("flame2023_Open.pkl", "flame-open"),
@@ -45,7 +47,7 @@ STAND_INS = {
 
 @dataclass
 class Row:
-    """One head model. Times in seconds."""
+    """One head model. Processor time in seconds, which a busy machine distorts less."""
 
     name: str
     head: HeadModel
@@ -65,24 +67,24 @@ def measure(names: list[str], limit: int, whole: int, runs: int) -> list[Row]:
             row.load.append(seconds(partial(load_head, _path(row.name))))
     detector = MediaPipeDetector(asset_path("face_landmarker.task"))
     paths = [path for kind in ("portraits", "hires") for path in spread(sorted((DATA / kind).glob("*.jpg")), limit)]
-    for path in paths:
+    for number, path in enumerate(paths):
         photo = load_photo(path)
         detection = find_face(photo, detector)
-        for row in rows:
+        for row in turned(rows, number):
             fitter = head_fitter(row.head)
-            began = time.perf_counter()
+            began = time.process_time()
             row.errors.append(fitter.fit(detection, photo.native_size, photo.focal_35mm).landmark_error)
-            row.fit.append(time.perf_counter() - began)
+            row.fit.append(time.process_time() - began)
     sessions = [Session.open(ReconstructOptions(head=row.name)) for row in rows]
     for number, path in enumerate(spread(sorted((DATA / "hires").glob("*.jpg")), whole + 1)):
-        for row, session in zip(rows, sessions, strict=True):
+        for row, session in turned(list(zip(rows, sessions, strict=True)), number):
             took = seconds(partial(reconstruct, path, ReconstructOptions(head=row.name), session))
             if number:  # the first one warms up
                 row.whole.append(took)
     del sessions
     calls = [(row, correction(row.head), network(row.head)) for row in rows]
-    for _ in range(runs):
-        for row, correcting, inferring in calls:
+    for number in range(runs):
+        for row, correcting, inferring in turned(calls, number):
             row.correction.append(seconds(correcting))
             row.network.append(seconds(inferring))
     return rows
@@ -109,10 +111,15 @@ def network(head: HeadModel) -> Callable[[], object]:
     return call
 
 
+def turned(items: list[T], number: int) -> list[T]:
+    """Forwards and backwards in turn, so that nobody always comes first."""
+    return items[::-1] if number % 2 else items
+
+
 def seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     call()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def _path(name: str) -> Path | None:
@@ -132,7 +139,7 @@ def markdown(rows: list[Row]) -> str:
         )
     lines += [
         "",
-        "Medians, and in brackets the median ratio to the open head's.",
+        "Medians of processor time, and in brackets the median ratio to the open head's.",
         "",
         "| head | fit | reconstruction | topology correction | network `small` |",
         "|---|---|---|---|---|",
