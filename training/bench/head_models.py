@@ -128,7 +128,7 @@ def _path(name: str) -> Path | None:
 
 def markdown(rows: list[Row]) -> str:
     lines = [
-        "| head | vertices | loading | landmark error, median | 95 % | to the open head's |",
+        "| head | vertices | loading, processor | landmark error, median | 95 % | to the open head's |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
