@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import addon_utils
 import bpy
 import numpy as np
 
@@ -63,6 +62,8 @@ def give_skin(body) -> None:
 
 def make_rigify_body():
     """(mesh, rig): a tube from the hips to the neck on a rig that Rigify generated, weighted to its spine."""
+    import addon_utils  # Blender's own, there once bpy is
+
     if "rigify" not in bpy.context.preferences.addons:
         addon_utils.enable("rigify", default_set=True)
     bpy.ops.object.armature_basic_human_metarig_add()
