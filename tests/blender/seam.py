@@ -25,7 +25,11 @@ from blender_addon.joining.tone import delta_e
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.join_body import join
 
-RIGS = {"game engine": ("standard", "game_engine"), "default": ("standard", "default"), "Rigify": ("rigify", "human_toes")}
+RIGS = {
+    "game engine": ("standard", "game_engine"),
+    "default": ("standard", "default"),
+    "Rigify": ("rigify", "human_toes"),
+}
 DECIMETRE = 0.1  # MakeHuman's unit, Y up
 
 
@@ -103,7 +107,8 @@ class Figure:
             rig = self.generated(rig, bones)
         weights = json.loads(self.read(f"rigs/{folder}/weights.{name}.json"))["weights"]
         for bone, entries in weights.items():
-            group = body.vertex_groups.new(name=bone)
+            deforming = f"DEF-{bone}" if f"DEF-{bone}" in rig.data.bones else bone
+            group = body.vertex_groups.new(name=deforming)
             for vertex, weight in entries:
                 if vertex < len(body.data.vertices):
                     group.add([vertex], weight, "REPLACE")
