@@ -11,13 +11,13 @@ from bpy_extras.io_utils import ImportHelper
 from . import state
 from .animation.clip_camera import show_clip
 from .animation.groups import GROUPS
-from .animation.keyframes import clear_motion, driven_by, turned_by, write_motion
+from .animation.keyframes import clear_motion, driven_by, write_motion
 from .animation.motion import HEAD, Motion, MotionError, Shaping, read_motion, shaped
 from .avatar_operators import LooksThrough, OnAvatar
 from .exporting.options import file_stem
 from .job import Request
 from .job_operator import WorkerJob
-from .scene.found import KIND, SOURCE, BuiltAvatar, find_avatar
+from .scene.found import KIND, SOURCE, BuiltAvatar, find_avatar, turned_by
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 _GLOB = ";".join(f"*{suffix}" for suffix in (*VIDEO_SUFFIXES, ".json", ".csv"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import compat
 from ..scene.action import hide_photo_pose, rest_pose
-from ..scene.found import DRIVEN_BY, JOINED, BuiltAvatar
+from ..scene.found import DRIVEN_BY, BuiltAvatar, turned_by
 from ..scene.shape_keys import expression_keys
 from .motion import F64, Motion, quaternions
 
@@ -37,7 +37,7 @@ def write_motion(
     rooms = _fresh_rooms(name, [item for item in own if item is not None])
     turns = quaternions(motion.turns)
     if turned:
-        write_turns(built.rig, turned, rest_axes(built.rig, "jaw"), frames, turns)
+        write_turns(built.rig, turned["neck"], rest_axes(built.rig, turned["jaw"]), frames, turns)
     else:
         root, curves = topmost(built), rooms[built.rig].fcurves
         write_curve(curves, root.path_from_id("rotation_quaternion"), frames, turns)
@@ -65,12 +65,6 @@ def _fresh_rooms(name: str, animated: list[Any]) -> dict[Any, compat.Curves]:
 def topmost(built: BuiltAvatar) -> Any:
     """The pose bone that moves a head of its own."""
     return next(bone for bone in built.rig.pose.bones if bone.parent is None)
-
-
-def turned_by(built: BuiltAvatar) -> str:
-    """The bone that turns the head of a joined character; empty for a head of its own."""
-    turning = json.loads(built.rig.get(JOINED, "{}")).get("turned_by", {})
-    return str(turning.get("neck", "")) if "jaw" in built.rig.data.bones else ""
 
 
 def reference_place(motion: Motion) -> NDArray[np.float64]:  # [3] m
@@ -150,7 +144,7 @@ def clear_motion(built: BuiltAvatar) -> None:
             _put_aside(mesh.data.shape_keys)
     turned = turned_by(built)
     if turned:
-        _remove_turns(compat.room_for_curves(built.rig), built.rig.pose.bones[turned])
+        _remove_turns(compat.room_for_curves(built.rig), built.rig.pose.bones[turned["neck"]])
     for item in (None if turned else built.rig, keys):
         if item is not None:
             _put_aside(item)

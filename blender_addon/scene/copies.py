@@ -23,7 +23,7 @@ def make_own(built: BuiltAvatar) -> BuiltAvatar:
         rig.data = shared.data.copy()
         place = head.matrix_world.copy()
         rig[HEAD] = head
-        armature_modifier(head).object = rig
+        (armature_modifier(head) or head.modifiers.new("Armature", "ARMATURE")).object = rig
         head.parent = rig
         rig.matrix_world = place
         head.matrix_parent_inverse = head.matrix_basis.inverted_safe()

@@ -7,6 +7,7 @@ one of the two is duplicated they point to what is shared, and `limits` says so.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,13 @@ def active_avatar(context: Any) -> BuiltAvatar | None:
             return found
     rigs = [item for item in context.scene.objects if item.type == "ARMATURE" and HEAD in item]
     return find_avatar(rigs[0]) if len(rigs) == 1 else None
+
+
+def turned_by(built: BuiltAvatar) -> dict[str, str]:
+    """On a joined character the bone that took the place of each of the head's; empty for a head of its own."""
+    turning = json.loads(built.rig.get(JOINED, "{}")).get("turned_by", {})
+    whole = {"neck", "jaw"} <= set(turning) and all(turning[name] in built.rig.data.bones for name in ("neck", "jaw"))
+    return dict(turning) if whole else {}
 
 
 def armature_modifier(mesh: Any) -> Any:

@@ -208,6 +208,9 @@ def _bones(rig: Any, skeleton: Any) -> dict[str, str]:
     head = _head_bone(skeleton)
     if not head:
         return names
+    for name in names:  # the body may have a jaw of its own, which may even be no bone that deforms
+        while names[name] in skeleton.data.bones:
+            names[name] = f"face_{names[name]}"
     parent = skeleton.data.bones[head].parent
     names["neck"] = head
     names["root"] = parent.name if parent is not None else head
@@ -340,8 +343,8 @@ def _rig(built: BuiltAvatar, skeleton: Any, bones: dict[str, str], move: Any, bo
         rig.matrix_world = move @ built.rig.matrix_world
         return rig
     to_rig = rig.matrix_world.inverted() @ move @ built.rig.matrix_world
-    new = [bone for bone in built.rig.data.bones if bones[bone.name] == bone.name and bone.name not in rig.data.bones]
-    points = {bone.name: (to_rig @ bone.head_local, to_rig @ bone.tail_local) for bone in new}
+    new = [bone for bone in built.rig.data.bones if bones[bone.name] not in rig.data.bones]
+    points = {bones[bone.name]: (to_rig @ bone.head_local, to_rig @ bone.tail_local) for bone in new}
     with editing(rig):
         for name, (start, end) in points.items():
             made = rig.data.edit_bones.new(name)

@@ -305,3 +305,22 @@ def test_a_clip_drives_a_character_by_its_neck_and_leaves_its_walk_alone(built, 
     assert rig.animation_data.action == walk
     assert {curve.data_path for curve in compat.curves_of(rig)} == {'pose.bones["spine"].location'}
     assert mesh.data.shape_keys.key_blocks["jawOpen"].value == 0
+
+
+def test_a_jaw_bone_of_the_bodys_own_is_neither_taken_nor_turned(built):
+    body, skeleton = make_body()
+    bpy.context.view_layer.objects.active = skeleton
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name in ("jaw", "eye_control"):
+        made = skeleton.data.edit_bones.new(name)
+        made.head, made.tail = (0, 0, 0.1), (0, 0, 0.2)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    mesh, rig, _ = join(built, body)
+    assert rig.data.bones["face_jaw"].parent.name == "head"
+    assert "jaw" not in mesh.vertex_groups
+    bpy.context.view_layer.objects.active = mesh
+    fields = bpy.context.scene.meshlam_face
+    fields.jaw_turn, fields.eyes_turn = (0.2, 0.0, 0.0), (0.0, 0.1, 0.0)
+    assert rig.pose.bones["face_jaw"].rotation_quaternion.angle == pytest.approx(0.2, abs=1e-5)
+    for name in ("jaw", "eye_control"):
+        assert rig.pose.bones[name].rotation_quaternion.angle == 0

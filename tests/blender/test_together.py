@@ -292,3 +292,14 @@ def test_an_instance_or_a_library_override_says_what_it_is(built, tmp_path):
     copy = find_avatar(next(item for item in plain.all_objects if item.type == "MESH"))
     assert not editable(copy)  # nobody asked for it, so Blender lets nobody pose it
     assert "linked from another file" in limits(copy)[0]
+
+
+def test_a_copy_that_lost_its_modifier_gets_one_with_its_own_bones(built):
+    built.head.select_set(True)
+    bpy.context.view_layer.objects.active = built.head
+    bpy.ops.object.duplicate()
+    copy = bpy.context.view_layer.objects.active
+    copy.modifiers.clear()
+    own = make_own(find_avatar(copy))
+    assert own.rig != built.rig
+    assert own.head.modifiers[0].object == own.rig
