@@ -205,7 +205,7 @@ def apply_clip(scene: Any, built: BuiltAvatar, track: Path, clip: Path) -> Motio
     write_motion(built, motion, fields.start, rate, f"{built.head.name} {clip.stem}", told)
     if fields.use_rate:
         scene.frame_start, scene.frame_end = fields.start, fields.start + max(0, round(motion.times[-1] * rate))
-    if clip.suffix.lower() in VIDEO_SUFFIXES and not turned_by(built):
+    if clip.suffix.lower() in VIDEO_SUFFIXES and not turned_by(built.rig):
         skipped = int((whole.times < fields.first - 1e-6).sum())
         show_clip(built, motion, clip if clip.is_file() else None, fields.start, skipped)
     scene.frame_set(scene.frame_current)

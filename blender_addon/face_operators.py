@@ -14,7 +14,7 @@ from .animation.named import EXPRESSIONS, VISEMES, Mix, keep_expressions, own_ex
 from .avatar_operators import OnAvatar
 from .preferences import settings
 from .scene.action import rest_pose
-from .scene.found import BuiltAvatar, active_avatar, turned_by
+from .scene.found import BuiltAvatar, active_avatar, bones_of_head, turned_by
 from .scene.shape_keys import expression_keys
 
 SOLO = "meshlam_solo"  # on the rig while one expression is shown alone: its name and the others' values, JSON
@@ -48,7 +48,7 @@ def _both_sides(name: str) -> Any:
 def bones_named(built: BuiltAvatar, slider: str) -> list[Any]:
     """The pose bones that a slider turns."""
     # a body's skeleton may have hundreds of bones with such names, so there only the head's own count
-    names = turned_by(built) or {bone.name: bone.name for bone in built.rig.pose.bones}
+    names = turned_by(built.rig) or {bone.name: bone.name for bone in built.rig.pose.bones}
     chosen = [names[name] for name in names if any(word in name.lower() for word in BONES[slider])]
     return [built.rig.pose.bones[name] for name in chosen if name in built.rig.pose.bones]
 
@@ -148,7 +148,7 @@ class KeyFace(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         for mesh in (built.head, *built.pieces):
             for key in expression_keys(mesh):
                 key.keyframe_insert("value", frame=frame)
-        for bone in built.rig.pose.bones:
+        for bone in bones_of_head(built.rig):
             bone.keyframe_insert("rotation_quaternion", frame=frame, group=bone.name)
             if bone.parent is None:
                 bone.keyframe_insert("location", frame=frame, group=bone.name)

@@ -32,7 +32,7 @@ def write_motion(
     """
     hide_photo_pose(built.rig, built.head)
     frames = start + motion.times * rate
-    keys, turned = built.head.data.shape_keys, turned_by(built)
+    keys, turned = built.head.data.shape_keys, turned_by(built.rig)
     own = [built.rig, keys] if not turned else [keys]
     rooms = _fresh_rooms(name, [item for item in own if item is not None])
     turns = quaternions(motion.turns)
@@ -142,7 +142,7 @@ def clear_motion(built: BuiltAvatar) -> None:
     for mesh in built.pieces:
         if mesh.data.shape_keys is not None:
             _put_aside(mesh.data.shape_keys)
-    turned = turned_by(built)
+    turned = turned_by(built.rig)
     if turned:
         _remove_turns(compat.room_for_curves(built.rig), built.rig.pose.bones[turned["neck"]])
     for item in (None if turned else built.rig, keys):

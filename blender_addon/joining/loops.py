@@ -16,21 +16,27 @@ Loop = NDArray[np.int64]  # [L] vertices in the order in which the faces beside 
 
 
 def boundary_loops(faces: Sequence[Sequence[int]]) -> list[Loop]:
-    """Every closed ring of edges that have a face on one side only; rings that touch themselves are left out."""
+    """Every closed ring of edges that have a face on one side only; where a ring touches itself it is two."""
     sides = Counter((face[i - 1], face[i]) for face in faces for i in range(len(face)))
     follow: dict[int, list[int]] = {}
     for first, second in sides:
         if (second, first) not in sides:
             follow.setdefault(first, []).append(second)
-    loops, used = [], set()
-    for start in follow:
-        ring, vertex = [], start
-        while vertex not in used and len(follow.get(vertex, ())) == 1:
-            used.add(vertex)
-            ring.append(vertex)
-            vertex = follow[vertex][0]
-        if len(ring) >= 3 and vertex == start:
-            loops.append(np.array(ring))
+    loops = []
+    for start in list(follow):
+        path, place = [start], {start: 0}
+        while follow.get(path[-1]):
+            vertex = follow[path[-1]].pop()
+            if vertex in place:  # closed: what was walked since is a ring
+                ring = path[place[vertex] :]
+                for passed in ring[1:]:
+                    del place[passed]
+                del path[place[vertex] + 1 :]
+                if len(ring) >= 3:
+                    loops.append(np.array(ring))
+            else:
+                place[vertex] = len(path)
+                path.append(vertex)
     return loops
 
 

@@ -16,7 +16,7 @@ from .. import compat
 from ..avatar_reader import AvatarFile
 from ..axes import quaternion_from_axis_angle
 from .armature import EYE_AIM
-from .found import find_avatar
+from .found import bones_of_head, find_avatar
 from .shape_keys import expression_keys
 
 PHOTO_POSE = "meshlam_photo_pose"  # on the rig: the photo's values, JSON
@@ -109,7 +109,7 @@ def _rest_value(channel: str) -> list[float]:
 
 def _channels(rig: Any, head: Any) -> Iterator[tuple[str, Any, str]]:
     """(channel name, owner, attribute) of everything the switch handles."""
-    for bone in rig.pose.bones:
+    for bone in bones_of_head(rig):
         yield f"bone/{bone.name}", bone, "rotation_quaternion"
         if bone.parent is None:  # a clip moves the head by it
             yield f"place/{bone.name}", bone, "location"

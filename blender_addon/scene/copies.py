@@ -71,9 +71,9 @@ def delete(built: BuiltAvatar) -> None:
         place = child.matrix_world.copy()
         child.parent = None  # what the head wore stays where it is
         child.matrix_world = place
-    collection = built.collection
+    collection, pointers = built.collection, _pointers(data)
     bpy.data.batch_remove(objects)
-    _purge(data)
+    _purge(pointers)
     if collection is not None and not collection.all_objects and collection != bpy.context.scene.collection:
         bpy.data.collections.remove(collection)
 
@@ -107,9 +107,10 @@ def remove_leftovers() -> int:
         if item.type == "CAMERA":
             data += [entry.image for entry in item.data.background_images if entry.image is not None]
         data += [value for value in item.values() if isinstance(value, bpy.types.Action)]
+    count, pointers = len(items), _pointers(data)
     bpy.data.batch_remove(items)
-    _purge(data)
-    return len(items)
+    _purge(pointers)
+    return count
 
 
 def _copy_into(item: Any, beside: Any) -> Any:
@@ -125,13 +126,14 @@ def _materials(built: BuiltAvatar) -> list[Any]:
     return found + [group for group in map(folds_of, meshes) if group is not None]
 
 
-def _purge(data: list[Any]) -> None:
-    """Remove what has no user left, users of users last."""
-    order = ("Mesh", "Armature", "Camera", "Action", "Material", "NodeTree", "Image")
-    kinds: dict[str, list[Any]] = {name: [] for name in order}
-    for item in data:
-        kind = next((name for name in order if isinstance(item, getattr(bpy.types, name))), None)
-        if kind is not None and item not in kinds[kind]:
-            kinds[kind].append(item)
-    for name in order:
-        bpy.data.batch_remove([item for item in kinds[name] if not item.users])
+def _pointers(data: list[Any]) -> set[int]:
+    """By these data is known again after objects were removed: Blender may remove some of it with them."""
+    return {item.as_pointer() for item in data}
+
+
+def _purge(pointers: set[int]) -> None:
+    """Remove of this data what has no user left, users of users last; what is another file's Blender drops itself."""
+    stores = (bpy.data.meshes, bpy.data.armatures, bpy.data.cameras, bpy.data.actions, bpy.data.materials)
+    for store in (*stores, bpy.data.node_groups, bpy.data.images):
+        mine = [item for item in store if item.as_pointer() in pointers]
+        bpy.data.batch_remove([item for item in mine if not item.users and item.library is None])

@@ -63,11 +63,18 @@ def active_avatar(context: Any) -> BuiltAvatar | None:
     return find_avatar(rigs[0]) if len(rigs) == 1 else None
 
 
-def turned_by(built: BuiltAvatar) -> dict[str, str]:
+def turned_by(rig: Any) -> dict[str, str]:
     """On a joined character the bone that took the place of each of the head's; empty for a head of its own."""
-    turning = json.loads(built.rig.get(JOINED, "{}")).get("turned_by", {})
-    whole = {"neck", "jaw"} <= set(turning) and all(turning[name] in built.rig.data.bones for name in ("neck", "jaw"))
+    turning = json.loads(rig.get(JOINED, "{}")).get("turned_by", {})
+    whole = {"neck", "jaw"} <= set(turning) and all(turning[name] in rig.data.bones for name in ("neck", "jaw"))
     return dict(turning) if whole else {}
+
+
+def bones_of_head(rig: Any) -> list[Any]:
+    """The pose bones that move the head and its parts: all of a rig of its own, few of a joined character's."""
+    names = turned_by(rig)
+    chosen = [rig.pose.bones.get(name) for name in names.values()] if names else rig.pose.bones
+    return [bone for bone in chosen if bone is not None]
 
 
 def armature_modifier(mesh: Any) -> Any:

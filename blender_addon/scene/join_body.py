@@ -27,6 +27,10 @@ from .parts import HAIR
 from .raw_mesh import RawMesh, base_socket, build_raw, raw_mesh
 
 TONE = "meshlam_neck_tone"  # colour attribute: what the head's texture is multiplied by
+SKIN = (
+    "meshlam_neck_skin"  # colour attribute: the body's tone at the seam, and in alpha how much of it covers the texture
+)
+_COVER = 0.25  # of the ramp: so far up the body's tone covers hair and shadows that no factor turns into skin
 _GAP = 0.3  # of the neck's radius, between the two loops
 _RAMP = 0.75  # of the neck's radius: so far up the head takes on the body's tone and weights
 _ALIKE = (0.5, 2.0)  # the head's neck over the body's: beyond, that opening is no neck
@@ -34,6 +38,7 @@ _HEADS = (re.compile(r"(?<![a-z])head(?![a-z])", re.IGNORECASE), re.compile(r"sp
 _CUT = 0.5  # weight of the head's bones from which a separate part of the body belongs to its own head
 _SCALES = (0.8, 1.25)  # more than this is no fitting, the bridge makes up for the rest
 _REACH = 1.6  # of a neck's radius: what is farther from its axis is no neck
+_SLIT = 12  # edges around a hole that hair leaves
 _BELOW = 2.0  # of the last bone of the neck, so far below it the narrowest place is looked for
 
 
@@ -46,7 +51,7 @@ class Seam:
     """How well the two fit."""
 
     gap: float  # mm, the widest hole that is left between them
-    delta_e: float  # of the colours at the seam, the worst tenth left out
+    delta_e: float  # of the colours at the seam, at most
     rings: int
     scale: float  # of the head, to fit the neck
 
@@ -71,12 +76,16 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
     head_mesh = _blended_weights(head_mesh, head_loop, body_mesh, body_loop, between, bones)
     tones = _tones(head_mesh, head_loop, body_mesh, body_loop, between)
     whole = _welded(head_mesh, head_loop, body_mesh, body_loop, between, tones.place)
-    colours = np.concatenate([tones.of_head, _at_bridge(tones.of_loop, between, len(body_loop))])
+    colours = np.concatenate([tones.of_head, _at_bridge(tones.of_loop, np.ones_like(tones.of_body), between)])
     colours = np.concatenate([colours, np.ones((len(whole.uvs) - len(colours), 3))])
+    cover = np.zeros((len(whole.uvs), 4))
+    cover[: len(tones.cover)] = tones.cover
+    bridged = _at_bridge(tones.of_body[between.of_body], tones.of_body, between)
+    cover[len(tones.cover) :][: len(bridged)] = np.concatenate([bridged, np.ones((len(bridged), 1))], axis=1)
     with scene_as_found():
         rig = _rig(built, skeleton, bones, move, body)
         name = f"{body.name} {built.head.name}"
-        mesh = build_raw(whole, name, rig.matrix_world, {TONE: colours})
+        mesh = build_raw(whole, name, rig.matrix_world, {TONE: colours, SKIN: cover})
         _tint(mesh, len(head_mesh.materials))
         _link(mesh, rig, built)
         carry_keys(built.head, mesh, {built.rig: rig}, bones)
@@ -132,7 +141,24 @@ def _shortened_head(mesh: RawMesh, built: BuiltAvatar) -> RawMesh:
     top = np.array(built.rig.matrix_world @ bone.bone.head_local)
     hair = {index for index, item in enumerate(mesh.materials) if item is not None and HAIR in item.name}
     spared = [index for index, material in enumerate(mesh.material) if material in hair]
-    return _at_narrowest(mesh, loop.mean(0), top, _REACH * length(loop) / (2 * np.pi), -_up(built), spared)
+    reach = _REACH * length(loop) / (2 * np.pi)
+    return _without_slits(_at_narrowest(mesh, loop.mean(0), top, reach, -_up(built), spared))
+
+
+def _without_slits(mesh: RawMesh) -> RawMesh:
+    """Where hair that was spared leaves small holes beside the neck's edge, these are filled."""
+    neck = set(_neck(mesh).tolist())
+    slits = [loop for loop in boundary_loops(mesh.faces) if len(loop) <= _SLIT and len(neck & set(loop.tolist())) > 0]
+    for loop in slits:
+        corners = mesh.corner_of(loop)
+        face = [int(vertex) for vertex in loop[::-1]]
+        mesh = replace(
+            mesh,
+            faces=[*mesh.faces, tuple(face)],
+            uvs=np.concatenate([mesh.uvs, mesh.uvs[[corners[vertex] for vertex in face]]]),
+            material=np.append(mesh.material, mesh.material[_faces_at(mesh, loop)[0]]).astype(np.int32),
+        )
+    return mesh
 
 
 def _up(built: BuiltAvatar) -> F64:
@@ -239,10 +265,10 @@ def _blended_weights(
     return replace(head, weights={name: values for name, values in weights.items() if values.any()})
 
 
-def _from_seam(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any) -> tuple[F64, Any]:
-    """([V] 1 at the head's loop, 0 from the ramp's end on, [V] the place of the loop that is nearest)."""
+def _from_seam(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, part: float = 1.0) -> tuple[F64, Any]:
+    """([V] 1 at the head's loop, 0 from the end of a part of the ramp on; [V] the nearest place of the loop)."""
     apart = np.linalg.norm(head.points[:, None] - head.points[head_loop][None], axis=2)
-    reach = _RAMP * length(body.points[body_loop]) / (2 * np.pi)
+    reach = part * _RAMP * length(body.points[body_loop]) / (2 * np.pi)
     return tone.ramp(apart.min(1), reach), apart.argmin(1)
 
 
@@ -251,6 +277,8 @@ class _Tones:
     """Dims: C corners of the head's faces."""
 
     of_head: F64  # [C, 3] what the texture is multiplied by
+    cover: F64  # [C, 4] the body's tone, and how much it covers
+    of_body: F64  # [B, 3] the body's tone around its loop
     of_loop: F64  # [H, 3] the same between head and body, whose faces all show the one texel `place`
     place: F64  # [2] of the texture; faces across a seam of the layout would show what lies between its islands
     delta_e: float
@@ -260,16 +288,18 @@ def _tones(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between
     """How the head's skin takes on the body's tone."""
     corners = head.corner_of(head_loop)
     own = head.colours(corners)
-    theirs = body.colours(body.corner_of(body_loop))[between.of_body]
+    of_body = body.colours(body.corner_of(body_loop))
+    theirs = of_body[between.of_body]
     middle = int(np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin())
     ratio = tone.ratio(own, theirs)
     share, nearest = _from_seam(head, head_loop, body, body_loop)
     of_vertex = 1 + (ratio[nearest] - 1) * share[:, None]
     of_loop = tone.ratio(np.tile(own[middle], (len(own), 1)), theirs)
-    off = np.concatenate([tone.delta_e(own * ratio, theirs), tone.delta_e(own[middle] * of_loop, theirs)])
     flat = np.concatenate([np.array(face) for face in head.faces])
     place = head.uvs[list(corners.values())[middle]]
-    return _Tones(of_vertex[flat], of_loop, place, float(np.percentile(off, 90)))
+    cover = np.concatenate([theirs[nearest], _from_seam(head, head_loop, body, body_loop, _COVER)[0][:, None]], axis=1)
+    shown = own * ratio * (1 - cover[head_loop, 3:]) + theirs * cover[head_loop, 3:]
+    return _Tones(of_vertex[flat], cover[flat], of_body, of_loop, place, float(tone.delta_e(shown, theirs).max()))
 
 
 def _welded(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between: Bridge, place: F64) -> RawMesh:
@@ -306,19 +336,10 @@ def _welded(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, betwee
     )
 
 
-def _at_bridge(of_loop: F64, between: Bridge, count: int) -> F64:
-    """What is told around the head's loop, for each corner of the faces between head and body."""
-    of_body = of_loop[_inverse(between.of_body, count)]
-    of_vertex = np.concatenate([of_loop, np.tile(of_loop, (len(between.rings), 1)), of_body])
+def _at_bridge(of_head: F64, of_body: F64, between: Bridge) -> F64:
+    """What is told around the head's loop and around the body's, for each corner of the faces between the two."""
+    of_vertex = np.concatenate([of_head, np.tile(of_head, (len(between.rings), 1)), of_body])
     return np.asarray(of_vertex[np.concatenate([np.array(face) for face in between.faces])])
-
-
-def _inverse(of_body: Any, count: int) -> Any:
-    """For each vertex of the body's loop the place in the head's loop that is nearest."""
-    places = np.arange(len(of_body))
-    return np.array(
-        [places[np.abs((of_body - index + count // 2) % count - count // 2).argmin()] for index in range(count)]
-    )
 
 
 def _faces_at(mesh: RawMesh, loop: Any) -> list[int]:
@@ -364,13 +385,24 @@ def _tint(mesh: Any, heads: int) -> None:
         slot.material = slot.material.copy()
         socket, tree = base_socket(slot.material), slot.material.node_tree
         source = socket.links[0].from_socket
-        tint, mix = tree.nodes.new("ShaderNodeVertexColor"), tree.nodes.new("ShaderNodeMix")
-        tint.layer_name, mix.data_type, mix.blend_type = TONE, "RGBA", "MULTIPLY"
+        tone_node, skin = (tree.nodes.new("ShaderNodeVertexColor") for _ in range(2))
+        tone_node.layer_name, skin.layer_name = TONE, SKIN
+        tinted = _mixed(tree, "MULTIPLY", source, tone_node.outputs["Color"], None)
+        covered = _mixed(tree, "MIX", tinted, skin.outputs["Color"], skin.outputs["Alpha"])
+        tree.links.new(covered, socket)
+
+
+def _mixed(tree: Any, how: str, first: Any, second: Any, share: Any) -> Any:
+    """The output of a node that mixes two colours, wholly where no share is given."""
+    mix = tree.nodes.new("ShaderNodeMix")
+    mix.data_type, mix.blend_type = "RGBA", how
+    if share is None:
         mix.inputs[0].default_value = 1.0
-        first, second = [item for item in mix.inputs if item.type == "RGBA"]
-        tree.links.new(source, first)
-        tree.links.new(tint.outputs["Color"], second)
-        tree.links.new(next(item for item in mix.outputs if item.type == "RGBA"), socket)
+    else:
+        tree.links.new(share, mix.inputs[0])
+    for colour, place in zip((first, second), [item for item in mix.inputs if item.type == "RGBA"], strict=True):
+        tree.links.new(colour, place)
+    return next(item for item in mix.outputs if item.type == "RGBA")
 
 
 def _link(mesh: Any, rig: Any, built: BuiltAvatar) -> None:

