@@ -42,6 +42,7 @@ from meshlam_core.head.builder.rig import (
 from meshlam_core.head.builder.source import F64, Source, SourceMesh
 from meshlam_core.head.io import save_head
 from meshlam_core.head.model import OPEN_HEAD, HeadModel
+from meshlam_core.head.surface import vertex_areas
 from meshlam_core.points import COUNT
 
 METRES = 0.1  # per decimetre
@@ -166,9 +167,7 @@ def joint_regressor(
 
 def vertex_importance(assembly: Assembly) -> F64:  # [V], sums to 1
     """Metric of the PCA: surface area, less where a likeness does not depend on it."""
-    corners = assembly.template[assembly.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 6
-    total = np.bincount(assembly.faces.ravel(), weights=np.repeat(area, 3), minlength=len(assembly.template))
+    total = vertex_areas(assembly.template, assembly.faces)
     factor = np.array([0.02 if name in INNER else PART_IMPORTANCE.get(name, 1.0) for name in PARTS])
     total = total * factor[assembly.part]
     return np.asarray(total / total.sum())

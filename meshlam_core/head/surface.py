@@ -67,13 +67,21 @@ def vertex_normals(
     return unit
 
 
+def triangle_areas(
+    corners: F64,  # [F, 3, 3] m
+) -> F64:  # [F] m^2
+    """Areas of triangles in space."""
+    return np.asarray(
+        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    )
+
+
 def vertex_areas(
     points: NDArray[np.floating],  # [V, 3] m
     faces: NDArray[np.integer],  # [F, 3]
 ) -> F64:  # [V] m^2
     """The surface that each vertex stands for: a third of its triangles."""
-    corners = points[faces].astype(np.float64)
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    area = triangle_areas(points[faces].astype(np.float64))
     return np.asarray(np.bincount(faces.ravel(), np.repeat(area / 3, 3), len(points)), np.float64)
 
 

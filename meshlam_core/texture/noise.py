@@ -20,10 +20,8 @@ GRAIN_TILE = 256  # texels after which the grain repeats
 # strand noise: cells around the crown, cells along a strand of long hair, weight
 STRAND_OCTAVES = ((620, 22, 0.9), (310, 16, 0.9), (150, 11, 0.7), (64, 8, 0.4))
 BEND = 0.05  # m around the skull's middle, over which hair begins to fall
-FALL, LENGTH = (
-    0.8,
-    0.3,
-)  # share of the way down that is no way inwards; m of it that count as half a turn over the skull
+FALL = 0.8  # share of the way down that is no way inwards
+LENGTH = 0.3  # m of it that count as half a turn over the skull
 SHORT, SHORTER = (0.012, 0.03), 1.5  # m of growth between which hair is long; how many times more short strands end
 CROWN_TILT = np.radians(32.0)  # the whorl lies behind the top of the head
 WAVE = 0.05  # rad, by which strands wander sideways

@@ -30,6 +30,7 @@ from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.contour import outermost
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
+from meshlam_core.tracker.ramps import smooth_step
 from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.sampling import sample_nearest
 from meshlam_core.tracker.types import HairHull, TrackedFace
@@ -328,8 +329,7 @@ def above_bare_nape(head: HeadModel, hair: HairModel) -> F32:  # [Q] 0..1
     What masks and expectation leave there is a few millimetres, now some and now none: folds in the skin.
     """
     low = head.template[head.part == head.parts.index("ears")][:, 1].min()
-    up = ((head.template[hair.indices, 1] - low) / NAPE_FADE + 1).clip(0, 1)
-    return np.asarray(up * up * (3 - 2 * up), np.float32)
+    return np.asarray(smooth_step(head.template[hair.indices, 1], low - NAPE_FADE, low), np.float32)
 
 
 def buried_ears(

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meshlam_core.head.surface import triangle_areas
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.render import MeshRenderer
 
@@ -115,7 +116,7 @@ def moved(
 
 
 def _cut_surface(mesh: MeshRenderer, vertices: Tensor, corners: F64, count: int, folded: Tensor | None) -> _Pieces:
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    area = triangle_areas(corners)
     texels = mesh.texels().cpu().numpy().astype(np.float64)
     texels = np.maximum(texels, COARSEST * area * (texels.sum() / area.sum()))
     weight = area ** (1 - DETAIL) * texels**DETAIL

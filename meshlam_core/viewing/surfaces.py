@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.errors import UnreadableInput
 from meshlam_core.files.npz import read_arrays
+from meshlam_core.head.surface import triangle_areas
 from meshlam_core.raster.render import MeshRenderer
 from meshlam_core.viewing.gaussians import Gaussians, cover
 
@@ -53,8 +54,7 @@ def read_surfaces(path: Path) -> dict[str, NDArray[Any]]:
 def cover_surfaces(arrays: dict[str, NDArray[Any]], count: int, device: str = "cpu") -> Gaussians:
     """`count` Gaussians, shared out among the pictures by the area that shows them; bound to the file's triangles."""
     vertices = torch.from_numpy(arrays["vertices"]).to(device)
-    corners = arrays["vertices"].astype(np.float64)[arrays["faces"]]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = triangle_areas(arrays["vertices"].astype(np.float64)[arrays["faces"]])
     along = np.cumsum(np.bincount(arrays["image"], area))
     shares = np.diff(np.rint(count * along / along[-1]).astype(int), prepend=0)
     parts = []

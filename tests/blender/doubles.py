@@ -10,18 +10,11 @@ from blender_addon.doctor.correctives import Corrective, Cure, Found
 from blender_addon.job import State
 
 
-class AtOnce:
-    """A session whose jobs are done at once."""
+class Settled:
+    """The part of a session that has nothing to wait for: its jobs end when they start."""
 
     active, worker, error = False, None, None
-
-    def __init__(self, avatar: Path, track: Path) -> None:
-        self.avatar, self.track = avatar, track
-        self.state, self.request, self.result = State.IDLE, None, {}
-
-    def start(self, _backend, request) -> None:
-        self.request, self.state = request, State.DONE
-        self.result = {"avatar": str(self.avatar), "out": str(self.track)}
+    state = State.IDLE
 
     def wait(self) -> State:
         return self.state
@@ -31,6 +24,18 @@ class AtOnce:
 
     def close(self) -> None:
         pass
+
+
+class AtOnce(Settled):
+    """A session whose jobs are done at once."""
+
+    def __init__(self, avatar: Path, track: Path) -> None:
+        self.avatar, self.track = avatar, track
+        self.request, self.result = None, {}
+
+    def start(self, _backend, request) -> None:
+        self.request, self.state = request, State.DONE
+        self.result = {"avatar": str(self.avatar), "out": str(self.track)}
 
 
 def one_corrective(mesh) -> Cure:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 import pytest
+from doubles import Settled
 
 from blender_addon import panel, photo_operators, state
 from blender_addon.job import JobError, State
@@ -15,14 +16,14 @@ from blender_addon.job import JobError, State
 PHOTOS = ("b.png", "a.jpg", "c.JPG")
 
 
-class StandIn:
+class StandIn(Settled):
     """A session that makes every job's avatar of one prepared file, but not of photos whose name begins with "no"."""
 
     def __init__(self, avatar: Path, stop_after: int = 99) -> None:
         self.avatar, self.left = avatar, stop_after
         self.asked: list[str] = []
-        self.state, self.request, self.result, self.error = State.IDLE, None, {}, None
-        self.active, self.worker, self.stage, self.fraction = False, None, "", 0.0
+        self.request, self.result = None, {}
+        self.stage, self.fraction = "", 0.0
 
     def start(self, _backend, request) -> None:
         self.request, self.error = request, None
@@ -36,15 +37,6 @@ class StandIn:
         else:
             self.result = {"avatar": str(self.avatar), "boxes": [[0, 0, 9, 9]] * 3, "out": str(request.out)}
             self.state = State.DONE
-
-    def wait(self) -> State:
-        return self.state
-
-    def forget(self) -> None:
-        self.state = State.IDLE
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from meshlam_core.assets import asset_path
 from meshlam_core.head.hair import HAIR_BASIS, HairModel, save_hair_model
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from meshlam_core.head.surface import vertex_areas
 from training.hairstyles.families import FAMILIES
 from training.hairstyles.field import build_field, skin_faces
 from training.hairstyles.meshes import MESHES, figure, load_mesh
@@ -79,9 +80,7 @@ def vertex_metric(head: HeadModel, hair: HairModel) -> F64:  # [Q], sums to 1
     """Importance of each vertex: its area, less where growths are long."""
     flat = hair.hull(head.template, 0 * hair.reach, (1.0, 1.0)).astype(np.float64)
     faces = skin_faces(head)
-    corners = flat[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 6
-    total = np.bincount(faces.ravel(), weights=np.repeat(area, 3), minlength=len(flat))[hair.indices]
+    total = vertex_areas(flat, faces)[hair.indices]
     total = total + total[hair.mirror]
     weight = total * hair.fade / hair.reach
     return np.asarray(weight / weight.sum())
