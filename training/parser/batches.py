@@ -23,6 +23,9 @@ from meshlam_core.tracker.parsing_network import SIDE, network_inputs, positions
 CUT = 160  # px
 WAITING = 16  # batches that are seen again
 NONSENSE = 0.03  # of the pictures show nothing
+# samples of what is rare among portraits are drawn so much more often: heads without hair, hair below the chin
+BARE_MORE, LONG_MORE = 6.0, 3.0
+BARE, LONG = 0.03, 0.15  # of the face's area
 # sRGB: black, dark brown, brown, blond, light blond, red, grey, white
 HAIR_COLOURS = torch.tensor(
     [[0.06, 0.05, 0.05], [0.16, 0.11, 0.09], [0.32, 0.22, 0.15], [0.65, 0.50, 0.32], [0.82, 0.72, 0.55],
@@ -52,6 +55,7 @@ class Batches:
     ) -> None:
         self._samples, self._backgrounds = samples, backgrounds
         self._shares = torch.tensor(shares)
+        self._chances = [chances(drawn) for drawn in samples]
         self._waiting: list[tuple[Tensor, Masks]] = []
 
     def next(self, count: int) -> tuple[Tensor, Masks]:
@@ -86,8 +90,7 @@ class Batches:
         return network_inputs(rgb, seen, (face > 0.5).float(), masks.known, where), masks
 
     def _one(self, source: int) -> Tensor:
-        samples = self._samples[source]
-        return samples[int(torch.randint(len(samples), ()))]
+        return self._samples[source][int(torch.multinomial(self._chances[source], 1))]
 
     def _before_another_background(self, rgb: Tensor, masks: Masks) -> Tensor:
         """Walls, rooms, landscapes, other people, and what has the hair's colour."""
@@ -124,6 +127,18 @@ class Batches:
             (CUT, CUT), Image.Resampling.BILINEAR
         )
         return torch.from_numpy(np.array(part)).permute(2, 0, 1).float() / 255
+
+
+def chances(
+    samples: Tensor,  # [S, 9, M, M] uint8
+) -> Tensor:  # [S] in proportion to which samples are drawn
+    """More for heads without hair and for hair below the chin."""
+    face, hair = samples[:, 3].float() / 255, samples[:, 5].float() / 255
+    rows = torch.arange(samples.shape[2])
+    chin = torch.where(face.amax(2) > 0.5, rows, -1).amax(1)
+    area = face.sum((1, 2)).clamp_min(1)
+    below = (hair * (rows[:, None] > chin[:, None, None])).sum((1, 2)) / area
+    return 1 + BARE_MORE * (hair.sum((1, 2)) / area < BARE) + LONG_MORE * (below > LONG)
 
 
 def load_backgrounds(folder: Path) -> list[NDArray[np.uint8]]:
