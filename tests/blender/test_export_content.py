@@ -26,6 +26,7 @@ from blender_addon.exporting.check import Expected, differences
 from blender_addon.exporting.expressions import VRM
 from blender_addon.exporting.preflight import PAINT, POSE, findings, fix
 from blender_addon.exporting.solid import is_closed
+from blender_addon.reimport import usd_module
 from blender_addon.scene.build import build_avatar
 
 
@@ -85,7 +86,7 @@ def test_unsaved_paint_is_exported_with_its_pixels(built, tmp_path, suffix):
     assert clean.materials == wanted.materials
     albedo(built).reload()
     assert any(
-        "pixels of Ada_Skin's texture differ" in problem for problem in verify(path, expected_of(built, tmp_path))
+        "pixels of the texture of Ada_Skin differ" in problem for problem in verify(path, expected_of(built, tmp_path))
     )
 
 
@@ -102,9 +103,11 @@ def test_a_texture_that_is_gone_is_noticed(built, tmp_path):
     assert any("texture of Ada_Skin is missing" in problem for problem in verify(path, wanted))
 
 
+PICTURE = {"size": [4, 4], "pixels": "x"}
+MAPS = {"colour": PICTURE, "normal": PICTURE, "occlusion": None, "roughness": PICTURE, "metallic": {"number": 0.0}}
 FOUND = {
     "keys": ["a"], "moved": {"a": 0.01}, "values": [0.0], "bones": ["root"], "vertices": 8, "triangles": 12,
-    "materials": {"Skin": {"size": [4, 4], "pixels": "x"}}, "most_weights": 4, "weight_error": 0.0,
+    "materials": {"Skin": MAPS}, "most_weights": 4, "weight_error": 0.0,
     "low": [0.0, 0.0, 0.0], "high": [1.0, 1.0, 1.0], "actions": 0,
 }  # fmt: skip
 WANTED = Expected(
@@ -125,9 +128,13 @@ WANTED = Expected(
         ({"low": [0.0, 0.0, 0.1]}, "lowest corner"),
         ({"high": [2.0, 2.0, 2.0]}, "highest corner"),
         ({"materials": {}}, "Expected the materials"),
-        ({"materials": {"Skin": None}}, "texture of Skin is missing"),
-        ({"materials": {"Skin": {"size": [2, 2], "pixels": "x"}}}, "is [2, 2] pixels"),
-        ({"materials": {"Skin": {"size": [4, 4], "pixels": "y"}}}, "pixels of Skin's texture differ"),
+        ({"materials": {"Skin": MAPS | {"colour": None}}}, "texture of Skin is missing"),
+        ({"materials": {"Skin": MAPS | {"colour": PICTURE | {"size": [2, 2]}}}}, "is [2, 2] pixels"),
+        ({"materials": {"Skin": MAPS | {"colour": PICTURE | {"pixels": "y"}}}}, "pixels of the texture of Skin differ"),
+        ({"materials": {"Skin": MAPS | {"normal": PICTURE | {"pixels": "y"}}}}, "pixels of the normal map of Skin"),
+        ({"materials": {"Skin": MAPS | {"roughness": {"number": 0.5}}}}, "roughness of Skin is missing"),
+        ({"materials": {"Skin": MAPS | {"metallic": {"number": 1.0}}}}, "metal of Skin is 1.0, expected 0.0"),
+        ({"materials": {"Skin": MAPS | {"metallic": PICTURE}}}, "metal of Skin is a picture"),
         ({"actions": 1}, "Expected 0 animations, got 1"),
         ({"most_weights": 5}, "Skinning weights are off"),
         ({"weight_error": 0.5}, "Skinning weights are off"),
@@ -273,24 +280,106 @@ def test_hair_can_be_exported_kept_taken_off_or_switchable(hairy, tmp_path):
 
 def test_textures_are_shrunk_and_materials_single_sided_when_asked(built, tmp_path):
     wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions(texture_size=32, single_sided=True))
-    assert {picture["size"][0] for picture in wanted.materials.values()} == {32}
+    assert {maps["colour"]["size"][0] for maps in wanted.materials.values()} == {32}
     assert not any(material.get("doubleSided") for material in gltf_json(tmp_path / "a.glb")["materials"])
     assert tuple(albedo(built).size) == (64, 64)
     assert verify(tmp_path / "a.glb", wanted) == []
 
 
-def test_normal_and_orm_maps_go_into_material_and_file(tmp_path):
+@pytest.fixture
+def mapped(tmp_path):
+    """A head with maps whose channels all differ."""
+    maps = np.random.default_rng(7).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    maps[1, ..., 2] = 0  # no metal
     sample = make_sample()
-    flat = np.full((64, 64, 3), (128, 128, 255), np.uint8)
-    sample.images |= {"normal": encode_png(flat), "orm": encode_png(np.full((64, 64, 3), (255, 120, 0), np.uint8))}
-    built = build_avatar(read_avatar(write_sample(tmp_path / "maps.meshlam", sample)), "Ada")
-    wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions())
-    for material in gltf_json(tmp_path / "a.glb")["materials"]:
+    sample.images |= {"normal": encode_png(maps[0]), "orm": encode_png(maps[1])}
+    (tmp_path / "in").mkdir()
+    return build_avatar(read_avatar(write_sample(tmp_path / "in" / "maps.meshlam", sample)), "Ada")
+
+
+def rewrite_glb(path: Path, change) -> None:
+    """Change the JSON of a GLB."""
+    data = path.read_bytes()
+    length = struct.unpack("<I", data[12:16])[0]
+    content = json.loads(data[20 : 20 + length])
+    change(content)
+    text = json.dumps(content).encode()
+    text += b" " * (-len(text) % 4)
+    total = len(data) - length + len(text)
+    path.write_bytes(data[:8] + struct.pack("<II", total, len(text)) + data[16:20] + text + data[20 + length :])
+
+
+def test_a_glb_has_normals_and_one_picture_of_occlusion_roughness_and_metal(mapped, tmp_path):
+    path = tmp_path / "a.glb"
+    wanted = export_avatar(mapped, path, ExportOptions())
+    content = gltf_json(path)
+    assert len(content["images"]) == 3
+    for material in content["materials"]:
+        pictures = [
+            content["textures"][texture["index"]]["source"]
+            for texture in (material["occlusionTexture"], material["pbrMetallicRoughness"]["metallicRoughnessTexture"])
+        ]
+        assert pictures[0] == pictures[1]
         assert "normalTexture" in material
-        assert "metallicRoughnessTexture" in material["pbrMetallicRoughness"]
         if material["name"].endswith("Eyes"):  # the cornea, which is in the normals alone
             assert "clearcoatNormalTexture" in material["extensions"]["KHR_materials_clearcoat"]
-    assert verify(tmp_path / "a.glb", wanted) == []
+    assert verify(path, wanted) == []
+
+    def spoil(content):
+        skin = content["materials"][0]
+        del skin["occlusionTexture"]
+        skin["pbrMetallicRoughness"]["metallicRoughnessTexture"] = skin["normalTexture"]
+
+    rewrite_glb(path, spoil)
+    assert verify(path, wanted) == [
+        "The occlusion of Ada_Skin is missing or cannot be read.",
+        "The pixels of the roughness of Ada_Skin differ from the scene's.",
+        "The pixels of the metal of Ada_Skin differ from the scene's.",
+    ]
+
+
+def test_an_fbx_has_normals_and_roughness_inside_and_the_packed_picture_beside_it(mapped, tmp_path):
+    path, beside = tmp_path / "a.fbx", tmp_path / "textures" / "a_Ada_ORM.png"
+    wanted = export_avatar(mapped, path, ExportOptions())
+    assert beside.read_bytes() == bytes(bpy.data.images["Ada ORM"].packed_file.data)
+    assert b"textures/a_Ada_ORM.png" in path.read_bytes()
+    assert wanted.materials["Ada_Skin"]["metallic"] == {"number": 0.0}
+    assert verify(path, wanted) == []
+    beside.write_bytes(b"")
+    assert verify(path, wanted) == ["textures/a_Ada_ORM.png beside the file is missing or not what was written."]
+    for socket in ("Normal", "Roughness"):  # as a file would be without them
+        tree = mapped.head.material_slots[0].material.node_tree
+        tree.links.remove(tree.nodes["Principled BSDF"].inputs[socket].links[0])
+    export_avatar(mapped, path, ExportOptions())
+    assert verify(path, wanted) == [
+        "The normal map of Ada_Skin is missing or cannot be read.",
+        "The roughness of Ada_Skin is missing or cannot be read.",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".usda", ".usdz"])
+def test_usd_has_normals_and_each_channel_of_the_packed_picture(mapped, tmp_path, suffix):
+    path = tmp_path / f"Ada{suffix}"
+    wanted = export_avatar(mapped, path, ExportOptions())
+    assert (wanted.materials["Ada_Skin"]["occlusion"] is not None) == usd_module()
+    assert verify(path, wanted) == []
+    if suffix == ".usda":
+        text = path.read_text()
+        start = text.index('def Material "Ada_Skin"')
+        spoilt = text[start:].replace("inputs:occlusion.connect", "inputs:clearcoat.connect", 1)
+        path.write_text(text[:start] + spoilt.replace("outputs:g>", "outputs:b>", 1))
+        lost = ["The occlusion of Ada_Skin is missing or cannot be read."] if usd_module() else []
+        assert verify(path, wanted) == [*lost, "The pixels of the roughness of Ada_Skin differ from the scene's."]
+        (tmp_path / "textures" / "Ada_Normal.png").unlink()
+        assert "The normal map of Ada_Eyes is missing or cannot be read." in verify(path, wanted)
+
+
+def test_a_map_that_a_program_would_read_as_colours_is_noticed(mapped, tmp_path):
+    wanted = export_avatar(mapped, tmp_path / "a.glb", ExportOptions())
+    bpy.data.images["Ada ORM"].colorspace_settings.name = "sRGB"
+    broken = export_avatar(mapped, tmp_path / "b.usda", ExportOptions())
+    assert broken.materials["Ada_Skin"]["roughness"] is None
+    assert "The roughness of Ada_Skin is missing or cannot be read." in verify(tmp_path / "b.usda", wanted)
 
 
 def test_the_file_tells_of_licences_and_consent(built, tmp_path):
