@@ -54,7 +54,7 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
         options = replace(options, bones=False, levels=1)
     take = record(built) if moving else None
     provenance = json.loads(built.rig.get(PROVENANCE, "{}"))
-    wanted: Expected | None = None
+    wanted: list[Expected] = []
     losses: list[float] = []
     told = origin(provenance, options.consent)
     with (
@@ -77,7 +77,7 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
                 found = replace(found, movement=_animate(copy, take, options))
             if suffix == GAUSSIANS:
                 found = replace(found, gaussians=options.gaussians)
-            wanted = wanted or replace(found, beside=hashes(folder / FOLDER))
+            wanted.append(found)
             part = folder / level_path(path, level).name
             if write is None:
                 write_gaussians(copy.meshes, part, options.gaussians, copyright_line(provenance))
@@ -85,8 +85,8 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
                 write(part, copyright_line(provenance))
             if suffix == ".glb" and part.is_file():
                 write_into_glb(part, told)
-    assert wanted is not None
-    return replace(wanted, losses=tuple(losses))
+        beside = hashes(folder / FOLDER)
+    return replace(wanted[0], beside=beside, losses=tuple(losses), further=tuple(wanted[1:]))
 
 
 def _animate(copy: Staged, take: Take, options: ExportOptions) -> Movement:

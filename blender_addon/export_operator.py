@@ -9,7 +9,15 @@ import bpy
 
 from .avatar_operators import OnAvatar, draw_text
 from .export import ExportError, ExportOptions, export_avatar, verify
-from .exporting.options import GAUSSIANS, PRESETS, PRINT_SUFFIXES, file_stem, target_path
+from .exporting.options import (
+    GAUSSIANS,
+    PRESETS,
+    PRINT_SUFFIXES,
+    STILL_SUFFIXES,
+    file_stem,
+    level_path,
+    target_path,
+)
 from .exporting.preflight import findings, fix
 from .exporting.take import is_animated
 from .exporting.writers import available
@@ -58,6 +66,7 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
 
     filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
     check_existing: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    overwrite: bpy.props.BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: bpy.props.StringProperty(  # type: ignore[valid-type]
         default="*.glb;*.fbx;*.usdc;*.usda;*.usdz;*.stl;*.obj;*.ply", options={"HIDDEN"}
     )
@@ -132,7 +141,15 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         default=False,
     )
 
-    def invoke(self, context: Any, _event: Any) -> set[str]:
+    browsed = False  # the path comes from the file browser, which does not ask before files are overwritten
+
+    def invoke(self, context: Any, event: Any) -> set[str]:
+        if self.overwrite:
+            asked: set[str] = context.window_manager.invoke_confirm(
+                self, event, title="Overwrite?", message=self._there(), confirm_text="Overwrite", icon="WARNING"
+            )
+            return asked
+        self.browsed = True
         folder = Path(self.filepath).parent if self.filepath else Path(bpy.data.filepath).parent
         self.animation = is_animated(self.avatar(context))
         self.filepath = str(target_path(folder / file_stem(self.avatar(context).head.name), self.file_format))
@@ -169,7 +186,9 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
                 box.operator("meshlam.fix_before_export", text=finding.fix_label).what = finding.fix
 
     def execute(self, context: Any) -> set[str]:
-        path = target_path(bpy.path.abspath(self.filepath), self.file_format)
+        if self.browsed and self._there():
+            return self._ask()
+        path = self._path()
         try:
             wanted = export_avatar(self.avatar(context), path, self._options())
         except ExportError as error:
@@ -183,6 +202,21 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             levels = "".join(f", LOD{index + 1} within {loss:.1f} mm" for index, loss in enumerate(wanted.losses))
             self.report({"INFO"}, f"Wrote {path.name}{levels}{', checked' if self.reimport else ''}")
         return {"FINISHED"}
+
+    def _path(self) -> Path:
+        return target_path(bpy.path.abspath(self.filepath), self.file_format)
+
+    def _there(self) -> str:
+        """What would be overwritten, in a sentence; nothing where nothing would."""
+        levels = 1 if self.file_format in STILL_SUFFIXES else self.levels
+        names = [part.name for level in range(levels) if (part := level_path(self._path(), level)).exists()]
+        return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} there already." if names else ""
+
+    def _ask(self) -> set[str]:
+        """The same export, once the artist has agreed."""
+        chosen = {name: value for name, value in self.as_keywords().items() if name != "overwrite"}
+        bpy.ops.meshlam.export("INVOKE_DEFAULT", **chosen, overwrite=True)
+        return {"CANCELLED"}
 
     def _options(self) -> ExportOptions:
         return ExportOptions(

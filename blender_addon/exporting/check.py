@@ -16,7 +16,7 @@ from ..reimport import MARK
 from .files import hashes
 from .gaussians import check_gaussians
 from .maps import FOLDER
-from .options import GAUSSIANS
+from .options import GAUSSIANS, level_path
 
 _VERIFY_SECONDS = 180
 _PLACE = 1e-4  # m
@@ -57,6 +57,7 @@ class Expected:
     movement: Movement | None = None  # of an export with its animation
     gaussians: int = 0  # in a file of them
     losses: tuple[float, ...] = ()  # mm that the surface moved at most, for each further level of detail
+    further: tuple[Expected, ...] = ()  # what these hold
 
     @property
     def size(self) -> tuple[float, ...]:
@@ -79,7 +80,15 @@ def expected(meshes: tuple[Any, ...], rig: Any, scale: float = 1.0) -> Expected:
 
 
 def verify(path: Path, wanted: Expected) -> list[str]:
-    """Re-import the file in a Blender of its own; one sentence for each thing that differs from the scene."""
+    """Re-import the file, and each level of detail, in a Blender of its own; a sentence for each thing that differs."""
+    problems = _verify(path, wanted)
+    for level, expected_there in enumerate(wanted.further, 1):
+        there = level_path(path, level)
+        problems += [f"{there.name}: {problem}" for problem in _verify(there, expected_there)]
+    return problems
+
+
+def _verify(path: Path, wanted: Expected) -> list[str]:
     if path.suffix.lower() == GAUSSIANS:
         return check_gaussians(path, wanted.gaussians, wanted.triangles, wanted.low, wanted.high)
     script = str(Path(reimport.__file__))
