@@ -32,20 +32,28 @@ _FORMATS = (
     (".obj", "OBJ (.obj)", "3D printers and sculpting: a closed solid in millimetres"),
     (".ply", "Gaussians (.ply)", "Viewers of Gaussian splats: the neutral head; the backend makes it"),
 )
-_PRESET_ITEMS = [(key, preset.title, preset.hint) for key, preset in PRESETS.items()]
 _CUSTOM = ("CUSTOM", "Custom", "Your own choices below")
-_offered: list[tuple[str, str, str]] = []  # Blender needs the texts of a computed enumeration to stay alive
+# Blender needs the texts of a computed enumeration to stay alive, and numbers so that a choice outlives another's going
+_FORMAT_ITEMS = [(*item, "NONE", number) for number, item in enumerate(_FORMATS)]
+_PRESET_ITEMS = [
+    (*item, "NONE", number)
+    for number, item in enumerate([_CUSTOM, *((key, preset.title, preset.hint) for key, preset in PRESETS.items())])
+]
 
 
-def _formats(_operator: Any, _context: Any) -> list[tuple[str, str, str]]:
+def _formats(_operator: Any, _context: Any) -> list[tuple[str, str, str, str, int]]:
     """The formats that this Blender can write."""
-    _offered[:] = [item for item in _FORMATS if available(item[0])]
-    return _offered
+    return [item for item in _FORMAT_ITEMS if available(item[0])]
+
+
+def _presets(_operator: Any, _context: Any) -> list[tuple[str, str, str, str, int]]:
+    """The programs whose format this Blender can write."""
+    return [item for item in _PRESET_ITEMS if item[0] not in PRESETS or available(PRESETS[item[0]].suffix)]
 
 
 def _use_preset(chosen: Any, _context: Any) -> None:
     preset = PRESETS.get(chosen.preset)
-    if preset is None or not available(preset.suffix):
+    if preset is None:
         return
     options = preset.options
     chosen.file_format = preset.suffix
@@ -71,7 +79,7 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         default="*.glb;*.fbx;*.usdc;*.usda;*.usdz;*.stl;*.obj;*.ply", options={"HIDDEN"}
     )
     preset: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="For", description="What the file is for", items=[_CUSTOM, *_PRESET_ITEMS], update=_use_preset
+        name="For", description="What the file is for", items=_presets, update=_use_preset
     )
     file_format: bpy.props.EnumProperty(name="Format", items=_formats)  # type: ignore[valid-type]
     content: bpy.props.EnumProperty(  # type: ignore[valid-type]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import addon_utils
 import bpy
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from blender_addon.exporting.preflight import PAINT, POSE, findings, fix
 from blender_addon.exporting.solid import is_closed
 from blender_addon.reimport import usd_module
 from blender_addon.scene.build import build_avatar
+from blender_addon.scene.guard import select_only
 
 
 @pytest.fixture
@@ -262,6 +264,21 @@ def test_for_printing_the_head_is_one_closed_solid_in_millimetres(built, tmp_pat
         printed = bpy.context.object
         assert is_closed(printed.data)
         assert printed.dimensions.z == pytest.approx(200, abs=3)
+
+
+def test_formats_that_this_blender_lacks_are_not_offered(registered, built, tmp_path):
+    select_only([built.head.name], built.head.name)
+    assert bpy.ops.meshlam.export(filepath=str(tmp_path / "head.v2"), preset="UNITY") == {"FINISHED"}
+    assert (tmp_path / "head.v2.fbx").is_file()
+    addon_utils.disable("io_scene_fbx")
+    try:
+        for choice in ({"file_format": ".fbx"}, {"preset": "UNITY"}):
+            with pytest.raises(TypeError, match="not found"):
+                bpy.ops.meshlam.export(filepath=str(tmp_path / "a"), **choice)
+        assert bpy.ops.meshlam.export(filepath=str(tmp_path / "a"), preset="GODOT") == {"FINISHED"}
+    finally:
+        addon_utils.enable("io_scene_fbx")
+    assert {item.name for item in tmp_path.iterdir()} == {"head.v2.fbx", "a.glb"}
 
 
 def test_vrm_expressions_come_beside_the_52(built, tmp_path):
