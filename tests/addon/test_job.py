@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -107,6 +109,38 @@ def test_a_worker_that_ignores_cancel_is_ended(session, fake_backend, monkeypatc
     session.cancel()
     assert session.wait(0.01) is State.CANCELLED
     assert process.poll() is not None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_worker_that_hangs_is_told_from_one_that_works_and_the_cross_ends_it(fake_backend, monkeypatch):
+    monkeypatch.setattr(job, "CANCEL_SECONDS", 0.3)
+    late = [0.0]
+    session = Session(clock=lambda: time.monotonic() + late[0])
+    session.start(fake_backend("slow"), REQUEST)
+    wait_for(session, "landmarks")
+    process = session._client._process
+    process.send_signal(signal.SIGSTOP)
+    assert session.silent_seconds < 20
+    late[0] = 40.0
+    assert session.silent_seconds > 39
+    session.cancel()
+    assert session.wait(0.01) is State.CANCELLED
+    assert process.poll() is not None
+    session.start(fake_backend("good"), REQUEST)
+    assert session.wait(0.01) is State.DONE
+    assert session.silent_seconds == 0
+    session.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_worker_that_the_system_ends_is_said_to_have_run_out_of_memory(session, fake_backend):
+    session.start(fake_backend("slow"), REQUEST)
+    wait_for(session, "landmarks")
+    session._client._process.kill()
+    assert session.wait(0.01) is State.FAILED
+    assert "memory ran out" in session.error.message
+    session.start(fake_backend("good"), REQUEST)
+    assert session.wait(0.01) is State.DONE
 
 
 def test_cancel_while_starting_ends_the_worker(session, fake_backend):
