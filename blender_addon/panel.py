@@ -214,7 +214,7 @@ def draw_progress(layout: Any) -> None:
     row.scale_y = 1.8
     words = f"{state.batch}: {stage}" if state.batch else stage
     if session.silent_seconds > _QUIET:
-        words = f"{stage}: nothing heard for {session.silent_seconds:.0f} s"
+        words = f"Nothing heard for {session.silent_seconds:.0f} s"
     row.progress(factor=factor, text="Stopping" if session.state is State.CANCELLING else words)
     row.operator("meshlam.cancel", text="", icon="CANCEL")
 
