@@ -22,7 +22,7 @@ from meshlam_core.skin.model import load_skin_model
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.lashes import paint_lashes
-from meshlam_core.texture.lids import lid_tones
+from meshlam_core.texture.lids import around_eyes, lid_tones, spread_by_blink
 from meshlam_core.texture.mathematics import luminance
 from meshlam_core.texture.mouth import paint_mouth
 from meshlam_core.texture.separate import separate
@@ -55,6 +55,7 @@ class Texture:
     seen: U8  # [S, S] 255 where the photo was seen, 0 where mirrored, filled or painted
     light: Light | None = None  # None for head models that no skin is known for
     albedo: U8 | None = None  # [S, S, 3] sRGB, without the photo's light, where that was asked for
+    lids: Tensor | None = None  # [V, 4] tones of bare lids and how far a blink would stretch what shows, see lids.py
 
 
 def bake_albedo(
@@ -122,7 +123,7 @@ def _bake(
     if unlit and parted is not None:
         shade = atlas.at_texels(parted.shade)
         photo = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
-        tones, likely, level = tones / parted.shade, Likely(parted.person, parted.tone), parted.level.numpy()
+        tones, likely, level = tones / around_eyes(parted.shade, model), Likely(parted.person, parted.tone), parted.level.numpy()
         colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / level)
     done = complete_skin(photo, colours, tones, cover, model, atlas, likely, _hull(tracked, atlas))
     colour, smooth = done.colour, done.smooth
@@ -138,7 +139,9 @@ def _bake(
         trust[rows] = weight
     picture, seen = _pack(colour, trust, atlas)
     light = None if parted is None else Light(parted.light, parted.tone_doubt)
-    return Texture(picture, seen, light, None if shade is None else _pack(colour / shade, trust, atlas)[0])
+    albedo = None if shade is None else _pack(colour / shade, trust, atlas)[0]
+    lids = torch.cat([tones, spread_by_blink(tracked, posed, atlas.lid_vertices, model)[:, None]], 1)
+    return Texture(picture, seen, light, albedo, lids)
 
 
 def _hull(tracked: TrackedFace, atlas: Atlas) -> Hull | None:

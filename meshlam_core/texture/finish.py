@@ -12,7 +12,7 @@ from meshlam_core.avatar.record import Fold
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.albedo import Texture
 from meshlam_core.texture.atlas import build_atlas
-from meshlam_core.texture.folds import find_folds, without_folds
+from meshlam_core.texture.folds import find_folds, lid_folds, without_folds
 from meshlam_core.texture.maps import SurfaceMaps, surface_maps
 from meshlam_core.tracker.types import TrackedFace
 
@@ -36,6 +36,9 @@ def finish(texture: Texture, tracked: TrackedFace, model: HeadModel) -> Finished
     albedo = without_folds(shown, folds)
     photo = None if texture.albedo is None else without_folds(texture.photo, folds)
     cover = torch.zeros(len(model.template)) if tracked.hair is None else torch.from_numpy(tracked.hair.cover)
+    atlas = build_atlas(model, len(albedo))
     with torch.inference_mode():
-        maps = surface_maps(albedo, cover, model, build_atlas(model, len(albedo)))
+        maps = surface_maps(albedo, cover, model, atlas)
+        if texture.lids is not None:
+            folds += lid_folds(albedo, texture.lids[:, :3], texture.lids[:, 3], model, atlas)
     return FinishedTexture(albedo, photo, folds, maps)

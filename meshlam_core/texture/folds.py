@@ -8,6 +8,9 @@ texel from portraits (training/skin/folds.py), so that the expression's part is 
 
 with e the coefficient in the photo. Where the expression changes nothing on people, nothing is taken out.
 
+The lids of an open eye are another kind: what little of them shows would be drawn out by a blink, so that its fold is
+all that the texture differs by from a bare lid.
+
 Colours are sRGB; contrasts and folds are natural logarithms of linear colours. Textures have any size; the folds' maps
 have SIDE x SIDE texels of the same layout. Dims: G groups of keys, P texels of the face.
 """
@@ -32,6 +35,8 @@ from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable
 from meshlam_core.head.fingerprint import layout_digest
 from meshlam_core.head.model import HeadModel
 from meshlam_core.skin.model import GAMMA, SIDE
+from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.lids import BLINKS
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -93,6 +98,34 @@ def find_folds(
         coded = np.round(values / FOLD_STEP + 128).clip(0, 255).astype(np.uint8)
         folds.append(Fold(name, keys, float(np.mean(sides[group])), coded.reshape(SIDE, SIDE, 3)))
     return tuple(folds)
+
+
+def lid_folds(
+    texture: U8,  # [S, S, 3]
+    tones: Tensor,  # [V, 3] of bare lids
+    spread: Tensor,  # [V] how far a blink would stretch what shows, 0 off the lids
+    model: HeadModel,
+    atlas: Atlas,
+) -> tuple[Fold, ...]:
+    """What a blink makes of each eye's lids."""
+    rows = (atlas.skin & (atlas.lids > 0) & (atlas.at_texels(spread[:, None])[:, 0] > 0)).nonzero()[:, 0]
+    folds = []
+    for key in BLINKS:
+        if key not in model.blendshape_names or not len(rows):
+            continue
+        moved = np.linalg.norm(model.blendshapes[model.blendshape_names.index(key)], axis=1)
+        side = torch.from_numpy((moved > 0).astype(np.float32))
+        share = atlas.at_texels((spread * side)[:, None], rows) * (1 - atlas.lash_line[rows, None])
+        shown = torch.from_numpy(texture.reshape(-1, 3))[atlas.places[rows].long()].float() / 255
+        values = torch.zeros(texture.size // 3, 3)
+        values[atlas.places[rows].long()] = share * GAMMA * (_log(atlas.at_texels(tones, rows)) - _log(shown))
+        coded = np.round(values.view(*texture.shape).numpy() / FOLD_STEP + 128).clip(0, 255).astype(np.uint8)
+        folds.append(Fold(key.replace("eyeBlink", "blink_").lower(), (key,), 1.0, coded))
+    return tuple(folds)
+
+
+def _log(colour: Tensor) -> Tensor:
+    return colour.clamp_min(DARK).log()
 
 
 def without_folds(

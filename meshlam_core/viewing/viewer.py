@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.errors import UsageError
@@ -75,11 +76,8 @@ class AvatarRenderer:
         self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
         faces, uvs, uv_faces, light = map(tensor, (avatar.faces, avatar.uvs, avatar.uv_faces, mouth_light(avatar)))
         texture = avatar.albedo if avatar.albedo_photo is None else avatar.albedo_photo
-        # factors on linear colours, for coded ones
-        folds = [tensor(fold.logarithm / np.float32(GAMMA)).permute(2, 0, 1) for fold in avatar.folds]
-        self.mesh = MeshRenderer(
-            faces, uvs, uv_faces, texture, light, rasteriser, torch.stack(folds) if folds else None
-        )
+        folds = _stacked([tensor(fold.logarithm) for fold in avatar.folds])
+        self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, light, rasteriser, folds)
 
     def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
         """The bent head, before any translation."""
@@ -128,6 +126,14 @@ class AvatarRenderer:
         coded = self.mesh.draw(vertices, camera, "normals")
         normals = np.where(coded[..., 3:] > 0, coded[..., :3] / np.float32(127.5) - 1, np.float32(0))
         return self._repaint(picture, normals, self.avatar.photo_image)
+
+
+def _stacked(
+    folds: list[Tensor],  # G of [h, w, 3] logarithms of factors on linear colours
+) -> Tensor | None:  # [G, 3, h, w] of factors on coded ones, all as large as the largest
+    size = max((fold.shape[:2] for fold in folds), default=None)
+    grown = [functional.interpolate(f.permute(2, 0, 1)[None] / GAMMA, size, mode="bilinear") for f in folds]
+    return torch.cat(grown) if grown else None
 
 
 def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth
