@@ -39,7 +39,7 @@ MARGIN = 0.06  # of the picture's side, left free around the head
 
 # unlit, the inside of the mouth would glow: what lies deep behind the lips gets less light
 MOUTH_PARTS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
-MOUTH_DEPTH = 0.06  # m in which the light falls to 1/e
+MOUTH_LIT, MOUTH_DEPTH = 0.014, 0.04  # m behind the lips' front that are fully lit; m in which the light then falls to 1/e
 MOUTH_DARKEST = 0.25
 MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
@@ -144,7 +144,7 @@ def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth
         return light
     outside = avatar.vertices[avatar.part == avatar.parts.index("lips")] if "lips" in avatar.parts else avatar.vertices
     depth = outside[:, 2].max() - avatar.vertices[inside, 2]
-    dark = np.maximum(np.exp(-np.maximum(depth, 0) / MOUTH_DEPTH), MOUTH_DARKEST)
+    dark = np.maximum(np.exp(-np.maximum(depth - MOUTH_LIT, 0) / MOUTH_DEPTH), MOUTH_DARKEST)
     texture_vertex = np.zeros(len(light), np.intp)
     texture_vertex[avatar.faces] = avatar.uv_faces
     height, width = avatar.albedo_seen.shape
