@@ -123,7 +123,8 @@ def _bake(
     if unlit and parted is not None:
         shade = atlas.at_texels(parted.shade)
         photo = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
-        tones, likely, level = tones / around_eyes(parted.shade, model), Likely(parted.person, parted.tone), parted.level.numpy()
+        likely, level = Likely(parted.person, parted.tone), parted.level.numpy()
+        tones = tones / around_eyes(parted.shade, model)
         colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / level)
     done = complete_skin(photo, colours, tones, cover, model, atlas, likely, _hull(tracked, atlas))
     colour, smooth = done.colour, done.smooth

@@ -108,19 +108,21 @@ def lid_folds(
     atlas: Atlas,
 ) -> tuple[Fold, ...]:
     """What a blink makes of each eye's lids."""
-    rows = (atlas.skin & (atlas.lids > 0) & (atlas.at_texels(spread[:, None])[:, 0] > 0)).nonzero()[:, 0]
+    rows = atlas.skin & (atlas.lids > 0)
+    rows &= atlas.at_texels(spread[:, None])[:, 0] > 0
+    some = rows.nonzero()[:, 0]
+    places = atlas.places[some].long()
+    shown = torch.from_numpy(texture.reshape(-1, 3))[places].float() / 255
+    change = GAMMA * (_log(atlas.at_texels(tones, some)) - _log(shown)) * (1 - atlas.lash_line[some, None])
     folds = []
     for key in BLINKS:
-        if key not in model.blendshape_names or not len(rows):
+        if key not in model.blendshape_names or not len(some):
             continue
-        moved = np.linalg.norm(model.blendshapes[model.blendshape_names.index(key)], axis=1)
-        side = torch.from_numpy((moved > 0).astype(np.float32))
-        share = atlas.at_texels((spread * side)[:, None], rows) * (1 - atlas.lash_line[rows, None])
-        shown = torch.from_numpy(texture.reshape(-1, 3))[atlas.places[rows].long()].float() / 255
-        values = torch.zeros(texture.size // 3, 3)
-        values[atlas.places[rows].long()] = share * GAMMA * (_log(atlas.at_texels(tones, rows)) - _log(shown))
-        coded = np.round(values.view(*texture.shape).numpy() / FOLD_STEP + 128).clip(0, 255).astype(np.uint8)
-        folds.append(Fold(key.replace("eyeBlink", "blink_").lower(), (key,), 1.0, coded))
+        moved = np.abs(model.blendshapes[model.blendshape_names.index(key)]).max(axis=1) > 0
+        share = atlas.at_texels((spread * torch.from_numpy(moved))[:, None], some)
+        picture = torch.full((texture.size // 3, 3), 128, dtype=torch.uint8)
+        picture[places] = (share * change / FOLD_STEP + 128).round().clamp(0, 255).byte()
+        folds.append(Fold(key.replace("eyeBlink", "blink_").lower(), (key,), 1.0, picture.view(*texture.shape).numpy()))
     return tuple(folds)
 
 

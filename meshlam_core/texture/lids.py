@@ -5,8 +5,8 @@ Dims:   V vertices, R texels that the photo shows, L landmarks.
 
 An open eye's upper lid is folded under the brow. The few pixels there are brow hair, crease and lashes; a blink would
 spread them over the whole lid. So dark pixels are not believed on the lids, and what is hidden takes the tone of the
-skin around the same eye. What does show there is the lid of an open eye: where a blink would draw it out into streaks, a
-fold (folds.py) that comes with the blink turns it into the bare lid.
+skin around the same eye. What does show there is the lid of an open eye: where a blink would draw it out into streaks,
+a fold (folds.py) that comes with the blink turns it into the bare lid.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def spread_by_blink(
     shown = (_areas(posed[own]) * sight).sum(1).abs()
     sizes = torch.stack([shown, _areas(torch.from_numpy(closed).float()[own]).norm(dim=1)], 1)
     around = torch.zeros(len(posed), 2).index_add_(0, own.flatten(), sizes.repeat_interleave(3, 0))
-    return share * (1 - smooth_step(around[:, 0] / around[:, 1].clamp_min(1e-12), *STRETCHED))
+    hidden: Tensor = 1 - smooth_step(around[:, 0] / around[:, 1].clamp_min(1e-12), *STRETCHED)
+    return share * hidden
 
 
 def _areas(

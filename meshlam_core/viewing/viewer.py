@@ -39,7 +39,8 @@ MARGIN = 0.06  # of the picture's side, left free around the head
 
 # unlit, the inside of the mouth would glow: what lies deep behind the lips gets less light
 MOUTH_PARTS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
-MOUTH_LIT, MOUTH_DEPTH = 0.014, 0.04  # m behind the lips' front that are fully lit; m in which the light then falls to 1/e
+MOUTH_LIT = 0.014  # m behind the lips' front that are fully lit
+MOUTH_DEPTH = 0.04  # m in which the light then falls to 1/e
 MOUTH_DARKEST = 0.25
 MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for

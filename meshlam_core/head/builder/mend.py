@@ -73,7 +73,7 @@ def opened_behind_lip(
     lower: I64,  # vertices of the lower teeth
     tongue: I64,
 ) -> F64:  # [V, 3]
-    """The jaw's inside taken along with the lower lip: the source leaves a wall of teeth above it, and a raised tongue."""
+    """The jaw's inside taken along with the lower lip: the source leaves a wall of teeth and the tongue above it."""
     front = lower[np.abs(template[lower, 0]) < BITE_WIDTH]
     middle = lips[np.abs(template[lips, 0]) < MIDDLE]
     further = BEHIND_LIP * jaw_open[middle, 1].min() / jaw_open[front, 1].min()
