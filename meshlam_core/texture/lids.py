@@ -62,15 +62,15 @@ def spread_by_blink(
     shown = (_areas(posed[own]) * sight).sum(1).abs()
     sizes = torch.stack([shown, _areas(torch.from_numpy(closed).float()[own]).norm(dim=1)], 1)
     around = torch.zeros(len(posed), 2).index_add_(0, own.flatten(), sizes.repeat_interleave(3, 0))
-    hidden: Tensor = 1 - smooth_step(around[:, 0] / around[:, 1].clamp_min(1e-12), *STRETCHED)
-    return share * hidden
+    return share * (1 - smooth_step(around[:, 0] / around[:, 1].clamp_min(1e-12), *STRETCHED))
 
 
 def _areas(
     corners: Tensor,  # [T, 3, 3] m
 ) -> Tensor:  # [T, 3] m^2, normals times twice the area
     first, second, third = corners.unbind(1)
-    return torch.linalg.cross(second - first, third - first)
+    normals: Tensor = torch.linalg.cross(second - first, third - first)
+    return normals
 
 
 def lash_line_share(model: HeadModel) -> Tensor:  # [V] 0..1
