@@ -21,6 +21,7 @@ import bpy
 import numpy as np
 
 MARK = "MESHLAM-REIMPORT "
+MAPS = ("Normal", "Roughness", "Occlusion")
 
 
 def import_file(path: Path) -> None:
@@ -120,10 +121,26 @@ def _weights(item: Any, rig: Any) -> tuple[int, float]:
 
 
 def _materials(item: Any) -> dict[str, Any]:
-    """For each material that a face wears: its colour texture's size and a hash of its pixels, or None."""
+    """For each material that a face wears: its colour texture with a hash of its pixels, and its other maps, or None."""
     worn = {polygon.material_index for polygon in item.data.polygons}
     slots = [slot.material for index, slot in enumerate(item.material_slots) if index in worn]
-    return {plain(material.name): picture(colour_image(material)) for material in slots if material is not None}
+    return {plain(material.name): _pictures(material) for material in slots if material is not None}
+
+
+def _pictures(material: Any) -> dict[str, Any] | None:
+    colour = picture(colour_image(material))
+    return None if colour is None else colour | {"maps": _maps(material)}
+
+
+def _maps(material: Any) -> dict[str, list[int]]:
+    """Sizes of the images behind the inputs that are not colour; occlusion is the glTF add-on's group's."""
+    found = {}
+    for node in material.node_tree.nodes:
+        for socket in node.inputs if node.type in ("BSDF_PRINCIPLED", "GROUP") else ():
+            image = _image_behind(socket) if socket.name in MAPS else None
+            if image is not None:
+                found[socket.name] = list(image.size)
+    return found
 
 
 def picture(image: Any) -> dict[str, Any] | None:
@@ -140,7 +157,11 @@ def colour_image(material: Any) -> Any:
     """The image that feeds the base colour."""
     nodes = material.node_tree.nodes if material.node_tree is not None else []
     shader = next((node for node in nodes if node.type == "BSDF_PRINCIPLED"), None)
-    waiting = [link.from_node for link in shader.inputs["Base Color"].links] if shader is not None else []
+    return _image_behind(shader.inputs["Base Color"]) if shader is not None else None
+
+
+def _image_behind(socket: Any) -> Any:
+    waiting = [link.from_node for link in socket.links]
     while waiting:
         node = waiting.pop()
         if node.type == "TEX_IMAGE":

@@ -159,4 +159,9 @@ def _pictures(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
             problems.append(f"The texture of {name} is {here['size']} pixels, expected {there['size']}.")
         elif there is not None and here["pixels"] != there["pixels"]:
             problems.append(f"The pixels of {name}'s texture differ from the scene's.")
+        if there is not None and here is not None:
+            for socket, size in there["maps"].items():
+                if here["maps"].get(socket) != size:
+                    got = here["maps"].get(socket, "none")
+                    problems.append(f"The {socket.lower()} map of {name} is {got}, expected one of {size} pixels.")
     return problems

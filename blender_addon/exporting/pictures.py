@@ -59,12 +59,24 @@ def _as_file(workshop: Workshop, image: Any, limit: int, painted: Any) -> Any:
     else:
         path = _free(folder / f"{stem}.png")
         _write_pixels(pixels_of(image) if painted is None else painted, limit, path)
+    loaded = _loaded(workshop, path, image.colorspace_settings.name)
+    loaded.alpha_mode = image.alpha_mode
+    workshop.images[image.name, painted is not None] = loaded
+    return loaded
+
+
+def image_file(workshop: Workshop, pixels: Any, stem: str, colorspace: str) -> Any:
+    """An image of these pixels, [H, W, 4] from the bottom, as a file among the others."""
+    path = _free(workshop.pictures / f"{stem}.png")
+    _write_pixels(pixels, 0, path)
+    return _loaded(workshop, path, colorspace)
+
+
+def _loaded(workshop: Workshop, path: Path, colorspace: str) -> Any:
     loaded = bpy.data.images.load(str(path), check_existing=False)
     workshop.own(loaded)
     workshop.name(loaded, path.stem, bpy.data.images.get(path.stem))
-    loaded.colorspace_settings.name = image.colorspace_settings.name
-    loaded.alpha_mode = image.alpha_mode
-    workshop.images[image.name, painted is not None] = loaded
+    loaded.colorspace_settings.name = colorspace
     return loaded
 
 

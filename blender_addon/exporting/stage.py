@@ -20,6 +20,7 @@ from ..scene.found import RIG, BuiltAvatar, armature_modifier
 from ..scene.mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX
 from .expressions import add_expressions
+from .maps import ready_packed_map
 from .options import RIG_NAME, ExportOptions, spelt
 from .pictures import export_material
 from .weights import limit_weights
@@ -85,7 +86,7 @@ def staged(built: BuiltAvatar, options: ExportOptions, pictures: Path, target: P
             copies[original] = _copy_mesh(workshop, original, copies, options)
         materials: dict[Any, Any] = {}
         for original in originals:
-            _dress(workshop, copies[original], materials, options)
+            _dress(workshop, copies[original], materials, options, target.suffix)
         bpy.context.view_layer.update()
         meshes = tuple(copies[original] for original in originals)
         if not options.bones:
@@ -233,7 +234,7 @@ def _worn(built: BuiltAvatar) -> list[Any]:
     return [item for item in worn if item.visible_get()]
 
 
-def _dress(workshop: Workshop, mesh: Any, done: dict[Any, Any], options: ExportOptions) -> None:
+def _dress(workshop: Workshop, mesh: Any, done: dict[Any, Any], options: ExportOptions, suffix: str) -> None:
     """Materials with textures that every exporter finds: as files of plain names."""
     for slot in mesh.material_slots:
         original = slot.material
@@ -241,4 +242,6 @@ def _dress(workshop: Workshop, mesh: Any, done: dict[Any, Any], options: ExportO
             continue
         if original not in done:
             done[original] = export_material(workshop, original, options)
+            if done[original].node_tree is not None:
+                ready_packed_map(workshop, done[original].node_tree, suffix)
         slot.material = done[original]

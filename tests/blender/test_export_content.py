@@ -102,9 +102,10 @@ def test_a_texture_that_is_gone_is_noticed(built, tmp_path):
     assert any("texture of Ada_Skin is missing" in problem for problem in verify(path, wanted))
 
 
+_SKIN = {"size": [4, 4], "pixels": "x", "maps": {"Normal": [4, 4]}}
 FOUND = {
     "keys": ["a"], "moved": {"a": 0.01}, "values": [0.0], "bones": ["root"], "vertices": 8, "triangles": 12,
-    "materials": {"Skin": {"size": [4, 4], "pixels": "x"}}, "most_weights": 4, "weight_error": 0.0,
+    "materials": {"Skin": _SKIN}, "most_weights": 4, "weight_error": 0.0,
     "low": [0.0, 0.0, 0.0], "high": [1.0, 1.0, 1.0], "actions": 0,
 }  # fmt: skip
 WANTED = Expected(
@@ -126,8 +127,9 @@ WANTED = Expected(
         ({"high": [2.0, 2.0, 2.0]}, "highest corner"),
         ({"materials": {}}, "Expected the materials"),
         ({"materials": {"Skin": None}}, "texture of Skin is missing"),
-        ({"materials": {"Skin": {"size": [2, 2], "pixels": "x"}}}, "is [2, 2] pixels"),
-        ({"materials": {"Skin": {"size": [4, 4], "pixels": "y"}}}, "pixels of Skin's texture differ"),
+        ({"materials": {"Skin": _SKIN | {"size": [2, 2]}}}, "is [2, 2] pixels"),
+        ({"materials": {"Skin": _SKIN | {"pixels": "y"}}}, "pixels of Skin's texture differ"),
+        ({"materials": {"Skin": _SKIN | {"maps": {}}}}, "The normal map of Skin is none"),
         ({"actions": 1}, "Expected 0 animations, got 1"),
         ({"most_weights": 5}, "Skinning weights are off"),
         ({"weight_error": 0.5}, "Skinning weights are off"),
@@ -285,12 +287,31 @@ def test_normal_and_orm_maps_go_into_material_and_file(tmp_path):
     sample.images |= {"normal": encode_png(flat), "orm": encode_png(np.full((64, 64, 3), (255, 120, 0), np.uint8))}
     built = build_avatar(read_avatar(write_sample(tmp_path / "maps.meshlam", sample)), "Ada")
     wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions())
+    groups = len(bpy.data.node_groups)
     for material in gltf_json(tmp_path / "a.glb")["materials"]:
         assert "normalTexture" in material
-        assert "metallicRoughnessTexture" in material["pbrMetallicRoughness"]
+        packed = material["pbrMetallicRoughness"]["metallicRoughnessTexture"]["index"]
+        assert material["occlusionTexture"]["index"] == packed
         if material["name"].endswith("Eyes"):  # the cornea, which is in the normals alone
             assert "clearcoatNormalTexture" in material["extensions"]["KHR_materials_clearcoat"]
     assert verify(tmp_path / "a.glb", wanted) == []
+    export_avatar(built, tmp_path / "b.glb", ExportOptions())
+    assert len(bpy.data.node_groups) == groups
+
+
+@pytest.mark.parametrize("suffix", [".fbx", ".usdc", ".usdz"])
+def test_formats_without_packed_maps_get_normals_and_roughness_as_pictures(tmp_path, suffix):
+    sample = make_sample()
+    flat = np.full((64, 64, 3), (128, 128, 255), np.uint8)
+    sample.images |= {"normal": encode_png(flat), "orm": encode_png(np.full((64, 64, 3), (255, 120, 0), np.uint8))}
+    built = build_avatar(read_avatar(write_sample(tmp_path / "maps.meshlam", sample)), "Ada")
+    path = tmp_path / f"a{suffix}"
+    wanted = export_avatar(built, path, ExportOptions())
+    assert all(set(found["maps"]) == {"Normal", "Roughness"} for found in wanted.materials.values())
+    assert verify(path, wanted) == []
+    skin = next(iter(wanted.materials.values()))
+    skin["maps"]["Roughness"] = [32, 32]
+    assert any("roughness map" in problem for problem in verify(path, wanted))
 
 
 def test_the_file_tells_of_licences_and_consent(built, tmp_path):
