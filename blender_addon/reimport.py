@@ -121,7 +121,7 @@ def _weights(item: Any, rig: Any) -> tuple[int, float]:
 
 
 def _materials(item: Any) -> dict[str, Any]:
-    """For each material that a face wears: its colour texture with a hash of the pixels, and its other maps, or None."""
+    """For each material that a face wears: its colour texture with a hash of its pixels and its other maps, or None."""
     worn = {polygon.material_index for polygon in item.data.polygons}
     slots = [slot.material for index, slot in enumerate(item.material_slots) if index in worn]
     return {plain(material.name): _pictures(material) for material in slots if material is not None}
