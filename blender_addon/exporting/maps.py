@@ -24,8 +24,10 @@ _OCCLUSION = "Occlusion"
 def ready_packed_map(workshop: Workshop, tree: Any, suffix: str) -> None:
     """Change a staged material whose images are files already; one without a packed map stays as it is."""
     split = next((node for node in tree.nodes if node.type == "SEPARATE_COLOR"), None)
-    source = split.inputs["Color"].links[0].from_node if split is not None and split.inputs["Color"].is_linked else None
-    if source is None or source.type != "TEX_IMAGE" or source.image is None:
+    if split is None or not split.inputs["Color"].is_linked:
+        return
+    source = split.inputs["Color"].links[0].from_node
+    if source.type != "TEX_IMAGE" or source.image is None:
         return
     if suffix in GLTF:
         settings = tree.nodes.new("ShaderNodeGroup")
