@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
 from meshlam_core.head.fingerprint import layout_digest
-from meshlam_core.tracker.rig import ById
+from meshlam_core.head.model import ById
 from meshlam_core.tracker.types import TrackedFace
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from meshlam_core.head.hair import HairModel
 from meshlam_core.head.io import exact_arrays, head_metadata, load_head
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.skin.model import load_skin_model
 from meshlam_core.tracker.hair import load_hair
-from meshlam_core.tracker.rig import ById
 from tests.head_models import StandIn, flame_stand_in
 
 OWN = 5023
