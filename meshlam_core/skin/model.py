@@ -95,6 +95,14 @@ def layout_hash(head: HeadModel) -> str:
     return layout_digest(head).hexdigest()
 
 
+def texels_of(head: HeadModel) -> str | None:
+    """The layout_hash whose texels a head has: its own or the open head's; None where it has a layout of its own."""
+    place = head.correspondence
+    if place is None:
+        return layout_hash(head)
+    return layout_hash(load_head()) if place.shares_layout else None
+
+
 def load_skin_model(head: HeadModel) -> SkinModel | None:
     """The skin of a head model, or None where there is none for its mesh and layout.
 
@@ -105,11 +113,9 @@ def load_skin_model(head: HeadModel) -> SkinModel | None:
 
 @lru_cache(maxsize=4)
 def _skin_of(key: ById) -> SkinModel | None:
-    head = key.model
-    if head.correspondence is None:
-        return _load(layout_hash(head), SKIN_MODEL)
-    found = _load(layout_hash(load_head()), SKIN_MODEL) if head.correspondence.shares_layout else None
-    return None if found is None else carried_skin(found, head, head.correspondence)
+    head, layout = key.model, texels_of(key.model)
+    found = None if layout is None else _load(layout, SKIN_MODEL)
+    return found if found is None or head.correspondence is None else carried_skin(found, head, head.correspondence)
 
 
 def carried_skin(skin: SkinModel, head: HeadModel, place: Correspondence) -> SkinModel:

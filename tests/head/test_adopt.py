@@ -96,6 +96,10 @@ def test_hair_grows_where_it_grows_on_the_open_head(flame_head: HeadModel, hair:
     assert np.ptp(found.hull(flame_head.template, 0 * growth, (1.0, 1.0))[ears, 0]) < width  # laid flat
 
 
+def test_skin_is_carried_once_for_each_model(flame_head: HeadModel) -> None:
+    assert load_skin_model(flame_head) is load_skin_model(flame_head)
+
+
 def test_skin_keeps_its_texels_and_follows_the_vertices(flame_head: HeadModel, head: HeadModel) -> None:
     ours, known = load_skin_model(flame_head), load_skin_model(head)
     assert ours is not None
