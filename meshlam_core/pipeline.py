@@ -22,7 +22,7 @@ from meshlam_core.avatar.record import Avatar, PhotoFit
 from meshlam_core.errors import Cancelled, DeviceError, UsageError, is_out_of_memory
 from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
-from meshlam_core.head.model import HeadModel, RawKeys
+from meshlam_core.head.model import ById, HeadModel, RawKeys
 from meshlam_core.model.files import AUTO, choose_weights, trained_weights
 from meshlam_core.progress import Progress, silent
 from meshlam_core.provenance import Making
@@ -251,7 +251,6 @@ def _reshaped(
     from meshlam_core.model.session import RefineJob
     from meshlam_core.tracker.hair import load_hair, with_hair
     from meshlam_core.tracker.on_open import on_open_head
-    from meshlam_core.tracker.rig import ById
 
     hair = load_hair(ById(head))
     if tracked.hair is None or tracked.hair.doubt or hair is None:

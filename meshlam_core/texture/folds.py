@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,8 @@ from torch.nn import functional
 from meshlam_core.avatar.record import FOLD_STEP, Fold
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
-from meshlam_core.head.fingerprint import layout_digest
-from meshlam_core.head.model import HeadModel
-from meshlam_core.skin.model import GAMMA, SIDE
+from meshlam_core.head.model import ById, HeadModel
+from meshlam_core.skin.model import GAMMA, SIDE, texels_of
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import BLINKS
 
@@ -170,10 +169,16 @@ def contrast(
 
 
 def fold_model(model: HeadModel) -> FoldModel | None:
-    """What is known of a head model's folds; read once."""
+    """What is known of a head model's folds, the open head's where it has that one's texels; read once."""
     if not all(key in model.blendshape_names for keys in GROUPS.values() for key in keys):
         return None
-    return load_fold_model(layout_digest(model).hexdigest(), FOLD_MODEL)
+    return _folds_of(ById(model))
+
+
+@lru_cache(maxsize=4)
+def _folds_of(key: ById) -> FoldModel | None:
+    layout = texels_of(key.model)
+    return None if layout is None else load_fold_model(layout, FOLD_MODEL)
 
 
 @cache

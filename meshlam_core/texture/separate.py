@@ -92,7 +92,7 @@ def separate(
     level = lit[face].mean(axis=0)
     # beyond what the photo shows the light is a guess: nothing is left without any, nor is it brighter than the face
     low, high = np.quantile(lit[rows], SHOWN_LIGHT, axis=0)
-    lit = lit.clip(low - DARKER, high)
+    lit = lit.clip(low - DARKER, high).astype(np.float32)
     believed = np.zeros_like(weight)
     believed[rows] = weight[rows]
     lit += _sided(colour - person - lit, believed, model, atlas)

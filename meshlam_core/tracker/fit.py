@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.arkit import ARKIT_NAMES, reorder
 from meshlam_core.frames import Camera, axis_angle_from_rotation
+from meshlam_core.head.model import ById
 from meshlam_core.tracker.contour import ContourRig, contour_rig
 from meshlam_core.tracker.detail import fine_residual, outline_residual
 from meshlam_core.tracker.landmarks import face_centre
@@ -28,7 +29,7 @@ from meshlam_core.tracker.lens import CLEARLY, Lens, edge_lens
 from meshlam_core.tracker.observation import Observation
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.residual import fade, smooth_residual, without_folds
-from meshlam_core.tracker.rig import ById, LandmarkRig, landmark_rig
+from meshlam_core.tracker.rig import LandmarkRig, landmark_rig
 from meshlam_core.tracker.seen_motion import as_seen
 from meshlam_core.tracker.solver import Prior, Solution, solve
 from meshlam_core.tracker.types import Detection, TrackedFace

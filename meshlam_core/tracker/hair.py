@@ -24,14 +24,13 @@ from scipy.spatial import cKDTree
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.hair import HairModel
 from meshlam_core.head.hair_transfer import hair_of
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.contour import outermost
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.ramps import smooth_step
-from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.sampling import sample_nearest
 from meshlam_core.tracker.types import HairHull, TrackedFace
 

@@ -104,6 +104,15 @@ def test_a_face_at_rest_keeps_its_lines(head: HeadModel, known: FoldModel) -> No
     assert without_folds(texture, ()) is texture
 
 
+def test_a_head_with_the_open_heads_layout_loses_the_same_lines(
+    head: HeadModel, flame_head: HeadModel, known: FoldModel
+) -> None:
+    texture, _ = _lined(known, _smile_lines(known))
+    ours, other = (find_folds(texture, _expression(model, mouthSmileLeft=0.8), model) for model in (head, flame_head))
+    assert [fold.name for fold in other] == ["smile"]
+    np.testing.assert_array_equal(without_folds(texture, other), without_folds(texture, ours))
+
+
 def test_a_head_with_another_layout_keeps_its_lines(head: HeadModel, known: FoldModel) -> None:
     other = replace(head, uvs=head.uvs * np.float32(0.5))
     texture, _ = _lined(known, _smile_lines(known))

@@ -12,12 +12,11 @@ from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle
 from meshlam_core.head.hair import HairModel
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.model.topology.flip import aspects
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.tracker.hair import fit_hair, load_hair
 from meshlam_core.tracker.parsing import Regions
-from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.types import HairHull
 from training.hairstyles.procedural import draw, ground_of
 

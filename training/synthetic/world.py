@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from meshlam_core.errors import UnreadableInput, UsageError
+from meshlam_core.errors import UnreadableInput
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.state import Rig
@@ -23,7 +23,7 @@ from training.hairstyles.field import neck_border
 from training.rigs import training_rig
 from training.splits import held_out
 from training.synthetic.light import Light, Openness, load_light, measure_openness
-from training.synthetic.skins import load_skins
+from training.synthetic.skins import skins_on
 
 LABELS = ("background", "skin", "hair", "ears", "neck", "clothes", "glasses", "other")
 BACKGROUND, SKIN, HAIR, EARS, NECK, CLOTHES, GLASSES, OTHER = range(8)
@@ -76,11 +76,6 @@ def load_world(
     source = load_head()
     head = source if model is None else load_head(model)
     place = head.correspondence
-    if place is not None and not place.shares_layout:
-        raise UsageError(
-            f"The head model {model} has a texture layout of its own, which the skins to learn from do not fit.",
-            "Convert it again without --layout.",
-        )
     rig = training_rig(head)
     lashes = np.isin(head.part, [i for i, name in enumerate(head.parts) if name == "lashes"])
     drawn = torch.from_numpy(~lashes[head.faces].any(axis=1))
@@ -98,7 +93,7 @@ def load_world(
         hairy=np.array([name in ("face", "scalp", "neck", "ears") for name in head.parts], np.float32),
         neck_border=np.flatnonzero(neck_border(head)),
         identity=head.identity_basis.reshape(len(head.identity_basis), -1),
-        skins=to_linear(load_skins(data, source, TEXTURE, cache)),
+        skins=to_linear(skins_on(data, head, source, TEXTURE, cache)),
         irises=to_linear(np.stack([_read(path, (256, 256)) for path in sorted((data / "irises").glob("*.jpg"))])),
         eye_texel=eye_texel,
         eye_at=eye_at,
