@@ -382,6 +382,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         pose_correctives=mesh.pose_correctives,
         **({} if refined or head.raw is None else _raw_of(tracked, head.raw)),
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
+        uncertainty=None if refined else tracked.surface_uncertainty,
         albedo_photo=finished.photo,
         light=texture.light.harmonics if texture.light else None,
         normal=finished.maps.normal,

@@ -74,6 +74,7 @@ class Avatar:
     thumbnail: U8  # [256, 256, 4] sRGB and alpha
     pose_correctives: F32 | None = None  # [36, V, 3]
     hair: F32 | None = None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
+    uncertainty: F32 | None = None  # [V] m, one standard deviation of each vertex's position
     albedo_photo: U8 | None = None  # [H, W, 3] sRGB, with the photo's light, where albedo is without it
     light: F32 | None = None  # [9, 3] spherical harmonics of the photo's light
     raw_shapes: F32 | None = None  # [R, V, 3] the head model's own directions, beside the blendshapes

@@ -70,6 +70,7 @@ ARRAYS: tuple[ArraySpec, ...] = (
         "pose_correctives", (36, "V", 3), "<f4", "m", "displacement per element of (R - I) of joints 1-4", optional=True
     ),
     ArraySpec("hair", ("V", 3), "<f4", "m", "the hair's share: vertices - hair is the bald head", optional=True),
+    ArraySpec("uncertainty", ("V",), "<f4", "m", "one standard deviation of each vertex's position", optional=True),
     ArraySpec("raw_shapes", ("R", "V", 3), "<f4", "m", "the head model's own directions, at 1", optional=True),
     ArraySpec(
         "key_parameters", ("K", "P"), "<f4", "1", "the head model's parameters of each blendshape", optional=True
@@ -151,6 +152,8 @@ def validate(avatar: Avatar, source: str = "avatar") -> None:
     arrays = avatar_arrays(avatar)
     check_shapes({name: (array.shape, array.dtype) for name, array in arrays.items()}, source)
     _check_numbers(arrays, source)
+    if avatar.uncertainty is not None and avatar.uncertainty.min() < 0:
+        refuse(source, "uncertainty", "no negative length", f"{avatar.uncertainty.min():.4g}")
     _check_names(avatar, source)
     _check_indices(avatar, source)
     _check_photo(avatar, source)

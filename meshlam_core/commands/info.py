@@ -57,6 +57,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "texture_size": [avatar.albedo.shape[1], avatar.albedo.shape[0]],
         "texture_seen": round(float((avatar.albedo_seen > 127).mean()), 4),
         "trust": trust_shares(avatar),
+        "uncertainty_mm": uncertainty(avatar),
         "parts": list(avatar.parts),
         "joints": list(avatar.joint_names),
         "blendshapes": {"kind": avatar.blendshape_kind, "names": list(avatar.blendshape_names)},
@@ -86,6 +87,18 @@ def trust_shares(avatar: Avatar) -> dict[str, float] | None:
     return {name: round(float(share), 4) for name, share in zip(TRUST, shares, strict=True)}
 
 
+def uncertainty(avatar: Avatar) -> dict[str, float] | None:  # mm
+    """The median standard deviation of the vertices of each part that has a skin or hair; None: not told."""
+    if avatar.uncertainty is None:
+        return None
+    found = {
+        name: float(np.median(avatar.uncertainty[avatar.part == index]))
+        for index, name in enumerate(avatar.parts)
+        if name in ("face", "ears", "neck", "scalp", "hair") and (avatar.part == index).any()
+    }
+    return {name: round(1000 * value, 2) for name, value in found.items()}
+
+
 def show(result: dict[str, Any]) -> str:
     """The description as text."""
     if "settings" in result:
@@ -97,7 +110,7 @@ def show(result: dict[str, Any]) -> str:
         f"  mesh        {result['vertices']} vertices, {result['faces']} triangles; {', '.join(result['parts'])}",
         f"  texture     {result['texture_size'][0]} x {result['texture_size'][1]}, "
         f"{result['texture_seen']:.0%} of it seen in the photo",
-        *_trust_lines(result["trust"]),
+        *_trust_lines(result["trust"], result["uncertainty_mm"]),
         f"  skeleton    {', '.join(result['joints'])}",
         f"  expressions {len(result['blendshapes']['names'])} ({result['blendshapes']['kind']})",
         f"  photo       {photo['size'][0]} x {photo['size'][1]}, focal length {photo['focal']:.0f} px",
@@ -112,7 +125,10 @@ def show(result: dict[str, Any]) -> str:
     return "\n".join(lines + [f"  warning     {text}" for text in provenance.get("warnings", [])])
 
 
-def _trust_lines(shares: dict[str, float] | None) -> list[str]:
-    if shares is None:
-        return []
-    return ["  surface     " + ", ".join(f"{share:.0%} {name}" for name, share in shares.items())]
+def _trust_lines(shares: dict[str, float] | None, doubt: dict[str, float] | None) -> list[str]:
+    lines = []
+    if doubt is not None:
+        lines.append("  uncertainty " + ", ".join(f"{name} {value:.1f} mm" for name, value in doubt.items()))
+    if shares is not None:
+        lines.insert(0, "  surface     " + ", ".join(f"{share:.0%} {name}" for name, share in shares.items()))
+    return lines

@@ -187,5 +187,6 @@ def _pack_trust(
     seen = torch.zeros(size * size, dtype=torch.uint8)
     trust = torch.zeros(size * size, 4, dtype=torch.uint8)
     over_list("pack_trust", len(weight), [atlas.places, weight, shares], [seen, trust], CPU)
-    trust[atlas.empty] = trust[atlas.lender]
+    texels = trust.view(torch.int32)  # four bytes at once
+    texels[atlas.empty] = texels[atlas.lender]
     return seen.view(size, size).numpy(), trust.view(size, size, 4).numpy()

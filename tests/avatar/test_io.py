@@ -91,6 +91,16 @@ def test_where_the_texels_come_from_is_kept_and_may_be_missing(path: Path, sampl
     assert info.describe(read_avatar(path))["trust"] is None
 
 
+def test_the_uncertainty_is_kept_and_told_in_millimetres(path: Path, sample_avatar: Avatar) -> None:
+    told = np.where(sample_avatar.part == 0, 0.002, 0.01).astype(np.float32)
+    write_avatar(replace(sample_avatar, uncertainty=told), path)
+    back = read_avatar(path)
+    assert np.array_equal(back.uncertainty, told)
+    assert info.describe(back)["uncertainty_mm"] == {"face": 2.0, "scalp": 10.0}
+    with pytest.raises(BadAvatar, match="uncertainty: expected no negative length"):
+        write_avatar(replace(sample_avatar, uncertainty=-told), path)
+
+
 def test_the_same_avatar_gives_the_same_bytes(tmp_path: Path) -> None:
     write_avatar(make_avatar(), tmp_path / "a")
     write_avatar(make_avatar(), tmp_path / "b")
