@@ -70,7 +70,10 @@ def _pixels(picture: PngImage) -> Any:
     try:
         image.pack(data=picture.data, data_len=len(picture.data))
         image.source = "FILE"
-        return pixels_of(image)
+        pixels = pixels_of(image)
+        if not pixels.size:
+            raise ValueError("Blender could not decode the image 'trust.png' of the avatar file.")
+        return pixels
     finally:
         bpy.data.images.remove(image)
 

@@ -138,6 +138,16 @@ def test_neither_goes_into_an_export(built, tmp_path):
     assert TRUST in built.head.data.color_attributes
 
 
+def test_a_damaged_picture_is_named_and_leaves_nothing_behind(registered, sample, tmp_path):
+    whole = told_sample(sample, (255, 0, 0, 0), 0.001)
+    images = whole.images | {"trust": whole.images["trust"][:60]}
+    damaged = read_avatar(write_sample(tmp_path / "d.meshlam", replace(whole, images=images)))
+    before = len(bpy.data.meshes), len(bpy.data.images)
+    with pytest.raises(ValueError, match=r"could not decode the image 'trust\.png'"):
+        build_avatar(damaged, "Ada")
+    assert (len(bpy.data.meshes), len(bpy.data.images)) == before
+
+
 def test_an_uncertainty_of_another_mesh_is_refused(sample, tmp_path):
     wrong = told_sample(sample, (255, 0, 0, 0), 0.001)
     wrong = replace(wrong, arrays=wrong.arrays | {"uncertainty": np.zeros(7, "<f4")})
