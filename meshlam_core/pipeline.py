@@ -340,7 +340,7 @@ def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
 
 
 def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
-    from meshlam_core.texture.finish import finish
+    from meshlam_core.texture.finish import finish, painted_by_network
 
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
     photo = PhotoFit(
@@ -375,11 +375,13 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         albedo=finished.albedo,
         # the network corrects the tracker's texture, so what that saw in the photo is still the photo
         albedo_seen=np.maximum(texture.seen, refined.albedo_seen) if refined else texture.seen,
+        trust=painted_by_network(texture.trust, refined.albedo_seen) if refined else texture.trust,
         photo_image=picture.pixels,
         thumbnail=np.zeros((256, 256, 4), np.uint8),
         pose_correctives=mesh.pose_correctives,
         **({} if refined or head.raw is None else _raw_of(tracked, head.raw)),
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
+        uncertainty=None if refined else tracked.surface_uncertainty,
         albedo_photo=finished.photo,
         light=texture.light.harmonics if texture.light else None,
         normal=finished.maps.normal,

@@ -29,6 +29,16 @@ class FinishedTexture:
     maps: SurfaceMaps
 
 
+def painted_by_network(
+    trust: U8,  # [S, S, 4] of the texture that the network was given
+    seen: U8,  # [S, S] 255 where a texel of its own texture is the photo's
+) -> U8:  # [S, S, 4]
+    """Where the texels come from after the network: it corrects all that is not the photo's own."""
+    photo = np.maximum(trust[..., 0], seen)
+    nothing = np.zeros_like(photo)
+    return np.stack([photo, nothing, nothing, 255 - photo], axis=-1)
+
+
 def finish(texture: Texture, tracked: TrackedFace, model: HeadModel) -> FinishedTexture:
     """Take the expression's folds out and make the maps."""
     shown = texture.photo if texture.albedo is None else texture.albedo
