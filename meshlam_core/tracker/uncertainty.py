@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.tracker.rig import ById, landmark_rig
+from meshlam_core.head.model import ById
+from meshlam_core.tracker.rig import landmark_rig
 
 if TYPE_CHECKING:
     from meshlam_core.head.model import HeadModel
