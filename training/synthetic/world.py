@@ -20,7 +20,7 @@ from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.state import Rig
 from training.hairstyles.field import neck_border
-from training.rigs import training_rig
+from training.rigs import training_rig, without_lashes
 from training.splits import held_out
 from training.synthetic.light import Light, Openness, load_light, measure_openness
 from training.synthetic.skins import load_skins
@@ -43,7 +43,7 @@ class World:
 
     head: HeadModel
     rig: Rig
-    drawn_faces: Tensor  # [F', 3] without the lashes' strips, which a picture of 256 px does not resolve
+    drawn_faces: Tensor  # [F', 3] without lashes
     drawn_uv_faces: Tensor  # [F', 3]
     face_part: NDArray[np.intp]  # [F'] index into the head's parts
     part_labels: U8  # [parts] index into LABELS
@@ -82,8 +82,7 @@ def load_world(
             "Convert it again without --layout.",
         )
     rig = training_rig(head)
-    lashes = np.isin(head.part, [i for i, name in enumerate(head.parts) if name == "lashes"])
-    drawn = torch.from_numpy(~lashes[head.faces].any(axis=1))
+    drawn = without_lashes(rig, head)
     names = sorted((data / "light").glob("*.npy"))
     places = head.template if place is None else place.to_model(source.template)
     template_at = rig.uv_map(TEXTURE).spread(torch.from_numpy(places.copy())[None], rig.faces)[0].numpy()
@@ -91,9 +90,9 @@ def load_world(
     return World(
         head=head,
         rig=rig,
-        drawn_faces=rig.faces[drawn],
-        drawn_uv_faces=rig.uv_faces[drawn],
-        face_part=rig.part[rig.faces[drawn][:, 0]].numpy(),
+        drawn_faces=drawn.faces,
+        drawn_uv_faces=drawn.uv_faces,
+        face_part=rig.part[drawn.faces[:, 0]].numpy(),
         part_labels=np.array([{"ears": EARS, "neck": NECK}.get(name, SKIN) for name in head.parts], np.uint8),
         hairy=np.array([name in ("face", "scalp", "neck", "ears") for name in head.parts], np.float32),
         neck_border=np.flatnonzero(neck_border(head)),

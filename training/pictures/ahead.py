@@ -1,0 +1,50 @@
+"""Batches made in processes of their own, ahead of the step that wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+
+import torch
+
+from training.views import Sample
+
+AHEAD = 3  # batches a process
+
+_make: list[Callable[[int], Sample]] = []  # of a working process
+
+
+class Ahead:
+    """The batch of a step, which `make` gives; the next ones are made meanwhile."""
+
+    def __init__(
+        self,
+        make: Callable[[int], Sample],  # goes to the processes by pickling
+        workers: int,  # 0: nothing is made ahead
+        stride: int = 1,  # between the steps that are asked for
+    ) -> None:
+        self.make, self.stride = make, stride
+        self.count = AHEAD * workers
+        self.waiting: dict[int, Future[Sample]] = {}
+        if workers:
+            context = get_context("spawn")
+            self.pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(make,))
+
+    def __call__(self, step: int) -> Sample:
+        """Always the same."""
+        if not self.count:
+            return self.make(step)
+        for wanted in range(step, step + self.count * self.stride, self.stride):
+            if wanted not in self.waiting:
+                self.waiting[wanted] = self.pool.submit(_work, wanted)
+        return self.waiting.pop(step).result()
+
+
+def _begin(make: Callable[[int], Sample]) -> None:
+    torch.set_num_threads(1)
+    _make.append(make)
+
+
+def _work(step: int) -> Sample:
+    return _make[0](step)
