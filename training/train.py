@@ -6,7 +6,7 @@
 `--head` names the head model that is learnt on, that of the shards in stage G; the weights say so, and fit no other.
 RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv` and `curve.png`, the
 errors on the held-out samples, and in the end `small.safetensors`: the running mean of the weights, in half precision.
-Stage T draws `sheet.jpg`, too: held-out heads as their targets, the start and the result show them.
+Stages T and R draw `sheet.jpg`, too: held-out heads as their targets, the start and the result show them.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="part_aware: the paper's, for its ablation",
     )
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="G: folder of shards; T: the shared data")
+    parser.add_argument("--data", type=Path, required=True, help="G: folder of shards; T, R: the shared data")
     parser.add_argument("--head", type=Path, default=None, help="a head model's file; the open head if none")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--backbone", type=Path, default=None, help="ImageNet weights: see training/backbones.py")
@@ -111,7 +111,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     shapes.add_argument("--single", type=int, default=96, help="vertices by themselves")
     shapes.add_argument("--patches", type=int, default=3)
     shapes.add_argument("--most", type=int, default=30_000, help="samples kept in memory")
-    pictures = parser.add_argument_group("stage T")
+    pictures = parser.add_argument_group("stages T and R")
     pictures.add_argument("--check", type=int, default=16, help="held-out heads to measure on")
     pictures.add_argument("--views", type=int, default=4, help="targets a head: the photo's view, the back, others")
     pictures.add_argument("--size", type=int, default=160, help="px, of the targets")

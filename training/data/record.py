@@ -57,7 +57,7 @@ class Record:
 
 def make_item(key: str, sample: SyntheticPhoto, network: MeshLAM, rig: Rig, joints: F32) -> Item:
     """A sample as files: the picture, its labels, numbers."""
-    photo = photo_of(sample, rig, joints)
+    photo = _photo(sample, rig, joints)
     with torch.inference_mode():
         features = network.pooled(photo.image)[0].half().numpy()
         view = look(animate(photo.vertices, rig, photo), rig, photo.cameras)
@@ -139,8 +139,7 @@ def picture_of(item: Item) -> U8:  # [H, H, 3] sRGB
     return np.ascontiguousarray(picture[..., ::-1])
 
 
-def photo_of(sample: SyntheticPhoto, rig: Rig, joints: F32) -> Photo:
-    """The network's input, without texture and masks."""
+def _photo(sample: SyntheticPhoto, rig: Rig, joints: F32) -> Photo:
     tracked = sample.tracked
     image = torch.from_numpy(sample.picture).permute(2, 0, 1)[None].float() / 255
     rotations = torch.zeros(1, len(rig.parents), 3)

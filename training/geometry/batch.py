@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meshlam_core.model.borders import border_fields
+from meshlam_core.model.borders import SIDE, border_fields
 from meshlam_core.model.state import Photo
 from training.data.record import Record
 from training.geometry.subset import Subset
-from training.synthetic.masks import with_distances
+from training.synthetic.masks import signed_distance
 
 F32 = NDArray[np.float32]
 
@@ -77,4 +77,6 @@ def make_batch(
 
 def _masks(record: Record) -> tuple[F32, F32]:  # [3, R, R], [2, R, R]
     hair, person = (np.asarray(mask, np.float32) / np.float32(255) for mask in (record.hair, record.person))
-    return with_distances(hair, person, record.known)
+    known = np.zeros((SIDE, SIDE), np.float32)
+    known[: record.known[1], : record.known[0]] = 1
+    return np.stack([hair, person, known]), np.stack([signed_distance(hair), signed_distance(person)])

@@ -5,33 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any, Generic, TypeVar
 
 import torch
 
-from training.views import Sample
+Made = TypeVar("Made")
 
 AHEAD = 3  # batches a process
 
-_make: list[Callable[[int], Sample]] = []  # of a working process
+_make: list[Callable[[int], Any]] = []  # of a working process
 
 
-class Ahead:
+class Ahead(Generic[Made]):
     """The batch of a step, which `make` gives; the next ones are made meanwhile."""
 
     def __init__(
         self,
-        make: Callable[[int], Sample],  # goes to the processes by pickling
+        make: Callable[[int], Made],  # goes to the processes by pickling
         workers: int,  # 0: nothing is made ahead
         stride: int = 1,  # between the steps that are asked for
     ) -> None:
         self.make, self.stride = make, stride
         self.count = AHEAD * workers
-        self.waiting: dict[int, Future[Sample]] = {}
+        self.waiting: dict[int, Future[Made]] = {}
         if workers:
             context = get_context("spawn")
             self.pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(make,))
 
-    def __call__(self, step: int) -> Sample:
+    def __call__(self, step: int) -> Made:
         """Always the same."""
         if not self.count:
             return self.make(step)
@@ -41,10 +42,10 @@ class Ahead:
         return self.waiting.pop(step).result()
 
 
-def _begin(make: Callable[[int], Sample]) -> None:
+def _begin(make: Callable[[int], Any]) -> None:
     torch.set_num_threads(1)
     _make.append(make)
 
 
-def _work(step: int) -> Sample:
+def _work(step: int) -> Any:
     return _make[0](step)

@@ -1,6 +1,6 @@
 """Drawn heads as samples of the network: the photo with what the tracker made of it, and the head from all around.
 
-Frames and units: frames.py. Dims: H side of the photo, S texels along a side.
+Frames and units: frames.py. Dims: S texels along a side.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
+from numpy.typing import NDArray
 
 from meshlam_core.errors import UsageError
-from meshlam_core.model.borders import SIDE, border_fields
+from meshlam_core.frames import Camera
+from meshlam_core.head.model import HeadModel
+from meshlam_core.model.believable import believable
+from meshlam_core.model.session import RefineJob, make_photo
 from meshlam_core.model.state import Photo, Rig, is_finite
-from training.data.record import photo_of
-from training.pictures.views import make_views
+from meshlam_core.texture.albedo import bake_albedo
+from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.types import Detection, TrackedFace
+from training.pictures.views import make_views, true_texture
 from training.rigs import without_lashes
 from training.synthetic import open_engine
-from training.synthetic.masks import with_distances
 from training.synthetic.sample import Engine, SyntheticPhoto
-from training.synthetic.waves import start_texture
-from training.synthetic.world import CLOTHES, EARS, HAIR, NECK, SKIN, TEXTURE
+from training.synthetic.world import TEXTURE
 from training.views import Sample, joined
+
+U8 = NDArray[np.uint8]
 
 STREAM, HELD_OUT = 2, 1  # of random numbers; stage G has learnt from 0
 TRIES = 10  # samples in a row that may be broken
-COLOURFUL = (SKIN, HAIR, EARS, NECK)  # what may colour the head
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,10 @@ class Drawer:
         """One head. The views to learn from come in any order, that whoever looks at a few of them sees all kinds."""
         sample = self.engine.sample(seed)
         rng = np.random.default_rng((*seed, 1))
-        photo = as_photo(sample, self.engine, self.rig)
+        photo = as_photo(sample, self.engine.world.head)
         targets = make_views(sample, photo, self.engine.world, self.rig, self.views, self.size, rng)
         truth = torch.from_numpy(sample.truth)[None]
-        made = Sample(photo, targets, truth, None)
+        made = Sample(photo, targets, truth, true_texture(sample, self.engine.world, self.rig))
         return made if self.held_out else made.shuffled(rng)
 
 
@@ -89,19 +92,31 @@ def first_whole(draw: Callable[[tuple[int, ...]], Sample], number: int) -> Sampl
     raise UsageError(f"training: {TRIES} samples in a row were broken, the last one: {trouble}.", "See above.")
 
 
-def as_photo(sample: SyntheticPhoto, engine: Engine, rig: Rig) -> Photo:
-    """The network's input, the texture spread from what the start shows of the photo."""
-    head, size = engine.world.head, len(sample.picture)
-    photo = photo_of(sample, rig, head.joints(sample.tracked.bald))
-    known = (round(sample.shot.filled[0] * SIDE / size), round(sample.shot.filled[1] * SIDE / size))
-    masks, distances = (torch.from_numpy(a)[None] for a in with_distances(sample.hair, sample.person, known))
-    photo = replace(photo, mask=_mask(sample, masks[:, 1:2]), borders=border_fields(masks, distances))
-    return replace(photo, texture=start_texture(photo, rig, TEXTURE))
+def as_photo(sample: SyntheticPhoto, head: HeadModel) -> Photo:
+    """The network's input as the pipeline makes it of what tracker and hull fit delivered, texture and all."""
+    tracked, (width, height) = sample.tracked, sample.shot.filled
+    assert tracked.regions is not None
+    rotations = np.zeros((len(head.joint_parents), 3), np.float32)
+    rotations[0] = tracked.rotation
+    points = np.pad(tracked.landmarks, ((0, 0), (0, 1)))
+    low, high = points.min(axis=0), points.max(axis=0)
+    face = TrackedFace(
+        camera=replace(tracked.camera, size=(width, height)),
+        identity=np.zeros(len(head.identity_basis), np.float32),
+        vertices=tracked.bald,
+        expression=tracked.expression,
+        rotations=rotations,
+        translation=tracked.translation,
+        detection=Detection(points, tracked.expression, (low[0], low[1], high[0], high[1]), 1.0),
+        landmark_error=0.0,
+        plausibility=1.0,
+        hair=tracked.hair,
+    )
+    return photo_for_network(face, sample.picture[:height, :width], face.camera, tracked.regions, head)
 
 
-def _mask(sample: SyntheticPhoto, person: Tensor) -> Tensor:  # [1, 1, R, R] -> [1, 1, H, H]
-    """What of the photo may colour the head."""
-    shown = (*COLOURFUL, CLOTHES) if sample.who.hair.cloth else COLOURFUL
-    allowed = torch.from_numpy(np.isin(sample.label, shown).astype(np.float32))
-    found = functional.interpolate(person, size=allowed.shape, mode="bilinear", align_corners=False)
-    return found * allowed
+def photo_for_network(tracked: TrackedFace, picture: U8, camera: Camera, regions: Regions, head: HeadModel) -> Photo:
+    """What the pipeline hands to the network: pipeline._draft."""
+    texture = bake_albedo(picture, regions, tracked, camera, head, TEXTURE)
+    believed = believable(regions, tracked, camera, head, texture.seen)
+    return make_photo(RefineJob(tracked, picture, believed, camera, texture.photo, regions), head)

@@ -4,7 +4,7 @@ Compared is in the tracker's space: the true head, laid onto the tracker's by th
 and blendshapes as the network's head does, so that a target's camera, pose and expression are exact. The light stays on
 the head as the photo's, whose texture is what is asked for.
 
-Frames and units: frames.py. Dims: N views, V vertices, J joints, K blendshapes, H side of the pictures.
+Frames and units: frames.py. Dims: N views, V vertices, H side of the pictures, S texels along a side.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from meshlam_core.frames import Camera, axis_angle_from_rotation, rotation_from_axis_angle
-from meshlam_core.model.render import View, animate, look
+from meshlam_core.model.render import animate, look
 from meshlam_core.model.state import Photo, Rig
+from meshlam_core.raster.interface import Fragments
 from training.synthetic.camera import draw_expression
 from training.synthetic.draw import paint
 from training.synthetic.sample import SyntheticPhoto
-from training.synthetic.world import World, to_srgb
+from training.synthetic.world import TEXTURE, World, to_srgb
 from training.views import TargetViews, face_classes, view_classes, view_normals
 
 BACK = (115.0, 245.0)  # degrees of yaw from which the face is not seen
@@ -65,11 +66,18 @@ def make_views(
     view = look(animate(truth, rig, views), rig, views.cameras)
     return replace(
         views,
-        image=_colours(view, sample, world),
+        image=_colours(view.fragments, sample, world),
         mask=view.mask.float(),
         normals=view_normals(view, rig),
         classes=view_classes(view.fragments.face, face_classes(rig)),
     )
+
+
+def true_texture(sample: SyntheticPhoto, world: World, rig: Rig) -> Tensor:  # [1, 3, S, S]
+    """The head's colours under the photo's light, texel by texel."""
+    uv_map = rig.uv_map(TEXTURE)
+    face, bary = uv_map.texel_face[None], uv_map.texel_bary[None]
+    return _colours(Fragments(face, bary, torch.zeros(face.shape)), sample, world)
 
 
 def _turn(yaws: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
@@ -99,7 +107,7 @@ def _framed(
     return replace(views, cameras=tuple(cameras), translation=translation)
 
 
-def _colours(view: View, sample: SyntheticPhoto, world: World) -> Tensor:  # [N, 3, H, H]
-    colour, _ = paint(sample.surface, sample.who, world, view.fragments)
+def _colours(found: Fragments, sample: SyntheticPhoto, world: World) -> Tensor:  # [N, 3, H, H]
+    colour, _ = paint(sample.surface, sample.who, world, found)
     graded = sample.grade(to_srgb(colour)).clip(0, 1)
-    return torch.from_numpy(graded).permute(0, 3, 1, 2) * view.mask
+    return torch.from_numpy(graded).permute(0, 3, 1, 2) * found.mask[:, None]

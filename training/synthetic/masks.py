@@ -46,17 +46,6 @@ def signed_distance(mask: F32) -> F32:  # [h, h] px, positive inside
     return np.asarray(np.where(inside > 0, within - 0.5, 0.5 - beyond), np.float32)
 
 
-def with_distances(
-    hair: F32,  # [R, R]
-    person: F32,  # [R, R]
-    known: tuple[int, int],  # px of R, (columns, rows) that the photo fills
-) -> tuple[F32, F32]:  # [3, R, R], [2, R, R] px
-    """What border_fields is made of."""
-    filled = np.zeros_like(hair)
-    filled[: known[1], : known[0]] = 1
-    return np.stack([hair, person, filled]), np.stack([signed_distance(hair), signed_distance(person)])
-
-
 def disturbed(hair: F32, person: F32, rng: np.random.Generator) -> tuple[F32, F32]:  # [h, h] each
     """Borders shifted and wavy, pieces too many and missing, leaks, another person, soft edges."""
     side = len(hair)

@@ -71,12 +71,11 @@ class Engine:
         drawn = photograph(self.world, person, shot, rng)
         label = drawn.label
         bald = pose_person(person, shot, self.world, person.bald).numpy()
-        tracked, landmarks = simulate_tracker(
-            self.world.head, self.world, person.identity, bald, shot, self.errors, rng
-        )
+        tracked = simulate_tracker(self.world.head, self.world, person.identity, bald, shot, self.errors, rng)
         truth = laid_on_face(person.vertices, person.bald, tracked, self.world.head)
         hair, people = disturbed(*exact_masks(continued(label, shot.filled), SIDE_OF_MASKS), rng)
-        tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, label, shot.filled, landmarks)
+        seen = (drawn.picture, label, shot.filled)
+        tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, *seen)
         turn = rotation_from_axis_angle(shot.rotation)
         yaw = yaw_of(turn)
         name, look = person.hair.name, (person, drawn.surface, drawn.grade)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from meshlam_core.errors import UsageError
 from meshlam_core.model.loop import Step
@@ -35,10 +34,11 @@ def batch(drawer: Drawer) -> Sample:
     return drawer(4)
 
 
-def truth_of(sample: Sample, texture: Tensor | None = None) -> State:
+def truth_of(sample: Sample) -> State:
     assert sample.vertices is not None
+    assert sample.texture is not None
     blank = torch.zeros(len(sample.photo), 1, 1, 1)
-    return State(sample.vertices, sample.photo.texture if texture is None else texture, blank, blank, blank)
+    return State(sample.vertices, sample.texture, blank, blank, blank)
 
 
 def test_a_step_always_gets_the_same_batch_and_the_next_one_another(drawer: Drawer, batch: Sample) -> None:
@@ -51,11 +51,13 @@ def test_a_step_always_gets_the_same_batch_and_the_next_one_another(drawer: Draw
 
 
 def test_the_true_head_costs_nothing_and_the_start_does(drawer: Drawer, batch: Sample) -> None:
-    weights = LossWeights(vertex=1.0)
+    weights = LossWeights(vertex=1.0, texture=1.0)
     right = step_loss(Step(drawer.rig, truth_of(batch)), batch, weights)
-    start = replace(truth_of(batch), vertices=batch.photo.vertices)
+    start = replace(truth_of(batch), vertices=batch.photo.vertices, texture=batch.photo.texture)
     wrong = step_loss(Step(drawer.rig, start), batch, weights)
-    assert float(right.mask) == float(right.part) == 0
+    assert float(right.mask) == float(right.part) == float(right.texture) == 0
+    assert float(right.image) < 1e-3 < 0.1 * float(wrong.image)
+    assert float(wrong.texture) > 1e-3
     assert float(right.normal) < 1e-3 < float(wrong.normal)
     assert float(right.vertex) < 0.02 < float(wrong.vertex)
     assert float(wrong.mask) > 0.01
@@ -82,9 +84,8 @@ def test_the_first_view_is_the_photos_and_the_second_shows_the_back(drawer: Draw
 def test_targets_have_the_photos_colours(drawer: Drawer, batch: Sample) -> None:
     grey = next(number for number in range(40) if drawer.engine.sample((1, number)).grade.tint is not None)
     batch = joined([batch, drawer.draw((1, grey))])
-    both = batch.targets.mask[::3]
     small = torch.nn.functional.interpolate(batch.photo.image, size=SIZE, mode="area")
-    shown = both * torch.nn.functional.interpolate(batch.photo.mask, size=SIZE)
+    shown = batch.targets.mask[::3] * torch.nn.functional.interpolate(batch.photo.mask, size=SIZE)
     ours, theirs = ((image * shown).sum((2, 3)) / shown.sum((2, 3)) for image in (batch.targets.image[::3], small))
     assert (ours - theirs).abs().max() < 0.08
     spread = batch.targets.image.amax(1) - batch.targets.image.amin(1)
