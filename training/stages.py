@@ -67,6 +67,7 @@ class Kind:
     batch: int
     rate: float
     warm_up: int  # steps
+    keep: int  # steps between checkpoints
 
 
 def geometry(options: argparse.Namespace, head: HeadModel, preset: Preset, processes: int) -> Task:
@@ -132,7 +133,7 @@ class _Pictures:
 
 
 STAGES: Mapping[str, Kind] = {
-    "G": Kind(geometry, STAGE, 8, 1.5e-3, 100),
-    "T": Kind(pictures, "pictures", 2, 2e-4, 20),
-    "R": Kind(portraits, "portraits", 2, 1e-4, 20),
+    "G": Kind(geometry, STAGE, 8, 1.5e-3, 100, 100),
+    "T": Kind(pictures, "pictures", 2, 2e-4, 20, 20),
+    "R": Kind(portraits, "portraits", 2, 1e-4, 20, 20),
 }

@@ -155,7 +155,7 @@ def learn(arguments: list[str], **changes: object) -> dict[str, float]:
         mean_decay=0.998,
         budget=60 * options.minutes,
         paced=True,
-        checkpoint_every=100,
+        checkpoint_every=kind.keep,
     )
     trainer = Trainer(network, task.stage, settings)
     checkpoint = options.out / "checkpoint.safetensors"

@@ -56,12 +56,13 @@ class Mixed:
 
 @dataclass(frozen=True)
 class RealWeights:
-    """Those of the paper where it has the term; priors in mm and in sRGB."""
+    """Those of the paper but for the outlines, which in photos miss by a pixel or two where drawn heads miss by the
+    tracker's error, and would drown; priors in mm and in sRGB."""
 
     image: float = 1.0
     perceptual: float = 1.0
-    mask: float = 1.0
-    hair: float = 0.5
+    mask: float = 10.0
+    hair: float = 5.0
     laplacian: float = 2.0
     shape: float = 0.05  # of a millimetre that hidden vertices are off
     colour: float = 5.0  # of the squared difference of hidden texels
