@@ -33,7 +33,9 @@ from training.pictures.real import Mixed, RealStage, RealWeights
 from training.rigs import training_rig, without_lashes
 from training.trainer import Stage
 
-TEXTURE = 5.0  # weight of the true texture [ours]: every texel is told its colour, that of the back, too
+# The paper's weights, but for what is known of drawn heads [ours]: every texel is told its colour, that of the back,
+# too, and every vertex its place. Our Laplacian counts square millimetres: the paper's 2 undoes much of stage G.
+DRAWN = LossWeights(perceptual=1.0, laplacian=0.05, vertex=0.1, texture=5.0)
 
 
 class Measure(Protocol):
@@ -112,7 +114,7 @@ class _Pictures:
         self.options, self.preset = options, preset
         self.rig = without_lashes(training_rig(head), head)
         self.lpips = Lpips.open(options.lpips or options.data / "teachers" / "lpips_vgg16.npz")
-        self.losses = (LossWeights(perceptual=1.0, texture=TEXTURE), OneView(self.lpips, options.views))
+        self.losses = (DRAWN, OneView(self.lpips, options.views))
 
     def drawer(self, batch: int, held_out: bool = False) -> Drawer:
         chosen = self.options

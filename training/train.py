@@ -5,7 +5,8 @@
 
 `--head` names the head model that is learnt on, that of the shards in stage G; the weights say so, and fit no other.
 RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv` and `curve.png`, the
-errors on the held-out samples, and in the end `small.safetensors`: the running mean of the weights, in half precision.
+errors on the held-out samples (in the first row those of V_0, in the second those of --start), and in the end
+`small.safetensors`: the running mean of the weights, in half precision.
 Stages T and R draw `sheet.jpg`, too: held-out heads as their targets, the start and the result show them.
 """
 
@@ -165,6 +166,9 @@ def learn(arguments: list[str], **changes: object) -> dict[str, float]:
     per_step = options.batch * options.accumulate * trainer.processes
     if held_out is not None and trainer.step == 0 and trainer.rank == 0:
         curve.add(0, 0.0, held_out.start())
+        if options.start is not None:
+            network.eval()
+            curve.add(0, 0.0, held_out.measure(network))
     if trainer.rank > 0:  # the first process measures, reports and exports
         trainer.run(checkpoint)
         return {}

@@ -63,7 +63,7 @@ class RealWeights:
     perceptual: float = 1.0
     mask: float = 10.0
     hair: float = 5.0
-    laplacian: float = 2.0
+    laplacian: float = 0.05  # as in stage T
     shape: float = 0.05  # of a millimetre that hidden vertices are off
     colour: float = 5.0  # of the squared difference of hidden texels
     decay: float = 0.8  # γ

@@ -110,7 +110,7 @@ def test_the_command_learns_from_weights_of_stage_g_and_leaves_weights_curve_and
         torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)  # two small steps from the start, not from scratch
     with (out / "curve.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["samples"] for row in rows] == ["0", "2"]
+    assert [row["samples"] for row in rows] == ["0", "0", "2"]  # V_0, the weights that were begun with, the result
     assert float(rows[0]["colour photo"]) > 0
     with Image.open(out / "sheet.jpg") as sheet:
         assert sheet.size == (3 * 64 + 3 * 64, 3 * 64)
