@@ -4,9 +4,9 @@ Run: python -m training ablate --steps 600 --seeds 2 --backbone mobilenet_v2.saf
                                --held-out SHARDS --out RUNS
 
 Every row is preset `small` trained from the same start for as many steps on the same samples, which no busy machine
-can change; the spread is that of the seeds. Measured are the errors on held-out samples, along the rays (training/geometry/curve.py).
-Rows that need pictures in the loop (without GRU, unwrapping or clip) are in training/overfit.py. Finished rows are kept
-in RUNS, an ended one goes on where it was. Prints a Markdown table.
+can change; the spread is that of the seeds. Measured are the errors on held-out samples, along the rays
+(training/geometry/curve.py). Rows that need pictures in the loop (without GRU, unwrapping or clip) are in
+training/overfit.py. Finished rows are kept in RUNS, an ended one goes on where it was. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def _errors(row: str, seed: int, options: argparse.Namespace) -> dict[str, float
     out = options.out / f"{row.replace(' ', '_').strip('()')}-{seed}"
     kept = out / "errors.json"
     if not kept.is_file():
-        named = {"--steps": options.steps, "--minutes": FOREVER, "--seed": seed, "--batch": options.batch, "--backbone": options.backbone}
-        named |= {"--data": options.data, "--held-out": options.held_out, "--out": out}
+        named = {"--steps": options.steps, "--minutes": FOREVER, "--seed": seed, "--batch": options.batch}
+        named |= {"--backbone": options.backbone, "--data": options.data, "--held-out": options.held_out, "--out": out}
         given = [str(part) for pair in named.items() for part in pair]
         # looking at the held-out samples in between would take different shares of the budget
         errors = learn([*given, "--measure-every", "1e9"], **ROWS[row])
