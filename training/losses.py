@@ -7,7 +7,7 @@ Dims: B heads, V vertices, F triangles, M views, H image side, c channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,8 +46,22 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class LossTerms:
+class Terms:
     """Unweighted, of one step."""
+
+    def total(self, weights: object) -> Tensor:  # []
+        """L_t: each term times the weight of its name."""
+        return torch.stack([getattr(weights, name) * value for name, value in vars(self).items()]).sum()
+
+
+def decayed(losses: Sequence[Tensor], decay: float) -> Tensor:  # []
+    """Σ γ^(N-t) L_t of N steps."""
+    return torch.stack([decay ** (len(losses) - t) * loss for t, loss in enumerate(losses, start=1)]).sum()
+
+
+@dataclass(frozen=True)
+class LossTerms(Terms):
+    """Those of drawn heads."""
 
     image: Tensor
     perceptual: Tensor
@@ -57,11 +71,6 @@ class LossTerms:
     laplacian: Tensor
     vertex: Tensor
     texture: Tensor
-
-    def total(self, weights: LossWeights) -> Tensor:
-        """L_t."""
-        terms = [getattr(weights, name) * value for name, value in vars(self).items()]
-        return torch.stack(terms).sum()
 
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -130,12 +139,7 @@ def total_loss(
     perceptual: Perceptual | None = None,
 ) -> Tensor:  # []
     """Σ γ^(N-t) L_t."""
-    count = len(steps)
-    losses = [
-        weights.decay ** (count - t) * step_loss(step, sample, weights, perceptual).total(weights)
-        for t, step in enumerate(steps, start=1)
-    ]
-    return torch.stack(losses).sum()
+    return decayed([step_loss(step, sample, weights, perceptual).total(weights) for step in steps], weights.decay)
 
 
 def step_loss(

@@ -2,7 +2,7 @@
 
 G  the shape of the head on some vertices at a time, from shards of drawn photographs (training/geometry)
 T  everything, by the paper's losses, on drawn heads that are seen from all around (training/pictures)
-    R  the same, half of it on real portraits (training/pictures/real.py)
+R  the same, half of it on real portraits (training/pictures/real.py)
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import numpy as np
 
 from meshlam_core.avatar.io import read_avatar
 from meshlam_core.avatar.record import TRUST, Avatar
+from meshlam_core.head.surface import triangle_areas
 from meshlam_core.progress import Progress
 
 
@@ -81,8 +82,7 @@ def trust_shares(avatar: Avatar) -> dict[str, float] | None:
     u, v = avatar.uvs[avatar.uv_faces].mean(axis=1).T
     rows = ((1 - v) * height).clip(0, height - 1).astype(np.intp)
     columns = (u * width).clip(0, width - 1).astype(np.intp)
-    a, b, c = avatar.vertices[avatar.faces].astype(np.float64).swapaxes(0, 1)
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    area = triangle_areas(avatar.vertices[avatar.faces].astype(np.float64))
     shares = area @ avatar.trust[rows, columns].astype(np.float64) / (255 * max(float(area.sum()), 1e-12))
     return {name: round(float(share), 4) for name, share in zip(TRUST, shares, strict=True)}
 

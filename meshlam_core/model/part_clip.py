@@ -26,6 +26,7 @@ FIXED = 0.0
 SKIN = 0.003
 NECK = 0.02
 HAIR = 0.08
+GROWS = 0.03  # between the neck and the hair: what may move further carries hair
 
 STEP_LIMITS: Mapping[str, float] = MappingProxyType(
     {

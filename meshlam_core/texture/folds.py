@@ -12,7 +12,8 @@ The lids of an open eye are another kind: what little of them shows would be dra
 all that the texture differs by from a bare lid.
 
 Colours are sRGB; contrasts and folds are natural logarithms of linear colours. Textures have any size; the folds' maps
-have SIDE x SIDE texels of the same layout. Dims: G groups of keys, P texels of the face.
+have the same layout with SIDE x SIDE texels, those of the lids as many as the texture. Dims: G groups of keys, P texels
+of the face.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from meshlam_core.head.model import HeadModel
+from meshlam_core.raster.normals import face_normals
 from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.tracker.types import TrackedFace
 
@@ -59,18 +60,12 @@ def spread_by_blink(
     closed = tracked.surface + np.tensordot(expression, tracked.blendshapes_on(model), axes=1)
     # the camera is the view frame's origin; areas on the head do not depend on its pose
     sight = functional.normalize(posed[own].mean(1), dim=1)
-    shown = (_areas(posed[own]) * sight).sum(1).abs()
-    sizes = torch.stack([shown, _areas(torch.from_numpy(closed).float()[own]).norm(dim=1)], 1)
+    open_sizes, shut_sizes = (
+        face_normals(points[None], own, unit=False)[0] for points in (posed, torch.from_numpy(closed).float())
+    )
+    sizes = torch.stack([(open_sizes * sight).sum(1).abs(), shut_sizes.norm(dim=1)], 1)
     around = torch.zeros(len(posed), 2).index_add_(0, own.flatten(), sizes.repeat_interleave(3, 0))
     return share * (1 - smooth_step(around[:, 0] / around[:, 1].clamp_min(1e-12), *STRETCHED))
-
-
-def _areas(
-    corners: Tensor,  # [T, 3, 3] m
-) -> Tensor:  # [T, 3] m^2, normals times twice the area
-    first, second, third = corners.unbind(1)
-    normals: Tensor = torch.linalg.cross(second - first, third - first)
-    return normals
 
 
 def lash_line_share(model: HeadModel) -> Tensor:  # [V] 0..1

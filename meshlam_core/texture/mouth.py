@@ -17,6 +17,7 @@ from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.sight import Sight
 from meshlam_core.texture.teeth import paint_teeth
+from meshlam_core.texture.trust import openness
 from meshlam_core.tracker.parsing import polygon_mask
 from meshlam_core.tracker.ramps import ramp
 
@@ -33,9 +34,9 @@ BRIGHT_FACE = 0.80  # luminance of the brightest skin in a well exposed portrait
 SOFT_SATURATION = 0.42  # of skin in neutral light; warm light tints the teeth too
 TONGUE_RED = (0.6, 1.07)  # saturations, relative to the skin's, between which tongue and cavity are believed
 LIP_RED = (0.9, 1.15)  # and between which a pixel is no tooth any more
+BRIGHT = (0.7, 0.9)  # the same for brightness
 WIDE = (0.2, 0.35)  # openness of the lips between which what shows behind the teeth is believed
 TOOTH_LIGHT = (0.15, 0.35)  # brightness, relative to the teeth's, between which they are believed
-BRIGHT = (0.7, 0.9)  # the same for brightness
 FEW = 30  # pixels
 
 
@@ -73,7 +74,7 @@ def paint_mouth(
     # and the dark between rows of teeth not on their crowns
     light = smooth_step(luminance(seen.colour) / luminance(teeth).clamp_min(0.02), *TOOTH_LIGHT)
     # nor may what is dark between teeth that are nearly closed lie on the tongue
-    wide = ramp(_openness(landmarks), *WIDE)
+    wide = ramp(openness(landmarks), *WIDE)
     # the upper lip's rim may stay on the teeth that it covers; on the lower ones it would show when the mouth opens
     lip = torch.where(torch.isin(seen.rows, atlas.rows_of("teeth_lower")), smooth_step(red, *LIP_RED), 0.0)
     believed = seen.weight * torch.where(behind, wide * smooth_step(red, *TONGUE_RED) * dim, light * (1 - lip))
@@ -114,16 +115,10 @@ def _exposure(crop: U8, landmarks: F32) -> float:
     return float(np.clip(0.45 + 0.55 * bright / BRIGHT_FACE, 0.5, 1.05))
 
 
-def _openness(landmarks: F32) -> float:
-    """Height by width of the lips' opening."""
-    width, height = np.ptp(landmarks[LIPS_INNER], axis=0)
-    return float(height / max(width, 1e-6))
-
-
 def _tooth_tone(crop: U8, landmarks: F32, exposure: float) -> Tensor:  # [3]
     """Ivory, or the teeth's own colour where an open mouth shows them."""
     ivory = exposure * torch.tensor(IVORY)
-    if _openness(landmarks) < 0.12:
+    if openness(landmarks) < 0.12:
         return ivory
     ring = landmarks[LIPS_INNER].astype(np.float64)
     middle = ring.mean(axis=0)

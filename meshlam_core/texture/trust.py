@@ -199,14 +199,21 @@ def _ring(points: F32, ring: NDArray[np.integer], size: tuple[int, int]) -> Mask
     return polygon_mask(points[ring].astype(np.float64), size) > 0
 
 
+def openness(
+    points: F32,  # [L, 2] px
+) -> float:
+    """Height by width of the lips' opening."""
+    width, height = np.ptp(points[LIPS_INNER], axis=0)
+    return float(height / max(width, 1e-6))
+
+
 def _mouth_opening(
     points: F32,  # [L, 2] px
     lips: Mask,  # [h, w] inside of the lips' inner ring
     span: float,  # px, height of the face
 ) -> Mask:  # [h, w]
     """Pixels between the lips, when they are open far enough to show something."""
-    width, height = np.ptp(points[LIPS_INNER], axis=0)
-    if height < OPEN * width:
+    if openness(points) < OPEN:
         return np.zeros_like(lips)
     # the mesh's lips open a little further or less than the photo's: a rim of lip reads as gum, a gap does not
     return dilated(lips, MOUTH_RIM * span)

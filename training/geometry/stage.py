@@ -18,12 +18,14 @@ from meshlam_core.model.encoding import encoded_width
 from meshlam_core.model.geometry import refine_geometry
 from meshlam_core.model.loop import Step
 from meshlam_core.model.network import MeshLAM, about_and_ways
+from meshlam_core.model.part_clip import GROWS
 from meshlam_core.model.render import animate
 from meshlam_core.model.state import Rig
 from meshlam_core.raster.normals import vertex_normals
 from training.data.pool import Pool
 from training.geometry.batch import GeometryBatch, make_batch
 from training.geometry.subset import Surface
+from training.losses import decayed
 
 MILLIMETRE = 1e-3
 SOFT = 0.5  # mm, below which an error counts as its square
@@ -61,15 +63,12 @@ class GeometryStage:
     def loss(self, network: MeshLAM, batch: GeometryBatch) -> Tensor:  # []
         """Σ γ^(N-t) L_t."""
         steps = refine_start(network, batch)
-        total = [
-            self.settings.decay ** (len(steps) - t) * self._step(step.state.vertices, step.state.ways, batch)
-            for t, step in enumerate(steps, start=1)
-        ]
-        return torch.stack(total).sum()
+        losses = [self._step(step.state.vertices, step.state.ways, batch) for step in steps]
+        return decayed(losses, self.settings.decay)
 
     def _step(self, vertices: Tensor, ways: Tensor | None, batch: GeometryBatch) -> Tensor:
         chosen, subset = self.settings, batch.subset
-        weight = torch.where(subset.rig.limits > 0.03, 1.0, chosen.face).expand(len(batch), -1)
+        weight = torch.where(subset.rig.limits > GROWS, 1.0, chosen.face).expand(len(batch), -1)
         wrong = within_reach(vertices - batch.truth, ways)
         loss = (weight * _length(wrong / MILLIMETRE)).sum() / weight.sum()
         if len(subset.edges):

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meshlam_core.model.part_clip import GROWS
 from meshlam_core.model.state import Rig
 
 I64 = NDArray[np.int64]
@@ -36,7 +37,7 @@ class Surface:
         self.rig = rig
         limits = rig.limits.numpy()
         self.movable = np.flatnonzero(limits > 0)
-        hair = (limits > 0.03)[self.movable]
+        hair = (limits > GROWS)[self.movable]
         share = np.where(hair, HAIR_SHARE / max(hair.sum(), 1), (1 - HAIR_SHARE) / max((~hair).sum(), 1))
         self.chance = share / share.sum()
         faces = rig.faces.numpy()

@@ -19,6 +19,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.model.loop import Step
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.parsing_head import CLASSES
+from meshlam_core.model.part_clip import GROWS
 from meshlam_core.model.render import View, animate, look, shade, vertices_seen
 from meshlam_core.model.state import Photo, Rig, State
 from meshlam_core.raster.normals import vertex_normals
@@ -27,6 +28,8 @@ from training.losses import (
     PARSED,
     LossWeights,
     Perceptual,
+    Terms,
+    decayed,
     image_loss,
     laplacian_loss,
     region_loss,
@@ -70,8 +73,8 @@ class RealWeights:
 
 
 @dataclass(frozen=True)
-class RealTerms:
-    """Unweighted, of one step."""
+class RealTerms(Terms):
+    """Those of real ones."""
 
     image: Tensor
     perceptual: Tensor
@@ -80,10 +83,6 @@ class RealTerms:
     laplacian: Tensor
     shape: Tensor
     colour: Tensor
-
-    def total(self, weights: RealWeights) -> Tensor:
-        """L_t."""
-        return torch.stack([getattr(weights, name) * value for name, value in vars(self).items()]).sum()
 
 
 class Hidden:
@@ -95,7 +94,7 @@ class Hidden:
         with torch.no_grad():
             view = look(animate(photo.vertices, rig, photo), rig, photo.cameras)
             hidden = 1 - vertices_seen(view, vertex_normals(view.vertices, rig.faces))  # [B, V]
-            grows = (rig.limits > 0.03).to(hidden.dtype)
+            grows = (rig.limits > GROWS).to(hidden.dtype)
             self.one_side = hidden * (1 - hidden[:, self.mirror]) * grows
             self.both_sides = hidden * hidden[:, self.mirror] * grows
             spread = rig.uv_map(believed.texture.shape[-1]).spread
@@ -158,11 +157,7 @@ class RealStage:
             believed = self.teacher(sample.photo, self.rig)[-1].state
         hidden = Hidden(self.head, self.rig, sample.photo, believed)
         steps = network(sample.photo, self.rig)
-        losses = [
-            weights.decay ** (len(steps) - t) * real_terms(step, sample, hidden, perceptual).total(weights)
-            for t, step in enumerate(steps, start=1)
-        ]
-        return torch.stack(losses).sum()
+        return decayed([real_terms(step, sample, hidden, perceptual).total(weights) for step in steps], weights.decay)
 
 
 def real_terms(step: Step, sample: Sample, hidden: Hidden, perceptual: Perceptual) -> RealTerms:
@@ -190,7 +185,7 @@ def outline_losses(view: View, rig: Rig, targets: TargetViews) -> tuple[Tensor, 
     Where hair begins in the face is for the texture to say; bare skin may be shown by the same triangles.
     """
     face, classes = map(thinned, (view.fragments.face, targets.classes))
-    grows = (rig.limits > 0.03)[rig.faces].all(1)
+    grows = (rig.limits > GROWS)[rig.faces].all(1)
     hair = classes == CLASSES.index("hair")
     ours = grows[face.clamp_min(0).long()] & (face >= 0)
     wanted = torch.isin(classes, classes.new_tensor(PARSED))
