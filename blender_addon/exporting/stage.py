@@ -42,8 +42,9 @@ class Staged:
 class Workshop:
     """Copies of data-blocks under the originals' names, and their removal."""
 
-    def __init__(self, pictures: Path, prefix: str) -> None:
+    def __init__(self, pictures: Path, prefix: str, vertex_colours: bool) -> None:
         self.pictures, self.prefix = pictures, prefix  # where textures are written, and how their names begin
+        self.vertex_colours = vertex_colours  # whether the file's materials can be multiplied by them
         self.images: dict[tuple[str, bool], Any] = {}  # exported by (name, with paint)
         self._made: list[Any] = []
         self._borrowed: list[tuple[Any, str]] = []
@@ -74,7 +75,8 @@ class Workshop:
 def staged(built: BuiltAvatar, options: ExportOptions, pictures: Path, target: Path) -> Iterator[Staged]:
     """The copy; textures are written to the folder `pictures`, unsaved paint included."""
     # USD's textures lie in one folder for all heads beside it
-    workshop = Workshop(pictures, f"{target.stem}_" if target.suffix.startswith(".usd") else "")
+    prefix = f"{target.stem}_" if target.suffix.startswith(".usd") else ""
+    workshop = Workshop(pictures, prefix, target.suffix == ".glb")
     unit = bpy.context.scene.unit_settings
     units = (unit.system, unit.scale_length)
     try:
@@ -139,7 +141,7 @@ def _into_scene(item: Any) -> None:
     item.animation_data_clear()
     item.constraints.clear()
     bpy.context.scene.collection.objects.link(item)
-    item.hide_viewport = item.hide_select = False
+    item.hide_viewport = item.hide_select = item.hide_render = False  # USD leaves out what is not rendered
     item.hide_set(False)
 
 

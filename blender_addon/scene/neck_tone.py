@@ -8,7 +8,7 @@ from .raw_mesh import base_socket
 
 TONE = "meshlam_neck_tone"  # what the head's texture is multiplied by
 SKIN = "meshlam_neck_skin"  # the body's tone at the seam, and in alpha how much of it covers the texture
-_COVERED = "Neck Tone"  # label of the node that mixes the second in
+_TINTED, _COVERED = "Neck Tone", "Neck Skin"  # labels of the nodes that mix the two in
 
 
 def tint(mesh: Any, heads: int) -> None:
@@ -24,13 +24,15 @@ def tint(mesh: Any, heads: int) -> None:
         tone_node.layer_name, skin.layer_name = TONE, SKIN
         tinted = _mixed(tree, "MULTIPLY", source, tone_node.outputs["Color"], None)
         covered = _mixed(tree, "MIX", tinted, skin.outputs["Color"], skin.outputs["Alpha"])
-        covered.node.label = _COVERED
+        tinted.node.label, covered.node.label = _TINTED, _COVERED
         tree.links.new(covered, socket)
 
 
-def uncover(tree: Any) -> None:
-    """Leave only what the texture is multiplied by: glTF has vertex colours for that, and nothing for the rest."""
-    for node in [node for node in tree.nodes if node.label == _COVERED]:
+def reduce(tree: Any, vertex_colours: bool) -> None:
+    """Leave what a file can hold: the texture, and where it has vertex colours what these multiply it by."""
+    for node in [
+        node for node in tree.nodes if node.label == _COVERED or (node.label == _TINTED and not vertex_colours)
+    ]:
         source = next(item for item in node.inputs if item.type == "RGBA").links[0].from_socket
         for link in [link for output in node.outputs for link in output.links]:
             tree.links.new(source, link.to_socket)

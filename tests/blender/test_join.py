@@ -235,11 +235,20 @@ def test_the_button_takes_the_body_that_is_selected_with_the_head(built):
     assert bpy.context.view_layer.objects.active.name == "Body Ada"
 
 
-def test_the_character_can_be_exported_and_checked(built, tmp_path):
+@pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
+def test_the_character_can_be_exported_with_its_textures_and_checked(built, tmp_path, suffix):
     body, _ = make_body()
     mesh, *_ = join(built, body)
-    path = tmp_path / "character.glb"
+    path = tmp_path / f"character{suffix}"
     assert verify(path, export_avatar(find_avatar(mesh), path, ExportOptions())) == []
+
+
+def test_a_joined_head_that_is_hidden_can_still_be_exported(built, tmp_path):
+    body, _ = make_body()
+    join(built, body)
+    assert built.head.hide_render
+    path = tmp_path / "head.usdc"  # USD leaves out what is not rendered
+    assert verify(path, export_avatar(built, path, ExportOptions())) == []
 
 
 def head_turn(rig) -> np.ndarray:
