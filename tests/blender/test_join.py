@@ -24,6 +24,7 @@ from blender_addon.joining.loops import boundary_loops
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import find_avatar
 from blender_addon.scene.join_body import JoinError, join
+from blender_addon.scene.quads import make_quads
 
 
 @pytest.fixture
@@ -155,6 +156,15 @@ def test_the_tone_of_the_head_runs_into_the_bodys(built):
     assert not any(
         node.type == "VERTEX_COLOR" for slot in built.head.material_slots for node in slot.material.node_tree.nodes
     )
+
+
+def test_a_head_of_quads_is_joined_without_a_hole_and_keeps_its_quads(built):
+    make_quads(built)
+    quads = sum(len(face.vertices) == 4 for face in built.head.data.polygons)
+    body, _ = make_body()
+    mesh, _, seam = join(built, body)
+    assert seam.gap == 0
+    assert sum(len(face.vertices) == 4 for face in mesh.data.polygons) > quads > 100
 
 
 def test_seams_are_marked_and_run_around_the_neck(built):

@@ -5,14 +5,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from bodies import make_body
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportOptions, export_avatar, verify
 from blender_addon.panel import AvatarPanel
 from blender_addon.scene.build import build_avatar
-from blender_addon.scene.join_body import join
-from blender_addon.scene.quads import make_quads
 from blender_addon.scene.renew import fits, renew
 
 BASE_QUADS = 4677  # of MakeHuman's base mesh, in the open head's part of it
@@ -109,12 +106,3 @@ def test_a_mesh_with_other_edges_is_not_taken_for_the_heads(quads, avatar):
     bpy.ops.object.mode_set(mode="OBJECT")
     assert len(mesh.polygons) == len(avatar.faces)
     assert not fits(quads, avatar)
-
-
-def test_a_head_of_quads_joins_a_body_without_a_hole(registered, real_avatar_path):
-    built = build_avatar(read_avatar(real_avatar_path), "Ada")
-    make_quads(built)
-    body, _ = make_body()
-    mesh, _, seam = join(built, body)
-    assert seam.gap == 0
-    assert sum(len(face.vertices) == 4 for face in mesh.data.polygons) > BASE_QUADS
