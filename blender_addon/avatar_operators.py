@@ -194,6 +194,7 @@ class DeleteHead(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             bpy.ops.object.mode_set(mode="OBJECT")
         if viewport.photo_view_shown(context.scene) and context.scene.camera == built.camera:
             viewport.hide_photo_view(context)
+        viewport.hide_trust()
         delete(built)
         return {"FINISHED"}
 

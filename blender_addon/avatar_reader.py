@@ -50,6 +50,7 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "photo_crop": ("<f4", (4,)),
     "hair": ("<f4", ("V", 3)),
     "light": ("<f4", (9, 3)),
+    "uncertainty": ("<f4", ("V",)),
 }
 IMAGE_CHANNELS = {
     "albedo": 3,
@@ -59,10 +60,23 @@ IMAGE_CHANNELS = {
     "normal": 3,
     "orm": 3,
     "albedo_photo": 3,
+    "trust": 4,
 }
 WRINKLE_CHANNELS = 3
 OPTIONAL = frozenset(
-    {"pose_correctives", "raw_shapes", "key_parameters", "identity", "hair", "light", "normal", "orm", "albedo_photo"}
+    {
+        "pose_correctives",
+        "raw_shapes",
+        "key_parameters",
+        "identity",
+        "hair",
+        "light",
+        "uncertainty",
+        "normal",
+        "orm",
+        "albedo_photo",
+        "trust",
+    }
 )
 _CHANNELS_OF_PNG_COLOUR = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
@@ -113,6 +127,7 @@ class AvatarFile:
     pose_correctives: F32 | None  # [36, V, 3]
     hair: F32 | None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
     light: F32 | None  # [9, 3] spherical harmonics of the photo's light
+    uncertainty: F32 | None  # [V] m, one standard deviation of each vertex's position
     raw_shapes: F32 | None  # [R, V, 3] the head model's own directions
     raw_names: tuple[str, ...]  # [R]
     key_parameters: F32 | None  # [K, P] the head model's parameters of each blendshape
@@ -132,6 +147,7 @@ class AvatarFile:
     normal: PngImage | None  # tangent space, +Y up
     orm: PngImage | None  # occlusion, roughness, metallic
     albedo_photo: PngImage | None  # the texture with the photo's light, where the albedo is without it
+    trust: PngImage | None  # shares of seen, mirrored, model, network
     folds: tuple[Fold, ...]  # what expressions add to the textures
     provenance: dict[str, Any]
 

@@ -16,9 +16,10 @@ from typing import Any
 import bpy
 
 from .exporting.check import Expected, Movement, expected, verify
-from .exporting.files import ExportError, reason, whole_or_nothing
+from .exporting.files import ExportError, hashes, reason, whole_or_nothing
 from .exporting.gaussians import write_gaussians
 from .exporting.levels import Thinner
+from .exporting.maps import FOLDER, lay_beside
 from .exporting.options import (
     GAUSSIANS,
     LEVELS,
@@ -53,7 +54,7 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
         options = replace(options, bones=False, levels=1)
     take = record(built) if moving else None
     provenance = json.loads(built.rig.get(PROVENANCE, "{}"))
-    wanted: Expected | None = None
+    wanted: list[Expected] = []
     losses: list[float] = []
     told = origin(provenance, options.consent)
     with (
@@ -64,6 +65,7 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
     ):
         if suffix in PRINT_SUFFIXES:
             make_solid(copy.meshes, copy.own)
+        told |= lay_beside(copy.beside, folder)
         levels = max(1, min(options.levels, len(LEVELS)))
         thinner = Thinner(copy.meshes, copy.own) if levels > 1 else None
         for level in range(levels):
@@ -75,7 +77,7 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
                 found = replace(found, movement=_animate(copy, take, options))
             if suffix == GAUSSIANS:
                 found = replace(found, gaussians=options.gaussians)
-            wanted = wanted or found
+            wanted.append(found)
             part = folder / level_path(path, level).name
             if write is None:
                 write_gaussians(copy.meshes, part, options.gaussians, copyright_line(provenance))
@@ -83,8 +85,8 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
                 write(part, copyright_line(provenance))
             if suffix == ".glb" and part.is_file():
                 write_into_glb(part, told)
-    assert wanted is not None
-    return replace(wanted, losses=tuple(losses))
+        beside = hashes(folder / FOLDER)
+    return replace(wanted[0], beside=beside, losses=tuple(losses), further=tuple(wanted[1:]))
 
 
 def _animate(copy: Staged, take: Take, options: ExportOptions) -> Movement:

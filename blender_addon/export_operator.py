@@ -9,7 +9,15 @@ import bpy
 
 from .avatar_operators import OnAvatar, draw_text
 from .export import ExportError, ExportOptions, export_avatar, verify
-from .exporting.options import GAUSSIANS, PRESETS, PRINT_SUFFIXES, file_stem, target_path
+from .exporting.options import (
+    GAUSSIANS,
+    PRESETS,
+    PRINT_SUFFIXES,
+    STILL_SUFFIXES,
+    file_stem,
+    level_path,
+    target_path,
+)
 from .exporting.preflight import findings, fix
 from .exporting.take import is_animated
 from .exporting.writers import available
@@ -24,20 +32,28 @@ _FORMATS = (
     (".obj", "OBJ (.obj)", "3D printers and sculpting: a closed solid in millimetres"),
     (".ply", "Gaussians (.ply)", "Viewers of Gaussian splats: the neutral head; the backend makes it"),
 )
-_PRESET_ITEMS = [(key, preset.title, preset.hint) for key, preset in PRESETS.items()]
 _CUSTOM = ("CUSTOM", "Custom", "Your own choices below")
-_offered: list[tuple[str, str, str]] = []  # Blender needs the texts of a computed enumeration to stay alive
+# Blender needs the texts of a computed enumeration to stay alive, and numbers so that a choice outlives another's going
+_FORMAT_ITEMS = [(*item, "NONE", number) for number, item in enumerate(_FORMATS)]
+_PRESET_ITEMS = [
+    (*item, "NONE", number)
+    for number, item in enumerate([_CUSTOM, *((key, preset.title, preset.hint) for key, preset in PRESETS.items())])
+]
 
 
-def _formats(_operator: Any, _context: Any) -> list[tuple[str, str, str]]:
+def _formats(_operator: Any, _context: Any) -> list[tuple[str, str, str, str, int]]:
     """The formats that this Blender can write."""
-    _offered[:] = [item for item in _FORMATS if available(item[0])]
-    return _offered
+    return [item for item in _FORMAT_ITEMS if available(item[0])]
+
+
+def _presets(_operator: Any, _context: Any) -> list[tuple[str, str, str, str, int]]:
+    """The programs whose format this Blender can write."""
+    return [item for item in _PRESET_ITEMS if item[0] not in PRESETS or available(PRESETS[item[0]].suffix)]
 
 
 def _use_preset(chosen: Any, _context: Any) -> None:
     preset = PRESETS.get(chosen.preset)
-    if preset is None or not available(preset.suffix):
+    if preset is None:
         return
     options = preset.options
     chosen.file_format = preset.suffix
@@ -58,11 +74,12 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
 
     filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
     check_existing: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    overwrite: bpy.props.BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: bpy.props.StringProperty(  # type: ignore[valid-type]
         default="*.glb;*.fbx;*.usdc;*.usda;*.usdz;*.stl;*.obj;*.ply", options={"HIDDEN"}
     )
     preset: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="For", description="What the file is for", items=[_CUSTOM, *_PRESET_ITEMS], update=_use_preset
+        name="For", description="What the file is for", items=_presets, update=_use_preset
     )
     file_format: bpy.props.EnumProperty(name="Format", items=_formats)  # type: ignore[valid-type]
     content: bpy.props.EnumProperty(  # type: ignore[valid-type]
@@ -132,7 +149,15 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         default=False,
     )
 
-    def invoke(self, context: Any, _event: Any) -> set[str]:
+    browsed = False  # the path comes from the file browser, which does not ask before files are overwritten
+
+    def invoke(self, context: Any, event: Any) -> set[str]:
+        if self.overwrite:
+            asked: set[str] = context.window_manager.invoke_confirm(
+                self, event, title="Overwrite?", message=self._there(), confirm_text="Overwrite", icon="WARNING"
+            )
+            return asked
+        self.browsed = True
         folder = Path(self.filepath).parent if self.filepath else Path(bpy.data.filepath).parent
         self.animation = is_animated(self.avatar(context))
         self.filepath = str(target_path(folder / file_stem(self.avatar(context).head.name), self.file_format))
@@ -169,7 +194,9 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
                 box.operator("meshlam.fix_before_export", text=finding.fix_label).what = finding.fix
 
     def execute(self, context: Any) -> set[str]:
-        path = target_path(bpy.path.abspath(self.filepath), self.file_format)
+        if self.browsed and self._there():
+            return self._ask()
+        path = self._path()
         try:
             wanted = export_avatar(self.avatar(context), path, self._options())
         except ExportError as error:
@@ -183,6 +210,21 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             levels = "".join(f", LOD{index + 1} within {loss:.1f} mm" for index, loss in enumerate(wanted.losses))
             self.report({"INFO"}, f"Wrote {path.name}{levels}{', checked' if self.reimport else ''}")
         return {"FINISHED"}
+
+    def _path(self) -> Path:
+        return target_path(bpy.path.abspath(self.filepath), self.file_format)
+
+    def _there(self) -> str:
+        """What would be overwritten, in a sentence; nothing where nothing would."""
+        levels = 1 if self.file_format in STILL_SUFFIXES else self.levels
+        names = [part.name for level in range(levels) if (part := level_path(self._path(), level)).exists()]
+        return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} there already." if names else ""
+
+    def _ask(self) -> set[str]:
+        """The same export, once the artist has agreed."""
+        chosen = {name: value for name, value in self.as_keywords().items() if name != "overwrite"}
+        bpy.ops.meshlam.export("INVOKE_DEFAULT", **chosen, overwrite=True)
+        return {"CANCELLED"}
 
     def _options(self) -> ExportOptions:
         return ExportOptions(

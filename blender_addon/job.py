@@ -18,6 +18,7 @@ from .backend.locate import Backend, cannot_run
 from .worker_client import PROTOCOL, Cancelled, Done, Event, Exited, Failed, Progress, Ready, WorkerClient
 
 START_SECONDS = 180.0  # a first start may compile kernels and read assets from a slow disk
+_ENDED_FROM_OUTSIDE = (-9, 137)  # SIGKILL, as Linux and macOS send it when memory runs out
 CANCEL_SECONDS = 5.0  # then the worker is ended
 _SOURCE_FIELDS = {"reconstruct": "photo", "track": "source", "faces": "photo"}  # what the protocol calls a job's input
 
@@ -74,7 +75,7 @@ class Session:
         self._backend: Backend | None = None
         self._id = ""
         self._since = clock()  # when the state began
-        self._stage_since = clock()
+        self._stage_since = self._heard = clock()
 
     @property
     def active(self) -> bool:
@@ -84,6 +85,11 @@ class Session:
     def stage_seconds(self) -> float:
         """How long the stage has lasted."""
         return self._clock() - self._stage_since
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long the worker has said nothing, while a job runs."""
+        return self._clock() - max(self._heard, self._since) if self.state is State.RUNNING else 0.0
 
     def start(self, backend: Backend, request: Request) -> None:
         """Begin a job; the worker is started when there is none, or another backend is asked for."""
@@ -129,6 +135,7 @@ class Session:
         if self._client is None:
             return False
         events = self._client.events()
+        self._heard = self._clock() if events else self._heard
         for event in events:
             self._take(event)
         return self._check_time() or bool(events)
@@ -211,6 +218,9 @@ class Session:
                 hint = (
                     "Choose the Python that it was installed into, or clear Backend Python and click Install Backend."
                 )
+            elif event.code in _ENDED_FROM_OUTSIDE:
+                message = "The system ended the backend; mostly that means that memory ran out."
+                hint = "Close other programs or choose a smaller texture, and try again."
             else:
                 message = f"The backend ended unexpectedly (code {event.code})."
                 hint = "Try again; if it happens again, Check Backend tells more."

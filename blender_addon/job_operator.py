@@ -14,6 +14,7 @@ from .job import Request, State
 from .preferences import settings
 
 _TICK_SECONDS = 0.1
+_TICKS = 5  # after so many the bar is drawn anew even where the worker said nothing: it moves by itself then
 
 
 class WorkerJob:
@@ -22,6 +23,7 @@ class WorkerJob:
     bl_options = {"UNDO"}
 
     _timer: Any = None
+    _ticks = 0
 
     @classmethod
     def may_start(cls) -> bool:
@@ -73,7 +75,8 @@ class WorkerJob:
         # Everything passes through: the user goes on working while the backend computes
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        if state.session.pump():
+        self._ticks += 1
+        if state.session.pump() or self._ticks % _TICKS == 0:
             state.redraw()
         if state.session.active or self.go_on(context):
             return {"PASS_THROUGH"}

@@ -13,10 +13,12 @@ from bpy_extras.io_utils import ImportHelper
 from . import compat, viewport
 from .avatar_operators import OnAvatar
 from .exporting.files import reason_of_text
+from .scene import trust
 from .scene.found import BuiltAvatar, active_avatar
 from .scene.layers import light_in_texture, set_light_in_texture
 from .scene.light import LIGHT, hide_photo_light, photo_light_shown, show_photo_light
 from .scene.studio import build_studio, middle_of, remove_studio, studio_camera, studio_of, turned
+from .scene.trust import TRUST
 
 
 class MeshlamLook(bpy.types.PropertyGroup):  # type: ignore[misc]
@@ -85,6 +87,25 @@ class TogglePhotoLight(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             self.report({"INFO"}, "The texture holds the photo's light already, so that it is lit twice.")
         else:
             set_light_in_texture(built.head, 0.0)
+        return {"FINISHED"}
+
+
+class ToggleTrust(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Colour the head by where its texture comes from; a second click brings your shading back"""
+
+    bl_idname = "meshlam.toggle_trust"
+    bl_label = "Trust"
+    changes_head = False
+
+    @classmethod
+    def fits(cls, built: BuiltAvatar) -> bool:
+        return TRUST in built.head.data.color_attributes
+
+    def execute(self, context: Any) -> set[str]:
+        if viewport.trust_shown():
+            viewport.hide_trust()
+        else:
+            viewport.show_trust(self.avatar(context).head.data)
         return {"FINISHED"}
 
 
@@ -177,8 +198,22 @@ def draw_look(layout: Any, context: Any, built: BuiltAvatar) -> None:
     column.operator("meshlam.render_turntable", icon="FILE_REFRESH")
     if LIGHT in built.rig:
         column.operator("meshlam.toggle_photo_light", icon="LIGHT_SUN", depress=photo_light_shown(scene))
+    if TRUST in built.head.data.color_attributes:
+        shown = viewport.trust_shown()
+        column.operator("meshlam.toggle_trust", icon="COLOR", depress=shown)
+        if shown:
+            _draw_legend(layout.box().column(align=True), built)
     if light_in_texture(built.head) is not None:
         layout.prop(scene.meshlam_look, "light_in_texture", slider=True)
 
 
-CLASSES = (MeshlamLook, ToggleStudio, TogglePhotoLight, RenderTurntable)
+def _draw_legend(column: Any, built: BuiltAvatar) -> None:
+    """What the colours of the trust mean."""
+    for kind in trust.CLASSES:
+        column.label(text=kind.title, icon=kind.icon)
+    doubt = trust.uncertainty_of(built.head.data)
+    if doubt is not None:
+        column.label(text=f"Shape: half of it known to {doubt:.1f} mm", icon="DRIVER_DISTANCE")
+
+
+CLASSES = (MeshlamLook, ToggleStudio, TogglePhotoLight, ToggleTrust, RenderTurntable)

@@ -23,6 +23,7 @@ from .scene.shape_keys import bald_key
 
 _CATEGORY = "MeshLAM"
 _SMALL = 300  # px: a photo with fewer on its shorter side gives a soft texture
+_QUIET = 30.0  # s without a word from the backend, from which on the bar says so
 # What the stages are called by the backend, and here
 _STAGES = {
     "retry": "Trying with less memory",
@@ -207,6 +208,7 @@ def _draw_photo(layout: Any, context: Any, fields: Any) -> None:
 
 
 def draw_progress(layout: Any) -> None:
+    """The bar of the job that runs, with the cross that stops it."""
     session = state.session
     factor, stage = session.fraction, _STAGES.get(session.stage, session.stage.capitalize())
     if session.stage in ("starting", "kernels"):
@@ -214,6 +216,8 @@ def draw_progress(layout: Any) -> None:
     row = layout.row(align=True)
     row.scale_y = 1.8
     words = f"{state.batch}: {stage}" if state.batch else stage
+    if session.silent_seconds > _QUIET:
+        words = f"Nothing heard for {session.silent_seconds:.0f} s"
     row.progress(factor=factor, text="Stopping" if session.state is State.CANCELLING else words)
     row.operator("meshlam.cancel", text="", icon="CANCEL")
 

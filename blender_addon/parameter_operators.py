@@ -15,6 +15,8 @@ from .avatar_reader import AvatarFile, AvatarFileError, read_avatar
 from .scene.found import SOURCE, BuiltAvatar
 from .scene.raw_keys import add_raw_keys, parameters_of
 
+MOUTH = ("tongue", "teeth")  # beginnings of the names of such keys
+
 
 class OnParameters(OnAvatar):
     """Base of operators that need a head whose model has parameters."""
@@ -52,6 +54,9 @@ class AddRawKeys(OnParameters, bpy.types.Operator):  # type: ignore[misc]
     identities: bpy.props.IntProperty(  # type: ignore[valid-type]
         name="Identities", description="How many of its identity directions", default=0, min=0, soft_max=10
     )
+    mouth: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Tongue and Teeth", description="All of its own keys of tongue and teeth, which GNM has", default=True
+    )
 
     def execute(self, context: Any) -> set[str]:
         built = self.avatar(context)
@@ -59,8 +64,11 @@ class AddRawKeys(OnParameters, bpy.types.Operator):  # type: ignore[misc]
         if known is None or file is None:
             return {"CANCELLED"}
         own = set(known.expressions)
-        first = [name for name in known.raw if name in own][: self.expressions]
-        first += [name for name in known.raw if name not in own][: self.identities]
+        inner = [name for name in known.raw if name.startswith(MOUTH)]
+        outer = [name for name in known.raw if name not in inner]
+        first = [name for name in outer if name in own][: self.expressions]
+        first += [name for name in outer if name not in own][: self.identities]
+        first += inner if self.mouth else []
         try:
             added = add_raw_keys(file, built, tuple(first))
         except ValueError as error:

@@ -196,11 +196,12 @@ def _used_files() -> set[str]:
 
 
 def redraw() -> None:
-    """Redraw every sidebar and the preferences, so that progress is seen."""
+    """Redraw every sidebar and the preferences, so that progress is seen; not what the views show."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in ("VIEW_3D", "PREFERENCES"):
-                area.tag_redraw()
+            for region in area.regions:
+                if area.type == "PREFERENCES" or (area.type == "VIEW_3D" and region.type == "UI"):
+                    region.tag_redraw()
 
 
 def redraw_soon() -> None:

@@ -8,12 +8,18 @@ from dataclasses import asdict
 from math import radians
 from typing import Any
 
+import bpy
 from mathutils import Euler, Vector
 
 from .scene.camera import RenderFrame, fit_render_to_photo, render_frame, restore_render_frame
 from .scene.found import BuiltAvatar
+from .scene.trust import TRUST
 
 _FRAME_BEFORE = "meshlam_frame_before"  # on the scene while the photo camera is in use: what it replaced, JSON
+
+_SHADING_BEFORE = "meshlam_shading_before"  # on a screen while the trust is shown: how its views were shaded, JSON
+_COLOURS_BEFORE = "meshlam_colours_before"  # on the mesh, then, too: its active colours
+_FLAT = {"color_type": "VERTEX", "light": "FLAT"}  # a view that shows the colours of vertices, and nothing else
 
 
 def look_at(context: Any, built: BuiltAvatar) -> None:
@@ -78,6 +84,46 @@ def hide_photo_view(context: Any) -> None:
                 location, rotation, distance = stored["view"]
                 region = space.region_3d
                 region.view_location, region.view_rotation, region.view_distance = location, rotation, distance
+
+
+def trust_shown() -> bool:
+    return any(_SHADING_BEFORE in screen for screen in bpy.data.screens)
+
+
+def show_trust(mesh: Any) -> None:
+    """Let all 3D views show the colours of the trust, flat; materials, renderings and exports stay as they are."""
+    hide_trust()
+    for screen in bpy.data.screens:
+        views = {}
+        for index, area in enumerate(screen.areas):
+            if area.type == "VIEW_3D":
+                shading = area.spaces.active.shading
+                before = {"type": shading.type}
+                shading.type = "SOLID"  # Blender keeps light and colours for each type apart
+                views[str(index)] = before | {name: getattr(shading, name) for name in _FLAT}
+                for name, value in _FLAT.items():
+                    setattr(shading, name, value)
+        # screens are not undone, nor is their shading: what it was belongs there
+        screen[_SHADING_BEFORE] = json.dumps(views)
+    mesh[_COLOURS_BEFORE] = mesh.color_attributes.active_color_name
+    mesh.color_attributes.active_color_name = TRUST
+
+
+def hide_trust() -> None:
+    """Shading and active colours as they were, exactly."""
+    for screen in [screen for screen in bpy.data.screens if _SHADING_BEFORE in screen]:
+        for index, before in json.loads(screen[_SHADING_BEFORE]).items():
+            area = screen.areas[int(index)] if int(index) < len(screen.areas) else None
+            if area is not None and area.type == "VIEW_3D":
+                shading = area.spaces.active.shading
+                shading.type = "SOLID"
+                for name in _FLAT:
+                    setattr(shading, name, before[name])
+                shading.type = before["type"]
+        del screen[_SHADING_BEFORE]
+    for mesh in [mesh for mesh in bpy.data.meshes if _COLOURS_BEFORE in mesh and mesh.is_editable]:
+        mesh.color_attributes.active_color_name = mesh[_COLOURS_BEFORE]
+        del mesh[_COLOURS_BEFORE]
 
 
 def _view(space: Any) -> tuple[list[float], list[float], float]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -107,6 +108,25 @@ def decode(line: bytes) -> Reply | None:
     return reply if fraction_ok and result_ok else None
 
 
+@contextmanager
+def _broken_pipes_raise() -> Iterator[None]:
+    """Writing to a worker that is gone is an error here, not the end of Blender.
+
+    Python by itself ignores SIGPIPE; the one within Blender leaves it at what the system does: end the program.
+    """
+    if not hasattr(signal, "SIGPIPE"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        yield
+    finally:
+        if signal.SIGPIPE not in before:
+            if signal.SIGPIPE in signal.sigpending():
+                signal.sigwait({signal.SIGPIPE})
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class WorkerClient:
     """One worker process. Every method returns at once; `stop` waits for the process, for a bounded time."""
 
@@ -139,7 +159,7 @@ class WorkerClient:
         """Send a message; when the worker is gone, its Exited event says so."""
         stdin = self._process.stdin
         assert stdin is not None
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError), _broken_pipes_raise():
             stdin.write(encode(kind, **content))
             stdin.flush()
 
@@ -158,7 +178,7 @@ class WorkerClient:
     def stop(self, grace_seconds: float = 2.0) -> None:
         """Ask the worker to end, then make it end."""
         self.send("shutdown")
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError), _broken_pipes_raise():
             assert self._process.stdin is not None
             self._process.stdin.close()
         try:

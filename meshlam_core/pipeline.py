@@ -22,7 +22,7 @@ from meshlam_core.avatar.record import Avatar, PhotoFit
 from meshlam_core.errors import Cancelled, DeviceError, UsageError, is_out_of_memory
 from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
-from meshlam_core.head.model import HeadModel, RawKeys
+from meshlam_core.head.model import ById, HeadModel, RawKeys
 from meshlam_core.model.files import AUTO, choose_weights, trained_weights
 from meshlam_core.progress import Progress, silent
 from meshlam_core.provenance import Making
@@ -251,7 +251,6 @@ def _reshaped(
     from meshlam_core.model.session import RefineJob
     from meshlam_core.tracker.hair import load_hair, with_hair
     from meshlam_core.tracker.on_open import on_open_head
-    from meshlam_core.tracker.rig import ById
 
     hair = load_hair(ById(head))
     if tracked.hair is None or tracked.hair.doubt or hair is None:
@@ -341,7 +340,7 @@ def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
 
 
 def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
-    from meshlam_core.texture.finish import finish
+    from meshlam_core.texture.finish import finish, painted_by_network
 
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
     photo = PhotoFit(
@@ -376,11 +375,13 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         albedo=finished.albedo,
         # the network corrects the tracker's texture, so what that saw in the photo is still the photo
         albedo_seen=np.maximum(texture.seen, refined.albedo_seen) if refined else texture.seen,
+        trust=painted_by_network(texture.trust, refined.albedo_seen) if refined else texture.trust,
         photo_image=picture.pixels,
         thumbnail=np.zeros((256, 256, 4), np.uint8),
         pose_correctives=mesh.pose_correctives,
         **({} if refined or head.raw is None else _raw_of(tracked, head.raw)),
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
+        uncertainty=None if refined else tracked.surface_uncertainty,
         albedo_photo=finished.photo,
         light=texture.light.harmonics if texture.light else None,
         normal=finished.maps.normal,

@@ -240,6 +240,12 @@ def normal_cosines(points: F64, before: I64, after: I64) -> F64:
     return np.asarray((normals[0] * normals[1]).sum(1) / np.maximum(sizes[0] * sizes[1], 1e-20))
 
 
+def own_layout(carried: HeadModel) -> dict[str, NDArray[Any]]:
+    """FLAME's texture layout as its texture model's file has it: that of its converted file, smaller and turned."""
+    faces = carried.uv_faces[:TRIANGLES]
+    return {"vt": 0.95 - 0.9 * carried.uvs[: faces.max() + 1, ::-1].astype(np.float64), "ft": faces.astype(np.uint32)}
+
+
 GNM_VERTICES = 17821
 GNM_GROUPS = {
     "left_eye": "eyeball_left",

@@ -122,6 +122,12 @@ def test_what_the_tracker_saw_in_the_photo_still_counts_as_seen(
     tracked: Reconstruction, refined: Reconstruction
 ) -> None:
     assert (refined.avatar.albedo_seen >= tracked.avatar.albedo_seen).all()
+    before, after = tracked.avatar.trust, refined.avatar.trust
+    assert before is not None
+    assert after is not None
+    assert (after[..., 0] >= before[..., 0]).all()
+    assert after[..., 3].max() == 255  # the rest is the network's
+    assert not before[..., 3].any()
 
 
 # ---- what it says about itself

@@ -21,6 +21,7 @@ from meshlam_core.model.state import Rig, resize
 from meshlam_core.nets.mobilenet import MobileNet
 from meshlam_core.raster import quick
 from meshlam_core.raster.normals import vertex_normals
+from training.lpips import Lpips
 from training.nearest import nearest_pixels
 from training.views import UNKNOWN, Sample, TargetViews, face_classes, view_classes, view_normals
 
@@ -64,6 +65,25 @@ class LossTerms:
 
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
+
+
+class OneView(nn.Module):
+    """LPIPS of the first view of each head alone: VGG on all of them costs several times what the rest of a step does.
+
+    Samples come with their views in random order, so that the expectation is that over all views.
+    """
+
+    def __init__(self, lpips: Lpips, views: int) -> None:
+        super().__init__()
+        self.lpips, self.views = lpips.requires_grad_(False), views
+
+    def forward(
+        self,
+        image: Tensor,  # [M, 3, H, H]
+        target: Tensor,  # [M, 3, H, H]
+    ) -> Tensor:  # []
+        distance: Tensor = self.lpips(image[:: self.views], target[:: self.views])
+        return distance.mean()
 
 
 class FeatureDistance(nn.Module):

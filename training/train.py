@@ -1,8 +1,13 @@
-"""Train the geometry: `python -m training train --config small --minutes 50 --data SHARDS --held-out SHARDS --out RUN`.
+"""Train a stage (stages.py), one after the other.
 
-`--head` names the head model that the shards were drawn of; the weights say so, and fit no other.
+    python -m training train --stage G --minutes 50 --data SHARDS --held-out SHARDS --out RUN
+    python -m training train --stage T --minutes 50 --data ../shared/data --start RUN/small.safetensors --out NEXT
+
+`--head` names the head model that is learnt on, that of the shards in stage G; the weights say so, and fit no other.
 RUN holds `checkpoint.safetensors`, from which a run goes on that was ended, `log.csv`, `curve.csv` and `curve.png`, the
-errors on the held-out samples, and in the end `small.safetensors`: the running mean of the weights, in half precision.
+errors on the held-out samples (in the first row those of V_0, in the second those of --start), and in the end
+`small.safetensors`: the running mean of the weights, in half precision.
+Stages T and R draw `sheet.jpg`, too: held-out heads as their targets, the start and the result show them.
 """
 
 from __future__ import annotations
@@ -14,20 +19,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from meshlam_core.head.io import load_head
 from meshlam_core.model.config import COMPONENTS, preset
-from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import save_weights, start_from
 from training.backbones import load_imagenet
-from training.data.make import check_head
-from training.data.pool import Pool
-from training.geometry.batch import GeometryBatch
-from training.geometry.curve import Curve, HeldOut
-from training.geometry.stage import GeometrySettings, GeometryStage, without_errors
-from training.rigs import training_rig
+from training.geometry.curve import Curve
+from training.stages import STAGES, Measure
 from training.trainer import StepReport, Trainer, TrainingSettings
 
 LICENCE = "CC0-1.0"
@@ -79,6 +80,7 @@ class Reporter:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="python -m training train", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--stage", default="G", choices=list(STAGES))
     parser.add_argument("--config", default="small", choices=["small", "paper"])
     parser.add_argument(
         "--deformation",
@@ -87,8 +89,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="part_aware: the paper's, for its ablation",
     )
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder of shards to learn from")
-    parser.add_argument("--held-out", type=Path, default=None, help="folder of shards to measure on")
+    parser.add_argument("--data", type=Path, required=True, help="G: folder of shards; T, R: the shared data")
     parser.add_argument("--head", type=Path, default=None, help="a head model's file; the open head if none")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--backbone", type=Path, default=None, help="ImageNet weights: see training/backbones.py")
@@ -96,19 +97,32 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--start", type=Path, default=None, help="weights to begin with, of the same preset and any head"
     )
     parser.add_argument("--steps", type=int, default=1_000_000, help="at most")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--single", type=int, default=96)
-    parser.add_argument("--patches", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=1.5e-3)
+    usual = ", ".join(f"{name} {kind.batch} and {kind.rate:g}" for name, kind in STAGES.items())
+    parser.add_argument("--batch", type=int, default=None, help=f"with --rate, where none are named: {usual}")
+    parser.add_argument("--rate", type=float, default=None)
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument(
         "--measure-every", type=float, default=5.0, help="minutes between looks at the held-out samples"
     )
-    parser.add_argument("--most", type=int, default=30_000, help="samples kept in memory")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(arguments)
+    shapes = parser.add_argument_group("stage G")
+    shapes.add_argument("--held-out", type=Path, default=None, help="folder of shards to measure on")
+    shapes.add_argument("--single", type=int, default=96, help="vertices by themselves")
+    shapes.add_argument("--patches", type=int, default=3)
+    shapes.add_argument("--most", type=int, default=30_000, help="samples kept in memory")
+    pictures = parser.add_argument_group("stages T and R")
+    pictures.add_argument("--check", type=int, default=16, help="held-out heads to measure on")
+    pictures.add_argument("--views", type=int, default=4, help="targets a head: the photo's view, the back, others")
+    pictures.add_argument("--size", type=int, default=160, help="px, of the targets")
+    pictures.add_argument("--workers", type=int, default=1, help="processes that draw; 0: the one that learns")
+    pictures.add_argument("--cache", type=Path, default=None, help="folder that keeps prepared skins")
+    pictures.add_argument("--lpips", type=Path, default=None, help="weights of VGG16; those of the shared data if none")
+    options = parser.parse_args(arguments)
+    kind = STAGES[options.stage]
+    options.batch, options.rate = options.batch or kind.batch, options.rate or kind.rate
+    return options
 
 
 def main(arguments: list[str]) -> None:
@@ -117,48 +131,44 @@ def main(arguments: list[str]) -> None:
 
 
 def learn(arguments: list[str], **changes: object) -> dict[str, float]:
-    """The same for a variant of the preset. Returns the held-out errors in mm, and how many `samples` were seen."""
+    """The same for a variant of the preset. Returns the held-out errors, and how many `samples` were seen."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     if "WORLD_SIZE" in os.environ:  # torchrun
         torch.distributed.init_process_group("gloo")
     options.out.mkdir(parents=True, exist_ok=True)
     head = load_head(options.head)
-    for folder in (options.data, options.held_out):
-        if folder is not None:
-            check_head(folder, head)
-    rig = training_rig(head)
     variant = preset(options.config).with_changes(**{"deformation": options.deformation} | changes)
-    network = MeshLAM(variant, seed=options.seed)
+    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    kind = STAGES[options.stage]
+    task = kind.prepare(options, head, variant, processes)
+    network, held_out = task.network, task.held_out
     if options.backbone is not None:
         load_imagenet(network, options.backbone)
-    without_errors(network)
     if options.start is not None:
-        start_from(network, network.preset, options.start)
-    chosen = GeometrySettings(batch=options.batch, single=options.single, patches=options.patches)
-    stage = GeometryStage(Pool(options.data, options.most), rig, chosen, options.seed)
+        start_from(network, variant, options.start)
     settings = TrainingSettings(
         steps=options.steps,
         learning_rate=options.rate,
-        warm_up=100,
+        warm_up=kind.warm_up,
         precision=options.precision,
         accumulate=options.accumulate,
         mean_decay=0.998,
         budget=60 * options.minutes,
         paced=True,
-        checkpoint_every=100,
+        checkpoint_every=kind.keep,
     )
-    trainer = Trainer(network, stage, settings)
+    trainer = Trainer(network, task.stage, settings)
     checkpoint = options.out / "checkpoint.safetensors"
     if checkpoint.is_file():
         trainer.resume(checkpoint)
-    held_out = None
-    if options.held_out is not None:
-        held_out = HeldOut(Pool(options.held_out, growing=False).records, rig)
     curve = Curve(options.out / "curve.csv")
     per_step = options.batch * options.accumulate * trainer.processes
     if held_out is not None and trainer.step == 0 and trainer.rank == 0:
         curve.add(0, 0.0, held_out.start())
+        if options.start is not None:
+            network.eval()
+            curve.add(0, 0.0, held_out.measure(network))
     if trainer.rank > 0:  # the first process measures, reports and exports
         trainer.run(checkpoint)
         return {}
@@ -169,18 +179,18 @@ def learn(arguments: list[str], **changes: object) -> dict[str, float]:
         if held_out is not None:
             errors = held_out.measure(network)
             curve.add(trainer.step * per_step, trainer.spent / 60, errors)
-            curve.draw(options.out / "curve.png")
-        notes = {"stage": "geometry", "samples": trainer.step * per_step, "minutes": round(trainer.spent / 60, 1)}
-        notes |= {"held_out_mm": {name: round(value, 3) for name, value in errors.items()}}
-        save_weights(
-            network, network.preset, head, options.out / f"{options.config}.safetensors", LICENCE, notes, half=True
-        )
+            curve.draw(options.out / "curve.png", held_out.unit)
+            task.show(network, options.out)
+        notes = {"stage": kind.note, "samples": trainer.step * per_step, "minutes": round(trainer.spent / 60, 1)}
+        named = "held_out_mm" if options.stage == "G" else "held_out"
+        notes |= {named: {name: round(value, 3) for name, value in errors.items()}}
+        save_weights(network, variant, head, options.out / f"{options.config}.safetensors", LICENCE, notes, half=True)
     return errors | {"samples": float(trainer.step * per_step)}
 
 
 def _measured(
-    trainer: Trainer[GeometryBatch],
-    held_out: HeldOut | None,
+    trainer: Trainer[Any],
+    held_out: Measure | None,
     curve: Curve,
     report: Reporter,
     per_step: int,
@@ -195,8 +205,7 @@ def _measured(
             with trainer.averaged() as network:
                 errors = held_out.measure(network)
             curve.add(step.step * per_step, step.spent / 60, errors)
-            print(
-                "\nheld out, mm: " + ", ".join(f"{k} {v:.2f}" for k, v in errors.items()), file=sys.stderr, flush=True
-            )
+            told = ", ".join(f"{name} {error:.3g}" for name, error in errors.items())
+            print(f"\nheld out: {told} {held_out.unit}", file=sys.stderr, flush=True)
 
     return after

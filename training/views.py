@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +45,9 @@ class TargetViews:
         return replace(self, **moved)
 
 
+Batch = TypeVar("Batch", Photo, TargetViews)
+
+
 @dataclass(frozen=True)
 class Sample:
     """A batch: sources, targets and, for synthetic heads, the truth."""
@@ -63,8 +67,34 @@ class Sample:
             None if self.texture is None else self.texture[list(heads)],
         )
 
+    def shuffled(self, rng: np.random.Generator) -> Sample:
+        """The views of each head in another order."""
+        views = self.targets.views
+        rows = [head * views + i for head in range(len(self.photo)) for i in rng.permutation(views).tolist()]
+        return replace(self, targets=_rows(self.targets, rows))
 
-Batch = TypeVar("Batch", Photo, TargetViews)
+    def tensors(self) -> list[Tensor]:
+        """All of them."""
+        values = (*vars(self.photo).values(), *vars(self.targets).values(), self.vertices, self.texture)
+        return [value for value in values if torch.is_tensor(value)]
+
+
+def joined(samples: Sequence[Sample]) -> Sample:
+    """One batch of several with as many views of each head."""
+
+    def truth(name: str) -> Tensor | None:
+        values = [getattr(sample, name) for sample in samples]
+        return None if any(value is None for value in values) else torch.cat(values)
+
+    photos, targets = [sample.photo for sample in samples], [sample.targets for sample in samples]
+    return Sample(_together(photos), _together(targets), truth("vertices"), truth("texture"))
+
+
+def _together(batches: Sequence[Batch]) -> Batch:
+    names = [name for name, value in vars(batches[0]).items() if torch.is_tensor(value)]
+    changes: dict[str, Any] = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in names}
+    changes["cameras"] = tuple(camera for batch in batches for camera in batch.cameras)
+    return replace(batches[0], **changes)
 
 
 def _rows(batch: Batch, rows: Sequence[int]) -> Batch:

@@ -13,11 +13,21 @@ import bpy
 
 from .. import reimport
 from ..reimport import MARK
+from .files import hashes
 from .gaussians import check_gaussians
-from .options import GAUSSIANS
+from .maps import FOLDER
+from .options import GAUSSIANS, level_path
 
 _VERIFY_SECONDS = 180
 _PLACE = 1e-4  # m
+_SHINE = 0.02  # of roughness and metal, which formats keep in their own ways
+_MAPS = {
+    "colour": "texture",
+    "normal": "normal map",
+    "occlusion": "occlusion",
+    "roughness": "roughness",
+    "metallic": "metal",
+}
 _MOVED = 5e-4  # m, in a frame of an animation
 
 
@@ -40,12 +50,14 @@ class Expected:
     triangles: int
     low: tuple[float, ...]  # m, the corner of the box around everything, in Blender's axes
     high: tuple[float, ...]
-    materials: dict[str, Any] = field(default_factory=dict)  # name -> size and hash of the colour texture, or None
+    materials: dict[str, Any] = field(default_factory=dict)  # name -> map -> size and hash, a number, or None
+    beside: dict[str, str] = field(default_factory=dict)  # name -> SHA-256 of pictures that lie beside the file
     actions: int = 0
     scale: float = 1.0  # of the file's unit: print formats are in millimetres
     movement: Movement | None = None  # of an export with its animation
     gaussians: int = 0  # in a file of them
     losses: tuple[float, ...] = ()  # mm that the surface moved at most, for each further level of detail
+    further: tuple[Expected, ...] = ()  # what these hold
 
     @property
     def size(self) -> tuple[float, ...]:
@@ -68,7 +80,15 @@ def expected(meshes: tuple[Any, ...], rig: Any, scale: float = 1.0) -> Expected:
 
 
 def verify(path: Path, wanted: Expected) -> list[str]:
-    """Re-import the file in a Blender of its own; one sentence for each thing that differs from the scene."""
+    """Re-import the file, and each level of detail, in a Blender of its own; a sentence for each thing that differs."""
+    problems = _verify(path, wanted)
+    for level, expected_there in enumerate(wanted.further, 1):
+        there = level_path(path, level)
+        problems += [f"{there.name}: {problem}" for problem in _verify(there, expected_there)]
+    return problems
+
+
+def _verify(path: Path, wanted: Expected) -> list[str]:
     if path.suffix.lower() == GAUSSIANS:
         return check_gaussians(path, wanted.gaussians, wanted.triangles, wanted.low, wanted.high)
     script = str(Path(reimport.__file__))
@@ -90,7 +110,10 @@ def verify(path: Path, wanted: Expected) -> list[str]:
     found = json.loads(line.removeprefix(MARK))
     if path.suffix.lower().startswith(".usd") and not wanted.bones:
         found["bones"] = []  # USD keeps blend shapes on a skeleton, so Blender writes one with a dummy joint
-    return differences(found, wanted, path.suffix.lower())
+    lying = {name: hash_ for name, hash_ in hashes(path.parent / FOLDER).items() if name in wanted.beside}
+    odd = [name for name, hash_ in wanted.beside.items() if lying.get(name) != hash_]
+    beside = [f"{name} beside the file is missing or not what was written." for name in odd]
+    return [*differences(found, wanted, path.suffix.lower()), *beside]
 
 
 def differences(found: dict[str, Any], wanted: Expected, suffix: str) -> list[str]:
@@ -152,11 +175,23 @@ def _pictures(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     if set(found) != set(wanted):
         problems.append(f"Expected the materials {sorted(wanted)}, got {sorted(found)}.")
     for name in sorted(set(found) & set(wanted)):
-        here, there = found[name], wanted[name]
-        if there is not None and here is None:
-            problems.append(f"The texture of {name} is missing or cannot be read.")
-        elif there is not None and here["size"] != there["size"]:
-            problems.append(f"The texture of {name} is {here['size']} pixels, expected {there['size']}.")
-        elif there is not None and here["pixels"] != there["pixels"]:
-            problems.append(f"The pixels of {name}'s texture differ from the scene's.")
+        for kind, word in _MAPS.items():
+            problems += _picture(f"{word} of {name}", found[name][kind], wanted[name][kind])
     return problems
+
+
+def _picture(which: str, here: Any, there: Any) -> list[str]:
+    """What is wrong with one map of one material; numbers stand in for maps of roughness and metal."""
+    if there is None or here == there:
+        return []
+    number = (here or {}).get("number")
+    if "number" in there:
+        if number is None:
+            return [f"The {which} is a picture, expected {there['number']}."]
+        off = abs(number - there["number"]) > _SHINE
+        return [f"The {which} is {number}, expected {there['number']}."] if off else []
+    if here is None or number is not None:
+        return [f"The {which} is missing or cannot be read."]
+    if here["size"] != there["size"]:
+        return [f"The {which} is {here['size']} pixels, expected {there['size']}."]
+    return [f"The pixels of the {which} differ from the scene's."]

@@ -7,6 +7,7 @@ takes its place.
 from __future__ import annotations
 
 import errno
+import hashlib
 import re
 import shutil
 import struct
@@ -71,6 +72,12 @@ def reason_of_text(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Location:")]
     last = lines[-1] if lines else "Blender's exporter gave no reason"
     return last.removeprefix("Error: ").rstrip(".")
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file in a folder by FOLDER/FILE; nothing where there is no folder."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {f"{folder.name}/{item.name}": hashlib.sha256(item.read_bytes()).hexdigest() for item in files}
 
 
 def complete(path: Path) -> bool:

@@ -40,6 +40,8 @@ class Thinner:
 
     def _thin_out(self, mesh: Any, data: Any, before: _Surface, weights: Any, share: float) -> Any:
         """Blender's Decimate on the neutral mesh; what it cannot carry is read off the full one."""
+        if mesh.data != data:
+            mesh.data.name = f"{mesh.data.name[:30]} (thinned)"  # the level before gives its name up
         mesh.data = data
         thinned = _decimated(mesh, share)
         self._own(thinned)

@@ -31,7 +31,7 @@ def export_material(workshop: Workshop, original: Any, options: ExportOptions) -
     tree = material.node_tree
     if tree is not None:
         take_off_folds(tree)  # a file of textures cannot follow the keys
-        reduce(tree, workshop.vertex_colours)
+        reduce(tree, vertex_colours=workshop.suffix == ".glb")
     for name in [node.name for node in tree.nodes] if tree is not None else []:
         node = tree.nodes.get(name)  # gone where a paint layer was flattened
         if node is None or node.type != "TEX_IMAGE" or node.image is None or node.label in (PAINT, LIT):
@@ -61,12 +61,29 @@ def _as_file(workshop: Workshop, image: Any, limit: int, painted: Any) -> Any:
     else:
         path = _free(folder / f"{stem}.png")
         _write_pixels(pixels_of(image) if painted is None else painted, limit, path)
+    loaded = workshop.images[image.name, painted is not None] = _loaded(workshop, path, image)
+    return loaded
+
+
+def grey_picture(workshop: Workshop, image: Any, part: str, values: Any) -> Any:
+    """The image of a file with `values` [H, W] of one channel, which is called `part`, of the image of a file."""
+    known = workshop.images.get((f"{image.name} {part}", False))
+    if known is not None:
+        return known
+    path = _free(workshop.pictures / f"{Path(image.filepath).stem}_{part}.png")
+    pixels = np.ones((*values.shape, 4), np.float32)
+    pixels[..., :3] = values[..., None]
+    _write_pixels(pixels, 0, path)
+    loaded = workshop.images[f"{image.name} {part}", False] = _loaded(workshop, path, image)
+    return loaded
+
+
+def _loaded(workshop: Workshop, path: Path, like: Any) -> Any:
     loaded = bpy.data.images.load(str(path), check_existing=False)
     workshop.own(loaded)
     workshop.name(loaded, path.stem, bpy.data.images.get(path.stem))
-    loaded.colorspace_settings.name = image.colorspace_settings.name
-    loaded.alpha_mode = image.alpha_mode
-    workshop.images[image.name, painted is not None] = loaded
+    loaded.colorspace_settings.name = like.colorspace_settings.name
+    loaded.alpha_mode = like.alpha_mode
     return loaded
 
 

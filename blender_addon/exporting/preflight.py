@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..licence import licence_notice
 from ..scene.action import hide_photo_pose, rest_pose
 from ..scene.correctives import DOCTOR
@@ -52,7 +54,8 @@ def fix(built: BuiltAvatar, what: str) -> None:
 
 def _pose(built: BuiltAvatar) -> list[Finding]:
     moved = [key.name for key in expression_keys(built.head) if abs(key.value) > 1e-6]
-    bent = [bone.name for bone in built.rig.pose.bones if abs(bone.rotation_quaternion.w) < 1 - 1e-6]
+    rest = np.eye(4)
+    bent = [bone.name for bone in built.rig.pose.bones if np.abs(np.array(bone.matrix_basis) - rest).max() > 1e-6]
     if not moved and not bent:
         return []
     parts = [f"{len(names)} {what} ({_some(names)})" for names, what in ((moved, "keys"), (bent, "bones")) if names]

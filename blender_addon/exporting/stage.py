@@ -20,7 +20,9 @@ from ..scene.found import RIG, BuiltAvatar, armature_modifier
 from ..scene.mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from ..scene.neck_tone import SKIN
 from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX
+from ..scene.trust import TRUST, UNCERTAINTY
 from .expressions import add_expressions
+from .maps import carry_maps
 from .options import RIG_NAME, ExportOptions, spelt
 from .pictures import export_material
 from .weights import limit_weights
@@ -34,6 +36,7 @@ class Staged:
     meshes: tuple[Any, ...]  # the head, its pieces and what is worn, in this order
     rig: Any  # None for morphs only
     own: Callable[[Any], None]  # takes data-blocks made on the way, to be removed with the rest
+    beside: frozenset[Path]  # pictures that go beside the file
 
     def objects(self) -> list[Any]:
         return [item for item in (*self.meshes, self.rig) if item is not None]
@@ -42,9 +45,12 @@ class Staged:
 class Workshop:
     """Copies of data-blocks under the originals' names, and their removal."""
 
-    def __init__(self, pictures: Path, prefix: str, vertex_colours: bool) -> None:
-        self.pictures, self.prefix = pictures, prefix  # where textures are written, and how their names begin
-        self.vertex_colours = vertex_colours  # whether the file's materials can be multiplied by them
+    def __init__(self, pictures: Path, target: Path) -> None:
+        self.pictures, self.suffix = pictures, target.suffix.lower()  # where textures are written, for which format
+        # USD's textures and one of FBX lie in one folder for all heads beside it, so their names begin as its does
+        self.prefix = f"{target.stem}_" if self.suffix.startswith((".usd", ".fbx")) else ""
+        self.beside: set[Path] = set()  # those that go beside the file
+        self.occlusion: Any = None  # the node group that stands for it
         self.images: dict[tuple[str, bool], Any] = {}  # exported by (name, with paint)
         self._made: list[Any] = []
         self._borrowed: list[tuple[Any, str]] = []
@@ -74,9 +80,7 @@ class Workshop:
 @contextmanager
 def staged(built: BuiltAvatar, options: ExportOptions, pictures: Path, target: Path) -> Iterator[Staged]:
     """The copy; textures are written to the folder `pictures`, unsaved paint included."""
-    # USD's textures lie in one folder for all heads beside it
-    prefix = f"{target.stem}_" if target.suffix.startswith(".usd") else ""
-    workshop = Workshop(pictures, prefix, target.suffix == ".glb")
+    workshop = Workshop(pictures, target)
     unit = bpy.context.scene.unit_settings
     units = (unit.system, unit.scale_length)
     try:
@@ -93,7 +97,7 @@ def staged(built: BuiltAvatar, options: ExportOptions, pictures: Path, target: P
         meshes = tuple(copies[original] for original in originals)
         if not options.bones:
             _detach(meshes)
-        yield Staged(meshes[0], meshes, rig if options.bones else None, workshop.own)
+        yield Staged(meshes[0], meshes, rig if options.bones else None, workshop.own, frozenset(workshop.beside))
     finally:
         workshop.close()
         unit.system, unit.scale_length = units
@@ -123,7 +127,7 @@ def _copy_mesh(workshop: Workshop, original: Any, copies: dict[Any, Any], option
         mesh.parent_type, mesh.matrix_parent_inverse = "OBJECT", Matrix.Identity(4)
         mesh.matrix_basis = Matrix.Identity(4)
     _clean_keys(mesh, options)
-    for name in (ORIGINAL_ATTRIBUTE, HAIR_ATTRIBUTE, SKIN):
+    for name in (ORIGINAL_ATTRIBUTE, HAIR_ATTRIBUTE, TRUST, UNCERTAINTY, SKIN):
         if name in mesh.data.attributes:
             mesh.data.attributes.remove(mesh.data.attributes[name])
     _bend_by(workshop, mesh, rig, options.bones, apply_others=not of_head and mesh.data.shape_keys is None)
@@ -244,4 +248,5 @@ def _dress(workshop: Workshop, mesh: Any, done: dict[Any, Any], options: ExportO
             continue
         if original not in done:
             done[original] = export_material(workshop, original, options)
+            carry_maps(workshop, done[original])
         slot.material = done[original]

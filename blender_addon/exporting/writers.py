@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import bpy
 
 from .files import ExportError
+from .maps import usd_hook
 from .options import GAUSSIANS, SUFFIXES
 
 MILLIMETRES = 1000.0
@@ -125,6 +127,7 @@ def writer(suffix: str, moving: bool = False) -> Callable[[Path, str], None]:
         choices = exporter.choices | (exporter.moving if moving else exporter.still)
         if exporter.copyright:
             choices[exporter.copyright] = copyright_text
-        getattr(getattr(bpy.ops, module), name)(filepath=str(path), **choices)
+        with usd_hook() if exporter is _USD else nullcontext():
+            getattr(getattr(bpy.ops, module), name)(filepath=str(path), **choices)
 
     return write

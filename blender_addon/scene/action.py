@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import bpy
+from mathutils import Matrix
 
 from .. import compat
 from ..avatar_reader import AvatarFile
@@ -98,7 +99,9 @@ def hide_photo_pose(rig: Any, head: Any) -> None:
 
 
 def rest_pose(rig: Any, head: Any) -> None:
-    """Neutral face, every bone at rest."""
+    """Neutral face, every bone at rest, however it was turned, moved or scaled."""
+    for bone in bones_of_head(rig):
+        bone.matrix_basis = Matrix.Identity(4)
     _apply(rig, head, {channel: _rest_value(channel) for channel in _pose_now(rig, head)})
 
 

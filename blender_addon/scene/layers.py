@@ -9,6 +9,7 @@ import numpy as np
 
 ALBEDO = "Albedo"  # label of the texture node that carries the skin's colour
 PAINT = "Paint"  # label of the texture node with the layer, and of the node that mixes it in
+ORM = "Occlusion, Roughness, Metallic"  # label of the texture node with these three in its channels
 LIT = "Albedo with the Photo's Light"  # the same for the texture that still has that light
 _SEEN = 1.5 / 255  # a texel that differs by more was painted
 

@@ -9,7 +9,7 @@ import bpy
 
 from .. import compat
 from ..avatar_reader import AvatarFile, PngImage
-from .layers import ALBEDO, add_lit
+from .layers import ALBEDO, ORM, add_lit
 from .mesh import UV_LAYER
 from .parts import EYES, HAIR, LASHES, MOUTH, SKIN, SURFACES, TEETH
 
@@ -110,7 +110,9 @@ def _material(name: str, maps: _Maps, look: Look, unit: float) -> Any:
     if maps.orm is not None:
         split = tree.nodes.new("ShaderNodeSeparateColor")
         split.location = (-460, 60)
-        tree.links.new(_texture(tree, uv, maps.orm, 60).outputs["Color"], split.inputs["Color"])
+        packed = _texture(tree, uv, maps.orm, 60)
+        packed.label = ORM
+        tree.links.new(packed.outputs["Color"], split.inputs["Color"])
         tree.links.new(split.outputs["Green"], shader.inputs["Roughness"])
         tree.links.new(split.outputs["Blue"], shader.inputs["Metallic"])
     if "Anisotropic" in look.inputs:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..avatar_reader import AvatarFile
 from ..axes import blender_from_avatar
 from .parts import surface_of_faces
+from .trust import store_trust
 
 UV_LAYER = "UVMap"
 PART_ATTRIBUTE = "part"
@@ -31,6 +32,7 @@ def build_mesh(avatar: AvatarFile, name: str) -> Any:
     _point_vectors(mesh, ORIGINAL_ATTRIBUTE, avatar.vertices)
     if avatar.hair is not None:
         _point_vectors(mesh, HAIR_ATTRIBUTE, avatar.hair)
+    store_trust(avatar, mesh)
     mark_seams(mesh)
     mesh.shade_smooth()
     mesh.update()

@@ -28,6 +28,7 @@ from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from .quads import join_triangles, only_triangles
 from .retopology import Carry, own_keys, put_on_mesh
 from .shape_keys import BALD, CORRECTIVE_PREFIX, FIX_PREFIX
+from .trust import store_trust
 
 KEPT = "meshlam_kept"  # on the rig: what the last renewal kept, sentences, JSON
 _TOUCHED = 1e-6  # m: less than this is rounding
@@ -206,6 +207,7 @@ def _renew_mesh(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | Non
     _set_vectors(mesh.attributes[ORIGINAL_ATTRIBUTE].data, "vector", new.basis)
     if HAIR_ATTRIBUTE in mesh.attributes and BALD in new.moved:
         _set_vectors(mesh.attributes[HAIR_ATTRIBUTE].data, "vector", -new.moved[BALD])
+    store_trust(avatar, mesh)
     mesh.update()
     return edits.told(new)
 

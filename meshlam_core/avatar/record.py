@@ -30,6 +30,7 @@ class PhotoFit:
     crop: F32  # [4] px, (x0, y0, x1, y1) of photo.png inside the photo; may reach outside it
 
 
+TRUST = ("seen", "mirrored", "model", "network")  # where a texel's colour can come from
 FOLD_STEP = 1 / 64  # of the logarithm that a step of a fold's picture means; 128 means no change
 
 
@@ -73,6 +74,7 @@ class Avatar:
     thumbnail: U8  # [256, 256, 4] sRGB and alpha
     pose_correctives: F32 | None = None  # [36, V, 3]
     hair: F32 | None = None  # [V, 3] m, the hull's displacement: vertices - hair is the bald head
+    uncertainty: F32 | None = None  # [V] m, one standard deviation of each vertex's position
     albedo_photo: U8 | None = None  # [H, W, 3] sRGB, with the photo's light, where albedo is without it
     light: F32 | None = None  # [9, 3] spherical harmonics of the photo's light
     raw_shapes: F32 | None = None  # [R, V, 3] the head model's own directions, beside the blendshapes
@@ -80,6 +82,7 @@ class Avatar:
     key_parameters: F32 | None = None  # [K, P] the head model's parameters that each blendshape is made of
     parameter_names: tuple[str, ...] = ()  # [P]
     identity: F32 | None = None  # [N] the head model's identity coefficients
+    trust: U8 | None = None  # [H, W, 4] where each texel comes from: shares of TRUST, together 255
     normal: U8 | None = None  # [H', W', 3] fine normals, tangent space, +Y up
     orm: U8 | None = None  # [H', W', 3] ambient occlusion, roughness, metallic
     folds: tuple[Fold, ...] = ()  # what expressions add to the textures

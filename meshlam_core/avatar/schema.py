@@ -70,6 +70,7 @@ ARRAYS: tuple[ArraySpec, ...] = (
         "pose_correctives", (36, "V", 3), "<f4", "m", "displacement per element of (R - I) of joints 1-4", optional=True
     ),
     ArraySpec("hair", ("V", 3), "<f4", "m", "the hair's share: vertices - hair is the bald head", optional=True),
+    ArraySpec("uncertainty", ("V",), "<f4", "m", "one standard deviation of each vertex's position", optional=True),
     ArraySpec("raw_shapes", ("R", "V", 3), "<f4", "m", "the head model's own directions, at 1", optional=True),
     ArraySpec(
         "key_parameters", ("K", "P"), "<f4", "1", "the head model's parameters of each blendshape", optional=True
@@ -85,6 +86,12 @@ IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("photo", "RGB", "the crop of the photo that was used"),
     ImageSpec("thumbnail", "RGBA", "a preview"),
     ImageSpec("albedo_photo", "RGB", "the texture with the photo's light, where albedo is without it", optional=True),
+    ImageSpec(
+        "trust",
+        "RGBA",
+        "where each texel comes from: shares of seen, mirrored, model, network; together 255",
+        optional=True,
+    ),
     ImageSpec("normal", "RGB", "fine normals in tangent space, 128 + 127 n, +Y along v", optional=True),
     ImageSpec("orm", "RGB", "ambient occlusion, roughness, metallic, linear", optional=True),
 )
@@ -122,6 +129,7 @@ def avatar_images(avatar: Avatar) -> dict[str, NDArray[np.uint8]]:
         "photo": avatar.photo_image,
         "thumbnail": avatar.thumbnail,
         "albedo_photo": avatar.albedo_photo,
+        "trust": avatar.trust,
         "normal": avatar.normal,
         "orm": avatar.orm,
     }
@@ -144,6 +152,8 @@ def validate(avatar: Avatar, source: str = "avatar") -> None:
     arrays = avatar_arrays(avatar)
     check_shapes({name: (array.shape, array.dtype) for name, array in arrays.items()}, source)
     _check_numbers(arrays, source)
+    if avatar.uncertainty is not None and avatar.uncertainty.min() < 0:
+        refuse(source, "uncertainty", "no negative length", f"{avatar.uncertainty.min():.4g}")
     _check_names(avatar, source)
     _check_indices(avatar, source)
     _check_photo(avatar, source)
@@ -278,9 +288,15 @@ def _check_images(avatar: Avatar, source: str) -> None:
         if image.dtype != np.uint8 or not fits:
             wanted = f"8-bit {spec.mode} ([H W{f' {channels}' if channels else ''}] uint8)"
             refuse(source, spec.file, wanted, f"{list(image.shape)} {image.dtype}")
-    for name in ("albedo_seen", "albedo_photo"):
+    for name in ("albedo_seen", "albedo_photo", "trust"):
         if name in images and images[name].shape[:2] != avatar.albedo.shape[:2]:
             wanted = f"the size of albedo.png {list(avatar.albedo.shape[:2])}"
             refuse(source, f"{name}.png", wanted, str(list(images[name].shape[:2])))
+    if avatar.trust is not None:
+        wrong = np.argwhere(avatar.trust.sum(axis=2, dtype=np.int32) != 255)
+        if len(wrong):
+            row, column = wrong[0].tolist()
+            found = f"{avatar.trust[row, column].sum(dtype=np.int32)} at [{row}, {column}] ({len(wrong)} in all)"
+            refuse(source, "trust.png", "four shares that sum to 255", found)
     if avatar.thumbnail.shape[:2] != (THUMBNAIL_SIZE, THUMBNAIL_SIZE):
         refuse(source, "thumbnail.png", f"{THUMBNAIL_SIZE} x {THUMBNAIL_SIZE}", str(list(avatar.thumbnail.shape[:2])))

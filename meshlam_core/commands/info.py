@@ -6,8 +6,10 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from meshlam_core.avatar.io import read_avatar
-from meshlam_core.avatar.record import Avatar
+from meshlam_core.avatar.record import TRUST, Avatar
 from meshlam_core.progress import Progress
 
 
@@ -54,6 +56,8 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "texture_vertices": len(avatar.uvs),
         "texture_size": [avatar.albedo.shape[1], avatar.albedo.shape[0]],
         "texture_seen": round(float((avatar.albedo_seen > 127).mean()), 4),
+        "trust": trust_shares(avatar),
+        "uncertainty_mm": uncertainty(avatar),
         "parts": list(avatar.parts),
         "joints": list(avatar.joint_names),
         "blendshapes": {"kind": avatar.blendshape_kind, "names": list(avatar.blendshape_names)},
@@ -68,6 +72,33 @@ def describe(avatar: Avatar) -> dict[str, Any]:
     }
 
 
+def trust_shares(avatar: Avatar) -> dict[str, float] | None:
+    """How much of the head's surface was seen, mirrored, painted from the model and by the network; None: not told."""
+    if avatar.trust is None:
+        return None
+    height, width = avatar.trust.shape[:2]
+    # triangle by triangle: texels outside the islands repeat those inside, and islands have scales of their own
+    u, v = avatar.uvs[avatar.uv_faces].mean(axis=1).T
+    rows = ((1 - v) * height).clip(0, height - 1).astype(np.intp)
+    columns = (u * width).clip(0, width - 1).astype(np.intp)
+    a, b, c = avatar.vertices[avatar.faces].astype(np.float64).swapaxes(0, 1)
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    shares = area @ avatar.trust[rows, columns].astype(np.float64) / (255 * max(float(area.sum()), 1e-12))
+    return {name: round(float(share), 4) for name, share in zip(TRUST, shares, strict=True)}
+
+
+def uncertainty(avatar: Avatar) -> dict[str, float] | None:  # mm
+    """The median standard deviation of the vertices of each part that has a skin or hair; None: not told."""
+    if avatar.uncertainty is None:
+        return None
+    found = {
+        name: float(np.median(avatar.uncertainty[avatar.part == index]))
+        for index, name in enumerate(avatar.parts)
+        if name in ("face", "ears", "neck", "scalp", "hair") and (avatar.part == index).any()
+    }
+    return {name: round(1000 * value, 2) for name, value in found.items()}
+
+
 def show(result: dict[str, Any]) -> str:
     """The description as text."""
     if "settings" in result:
@@ -79,6 +110,7 @@ def show(result: dict[str, Any]) -> str:
         f"  mesh        {result['vertices']} vertices, {result['faces']} triangles; {', '.join(result['parts'])}",
         f"  texture     {result['texture_size'][0]} x {result['texture_size'][1]}, "
         f"{result['texture_seen']:.0%} of it seen in the photo",
+        *_trust_lines(result["trust"], result["uncertainty_mm"]),
         f"  skeleton    {', '.join(result['joints'])}",
         f"  expressions {len(result['blendshapes']['names'])} ({result['blendshapes']['kind']})",
         f"  photo       {photo['size'][0]} x {photo['size'][1]}, focal length {photo['focal']:.0f} px",
@@ -91,3 +123,12 @@ def show(result: dict[str, Any]) -> str:
             licence = provenance.get(f"{key}_licence")
             lines.append(f"  {key:<11} {value}{f' ({licence})' if licence else ''}")
     return "\n".join(lines + [f"  warning     {text}" for text in provenance.get("warnings", [])])
+
+
+def _trust_lines(shares: dict[str, float] | None, doubt: dict[str, float] | None) -> list[str]:
+    lines = []
+    if doubt is not None:
+        lines.append("  uncertainty " + ", ".join(f"{name} {value:.1f} mm" for name, value in doubt.items()))
+    if shares is not None:
+        lines.insert(0, "  surface     " + ", ".join(f"{share:.0%} {name}" for name, share in shares.items()))
+    return lines

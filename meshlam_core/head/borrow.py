@@ -48,7 +48,7 @@ def with_borrowed(
     parts = (*head.parts, *(name for name in wanted if name not in head.parts))
     own_part = np.array([parts.index(source.parts[part]) for part in source.part[rows]], np.uint8)
     follow = _Follower(head, source, rows)
-    size = float(np.ptp(place.laid[:, 1]) / np.ptp(source.template[:, 1]))
+    size = place.scale(source.template)
     shapes = _named_shapes(head, source, rows) * np.float32(size)
     raw = head.raw
     if raw is not None:

@@ -42,6 +42,13 @@ class Correspondence:
         """Values of the model's vertices at the open head's."""
         return blended(values, self.on_model, self.on_model_bary)
 
+    def scale(
+        self,
+        template: F32,  # [O, 3] m, the open head's
+    ) -> float:
+        """How much larger the model is than the open head."""
+        return float(np.ptp(self.laid[:, 1]) / np.ptp(template[:, 1]))
+
     def strongest(self) -> I32:  # [V]
         """The open head's vertex nearest to each of the model's."""
         return np.asarray(np.take_along_axis(self.on_open, self.on_open_bary.argmax(1)[:, None], 1)[:, 0], np.int32)

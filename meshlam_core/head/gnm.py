@@ -11,7 +11,8 @@ Source: https://github.com/google/GNM (names and shapes of the arrays).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,15 +140,26 @@ def names_of(arrays: Mapping[str, Array], key: str, label: str, count: int | Non
 
 
 def raw_choice(gnm: Gnm, expressions: int, identities: int) -> tuple[tuple[str, ...], Array]:
-    """The first keys of each kind, and all of tongue and the first of the teeth."""
+    """The first keys of every region in turn, and after them all of the tongue and the first of the teeth."""
     sides = []
     for names, shapes, most in (
         (gnm.expression_names, gnm.model.expressions, expressions),
         (gnm.identity_names, gnm.model.shapes, identities),
     ):
         kept = [i for i, name in enumerate(names) if name.startswith(KEPT)]
-        others = [i for i in range(len(names)) if i not in kept][:most]
+        others = in_turn(names, [i for i in range(len(names)) if i not in kept])[:most]
         limit = kept if shapes is gnm.model.expressions else kept[:identities]
-        rows = sorted({*others, *limit})
+        rows = [*others, *limit]
         sides.append((tuple(names[i] for i in rows), shapes[rows]))
     return sides[0][0] + sides[1][0], np.concatenate([sides[0][1], sides[1][1]])
+
+
+def in_turn(names: Sequence[str], rows: Sequence[int]) -> list[int]:
+    """Numbered names of several kinds, reordered: the first of every kind, then the second of every kind ..."""
+    seen: Counter[str] = Counter()
+    ranked = []
+    for row in rows:
+        kind = names[row].rstrip("0123456789")
+        ranked.append((seen[kind], row))
+        seen[kind] += 1
+    return [row for _, row in sorted(ranked)]

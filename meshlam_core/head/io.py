@@ -58,7 +58,7 @@ _OPTIONAL: dict[str, tuple[str, dict[str, tuple[str, type[np.generic], type[np.g
     ),
 }
 EXACT = "exact."  # before the names of a distributed file's own arrays
-CONVERSION = 2  # counts up when kept conversions have to be made again
+CONVERSION = 3  # counts up when kept conversions have to be made again
 _READ = {"json", "pose_correctives", *_ARRAYS, *(p + name for p, (_, shapes) in _OPTIONAL.items() for name in shapes)}
 
 

@@ -81,3 +81,16 @@ class HeadModel:
         """The landmarks' positions on a mesh of this topology."""
         corners = vertices[..., self.faces[self.landmark_faces], :]
         return np.asarray(np.einsum("lk,...lkd->...ld", self.landmark_bary, corners), dtype=np.float32)
+
+
+class ById:
+    """Head models hold arrays and cannot be hashed; the same object is the same model, in caches."""
+
+    def __init__(self, model: HeadModel) -> None:
+        self.model = model
+
+    def __hash__(self) -> int:
+        return id(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ById) and other.model is self.model

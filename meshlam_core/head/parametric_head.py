@@ -92,7 +92,7 @@ def wanted_shapes(source: HeadModel, adopted: Adopted) -> tuple[F64, NDArray[np.
     wanted = transfer(source, place, head.template.astype(np.float64), head.faces, adopted.skin)
     inner = np.flatnonzero(np.isin(np.array(head.parts)[head.part], INNER))
     if len(inner):
-        size = float(np.ptp(place.laid[:, 1]) / np.ptp(source.template[:, 1]))
+        size = place.scale(source.template)
         wanted[:, inner] = size * place.to_model(source.blendshapes)[:, inner]
     return wanted, np.concatenate([adopted.skin.vertices, inner])
 

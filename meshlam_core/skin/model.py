@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable
 from meshlam_core.head.correspondence import Correspondence
 from meshlam_core.head.fingerprint import layout_digest
 from meshlam_core.head.io import load_head
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.skin.fit import LightPrior
 from meshlam_core.skin.harmonics import COUNT, basis
@@ -95,15 +95,27 @@ def layout_hash(head: HeadModel) -> str:
     return layout_digest(head).hexdigest()
 
 
+def texels_of(head: HeadModel) -> str | None:
+    """The layout_hash whose texels a head has: its own or the open head's; None where it has a layout of its own."""
+    place = head.correspondence
+    if place is None:
+        return layout_hash(head)
+    return layout_hash(load_head()) if place.shares_layout else None
+
+
 def load_skin_model(head: HeadModel) -> SkinModel | None:
     """The skin of a head model, or None where there is none for its mesh and layout.
 
-    A model in the open head's layout has the open head's texels, and its vertices by correspondence.
+    A model in the open head's layout has the open head's texels, and its vertices by correspondence. Carried once.
     """
-    if head.correspondence is None:
-        return _load(layout_hash(head), SKIN_MODEL)
-    found = _load(layout_hash(load_head()), SKIN_MODEL) if head.correspondence.shares_layout else None
-    return None if found is None else carried_skin(found, head, head.correspondence)
+    return _skin_of(ById(head))
+
+
+@lru_cache(maxsize=4)
+def _skin_of(key: ById) -> SkinModel | None:
+    head, layout = key.model, texels_of(key.model)
+    found = None if layout is None else _load(layout, SKIN_MODEL)
+    return found if found is None or head.correspondence is None else carried_skin(found, head, head.correspondence)
 
 
 def carried_skin(skin: SkinModel, head: HeadModel, place: Correspondence) -> SkinModel:

@@ -22,7 +22,7 @@ from meshlam_core.skin.model import load_skin_model
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.lashes import paint_lashes
-from meshlam_core.texture.lids import lid_tones
+from meshlam_core.texture.lids import around_eyes, lid_tones, spread_by_blink
 from meshlam_core.texture.mathematics import luminance
 from meshlam_core.texture.mouth import paint_mouth
 from meshlam_core.texture.separate import separate
@@ -53,8 +53,10 @@ class Texture:
 
     photo: U8  # [S, S, 3] sRGB, with the photo's light
     seen: U8  # [S, S] 255 where the photo was seen, 0 where mirrored, filled or painted
+    trust: U8  # [S, S, 4] where each texel comes from: shares of photo, mirrored side, model and network, together 255
     light: Light | None = None  # None for head models that no skin is known for
     albedo: U8 | None = None  # [S, S, 3] sRGB, without the photo's light, where that was asked for
+    lids: Tensor | None = None  # [V, 4] tones of bare lids and how far a blink would stretch what shows, see lids.py
 
 
 def bake_albedo(
@@ -122,7 +124,8 @@ def _bake(
     if unlit and parted is not None:
         shade = atlas.at_texels(parted.shade)
         photo = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
-        tones, likely, level = tones / parted.shade, Likely(parted.person, parted.tone), parted.level.numpy()
+        likely, level = Likely(parted.person, parted.tone), parted.level.numpy()
+        tones = tones / around_eyes(parted.shade, model)
         colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / level)
     done = complete_skin(photo, colours, tones, cover, model, atlas, likely, _hull(tracked, atlas))
     colour, smooth = done.colour, done.smooth
@@ -133,12 +136,15 @@ def _bake(
     eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, found.valid, atlas)
     if _is_grey(crop):
         colour = luminance(colour)[:, None].expand(-1, 3).clone()
-    trust = found.sight.skin[:, 4].clone()
-    for rows, weight in [(found.sight.mouth.rows, found.sight.mouth.weight), *eyes]:
-        trust[rows] = weight
-    picture, seen = _pack(colour, trust, atlas)
+    weight, shares = found.sight.skin[:, 4].clone(), done.shares
+    for rows, own in [(found.sight.mouth.rows, found.sight.mouth.weight), *eyes]:
+        weight[rows] = own
+        shares[rows] = torch.stack([own, torch.zeros_like(own)], 1)
+    seen, trust = _pack_trust(weight, shares, atlas)
     light = None if parted is None else Light(parted.light, parted.tone_doubt)
-    return Texture(picture, seen, light, None if shade is None else _pack(colour / shade, trust, atlas)[0])
+    albedo = None if shade is None else _pack_colours(colour / shade, atlas)
+    lids = torch.cat([tones, spread_by_blink(tracked, posed, atlas.lid_vertices, model)[:, None]], 1)
+    return Texture(_pack_colours(colour, atlas), seen, trust, light, albedo, lids)
 
 
 def _hull(tracked: TrackedFace, atlas: Atlas) -> Hull | None:
@@ -156,15 +162,28 @@ def _is_grey(crop: U8) -> bool:
     return float(np.ptp(sample, axis=2).mean()) < GREY
 
 
-def _pack(
+def _pack_colours(
     colour: Tensor,  # [P, 3]
-    trust: Tensor,  # [P] 0..1
     atlas: Atlas,
-) -> tuple[U8, U8]:  # [S, S, 3], [S, S]
-    """Covered texels to whole 8-bit textures."""
+) -> U8:  # [S, S, 3]
+    """Covered texels to a whole 8-bit texture."""
     size = atlas.uv_map.size
     picture = torch.zeros(size * size, 3, dtype=torch.uint8)
-    seen = torch.zeros(size * size, dtype=torch.uint8)
-    over_list("pack", len(colour), [atlas.places, colour.contiguous(), trust], [picture, seen], CPU)
+    over_list("pack_colours", len(colour), [atlas.places, colour.contiguous()], [picture], CPU)
     picture[atlas.empty] = picture[atlas.lender]
-    return picture.view(size, size, 3).numpy(), seen.view(size, size).numpy()
+    return picture.view(size, size, 3).numpy()
+
+
+def _pack_trust(
+    weight: Tensor,  # [P] 0..1, how far the photo is trusted
+    shares: Tensor,  # [P, 2] what is the photo's, and the mirrored side's
+    atlas: Atlas,
+) -> tuple[U8, U8]:  # [S, S], [S, S, 4]
+    """The masks of what was seen, and of where each texel comes from, as the textures lie."""
+    size = atlas.uv_map.size
+    seen = torch.zeros(size * size, dtype=torch.uint8)
+    trust = torch.zeros(size * size, 4, dtype=torch.uint8)
+    over_list("pack_trust", len(weight), [atlas.places, weight, shares], [seen, trust], CPU)
+    texels = trust.view(torch.int32)  # four bytes at once
+    texels[atlas.empty] = texels[atlas.lender]
+    return seen.view(size, size).numpy(), trust.view(size, size, 4).numpy()

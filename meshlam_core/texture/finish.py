@@ -12,7 +12,7 @@ from meshlam_core.avatar.record import Fold
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.albedo import Texture
 from meshlam_core.texture.atlas import build_atlas
-from meshlam_core.texture.folds import find_folds, without_folds
+from meshlam_core.texture.folds import find_folds, lid_folds, without_folds
 from meshlam_core.texture.maps import SurfaceMaps, surface_maps
 from meshlam_core.tracker.types import TrackedFace
 
@@ -29,6 +29,16 @@ class FinishedTexture:
     maps: SurfaceMaps
 
 
+def painted_by_network(
+    trust: U8,  # [S, S, 4] of the texture that the network was given
+    seen: U8,  # [S, S] 255 where a texel of its own texture is the photo's
+) -> U8:  # [S, S, 4]
+    """Where the texels come from after the network: it corrects all that is not the photo's own."""
+    photo = np.maximum(trust[..., 0], seen)
+    nothing = np.zeros_like(photo)
+    return np.stack([photo, nothing, nothing, 255 - photo], axis=-1)
+
+
 def finish(texture: Texture, tracked: TrackedFace, model: HeadModel) -> FinishedTexture:
     """Take the expression's folds out and make the maps."""
     shown = texture.photo if texture.albedo is None else texture.albedo
@@ -36,6 +46,9 @@ def finish(texture: Texture, tracked: TrackedFace, model: HeadModel) -> Finished
     albedo = without_folds(shown, folds)
     photo = None if texture.albedo is None else without_folds(texture.photo, folds)
     cover = torch.zeros(len(model.template)) if tracked.hair is None else torch.from_numpy(tracked.hair.cover)
+    atlas = build_atlas(model, len(albedo))
     with torch.inference_mode():
-        maps = surface_maps(albedo, cover, model, build_atlas(model, len(albedo)))
+        maps = surface_maps(albedo, cover, model, atlas)
+        if texture.lids is not None:
+            folds += lid_folds(albedo, texture.lids[:, :3], texture.lids[:, 3], model, atlas)
     return FinishedTexture(albedo, photo, folds, maps)

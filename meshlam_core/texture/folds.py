@@ -8,6 +8,9 @@ texel from portraits (training/skin/folds.py), so that the expression's part is 
 
 with e the coefficient in the photo. Where the expression changes nothing on people, nothing is taken out.
 
+The lids of an open eye are another kind: what little of them shows would be drawn out by a blink, so that its fold is
+all that the texture differs by from a bare lid.
+
 Colours are sRGB; contrasts and folds are natural logarithms of linear colours. Textures have any size; the folds' maps
 have SIDE x SIDE texels of the same layout. Dims: G groups of keys, P texels of the face.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +32,10 @@ from torch.nn import functional
 from meshlam_core.avatar.record import FOLD_STEP, Fold
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
-from meshlam_core.head.fingerprint import layout_digest
-from meshlam_core.head.model import HeadModel
-from meshlam_core.skin.model import GAMMA, SIDE
+from meshlam_core.head.model import ById, HeadModel
+from meshlam_core.skin.model import GAMMA, SIDE, texels_of
+from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.lids import BLINKS
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -95,6 +99,36 @@ def find_folds(
     return tuple(folds)
 
 
+def lid_folds(
+    texture: U8,  # [S, S, 3]
+    tones: Tensor,  # [V, 3] of bare lids
+    spread: Tensor,  # [V] how far a blink would stretch what shows, 0 off the lids
+    model: HeadModel,
+    atlas: Atlas,
+) -> tuple[Fold, ...]:
+    """What a blink makes of each eye's lids."""
+    rows = atlas.skin & (atlas.lids > 0)
+    rows &= atlas.at_texels(spread[:, None])[:, 0] > 0
+    some = rows.nonzero()[:, 0]
+    places = atlas.places[some].long()
+    shown = torch.from_numpy(texture.reshape(-1, 3))[places].float() / 255
+    change = GAMMA * (_log(atlas.at_texels(tones, some)) - _log(shown)) * (1 - atlas.lash_line[some, None])
+    folds = []
+    for key in BLINKS:
+        if key not in model.blendshape_names or not len(some):
+            continue
+        moved = np.abs(model.blendshapes[model.blendshape_names.index(key)]).max(axis=1) > 0
+        share = atlas.at_texels((spread * torch.from_numpy(moved))[:, None], some)
+        picture = torch.full((texture.size // 3, 3), 128, dtype=torch.uint8)
+        picture[places] = (share * change / FOLD_STEP + 128).round().clamp(0, 255).byte()
+        folds.append(Fold(key.replace("eyeBlink", "blink_").lower(), (key,), 1.0, picture.view(*texture.shape).numpy()))
+    return tuple(folds)
+
+
+def _log(colour: Tensor) -> Tensor:
+    return colour.clamp_min(DARK).log()
+
+
 def without_folds(
     texture: U8,  # [S, S, 3]
     folds: tuple[Fold, ...],
@@ -135,10 +169,16 @@ def contrast(
 
 
 def fold_model(model: HeadModel) -> FoldModel | None:
-    """What is known of a head model's folds; read once."""
+    """What is known of a head model's folds, the open head's where it has that one's texels; read once."""
     if not all(key in model.blendshape_names for keys in GROUPS.values() for key in keys):
         return None
-    return load_fold_model(layout_digest(model).hexdigest(), FOLD_MODEL)
+    return _folds_of(ById(model))
+
+
+@lru_cache(maxsize=4)
+def _folds_of(key: ById) -> FoldModel | None:
+    layout = texels_of(key.model)
+    return None if layout is None else load_fold_model(layout, FOLD_MODEL)
 
 
 @cache

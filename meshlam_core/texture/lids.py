@@ -5,7 +5,8 @@ Dims:   V vertices, R texels that the photo shows, L landmarks.
 
 An open eye's upper lid is folded under the brow. The few pixels there are brow hair, crease and lashes; a blink would
 spread them over the whole lid. So dark pixels are not believed on the lids, and what is hidden takes the tone of the
-skin around the same eye.
+skin around the same eye. What does show there is the lid of an open eye: where a blink would draw it out into streaks,
+a fold (folds.py) that comes with the blink turns it into the bare lid.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.mathematics import luminance, smooth_step
+from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -24,6 +27,7 @@ U8 = NDArray[np.uint8]
 BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 MOVED = (1e-3, 4e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
 DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixel is believed
+STRETCHED = (0.25, 0.6)  # of a triangle's area on the shut lid that the photo shows, between which it will do there
 LASH_LINE = (0.7, 0.95)  # of the reference's brightness, between which the lashes' line ends
 ROOTS = (0.6e-3, 1.6e-3)  # m from the lashes between which the band that they darken ends
 LID_SHADE = 0.93  # lids lie deeper than cheekbones
@@ -39,6 +43,34 @@ def lid_share(model: HeadModel) -> Tensor:  # [V] 0..1
             shape = model.blendshapes[model.blendshape_names.index(name)]
             moved = np.maximum(moved, np.linalg.norm(shape, axis=1))
     return smooth_step(torch.from_numpy(moved), *MOVED)
+
+
+def spread_by_blink(
+    tracked: TrackedFace,
+    posed: Tensor,  # [V, 3] the head as the photo shows it, view frame, m
+    share: Tensor,  # [V] lid shares
+    model: HeadModel,
+) -> Tensor:  # [V] 0..1, 0 off the lids
+    """How far a lid's skin shows smaller in the photo than with the eyes shut."""
+    faces = torch.from_numpy(np.array(model.faces)).long()
+    own = faces[(share[faces] > 0).any(1)]
+    expression = tracked.expression.copy()
+    expression[[i for i, name in enumerate(model.blendshape_names) if name in BLINKS]] = 1
+    closed = tracked.surface + np.tensordot(expression, tracked.blendshapes_on(model), axes=1)
+    # the camera is the view frame's origin; areas on the head do not depend on its pose
+    sight = functional.normalize(posed[own].mean(1), dim=1)
+    shown = (_areas(posed[own]) * sight).sum(1).abs()
+    sizes = torch.stack([shown, _areas(torch.from_numpy(closed).float()[own]).norm(dim=1)], 1)
+    around = torch.zeros(len(posed), 2).index_add_(0, own.flatten(), sizes.repeat_interleave(3, 0))
+    return share * (1 - smooth_step(around[:, 0] / around[:, 1].clamp_min(1e-12), *STRETCHED))
+
+
+def _areas(
+    corners: Tensor,  # [T, 3, 3] m
+) -> Tensor:  # [T, 3] m^2, normals times twice the area
+    first, second, third = corners.unbind(1)
+    normals: Tensor = torch.linalg.cross(second - first, third - first)
+    return normals
 
 
 def lash_line_share(model: HeadModel) -> Tensor:  # [V] 0..1
@@ -75,6 +107,27 @@ def lid_tones(
         tone = np.quantile(pixels, 0.6, axis=0) / 255 if len(pixels) else skin_colour
         tones.append(tone if tone.mean() > 0.4 * skin_colour.mean() else skin_colour)
     left, right = (LID_SHADE * torch.from_numpy(np.asarray(tone, np.float32)) for tone in tones)
+    return _sided(left, right, model)
+
+
+def around_eyes(
+    values: Tensor,  # [V, C]
+    model: HeadModel,
+) -> Tensor:  # [V, C]
+    """What holds where a vertex' lid tone was read."""
+    corners, bary = model.faces[model.landmark_faces], torch.from_numpy(np.array(model.landmark_bary))
+    left, right = (
+        (values[torch.from_numpy(corners[list(numbers)]).long()] * bary[list(numbers), :, None]).sum(1).mean(0)
+        for numbers in AROUND_EYES
+    )
+    return _sided(left, right, model)
+
+
+def _sided(
+    left: Tensor,  # [C]
+    right: Tensor,  # [C]
+    model: HeadModel,
+) -> Tensor:  # [V, C]
     across = smooth_step(torch.from_numpy(np.array(model.template[:, :1])), -0.01, 0.01)
     return right + across * (left - right)
 

@@ -16,7 +16,9 @@ from meshlam_core.points import LIPS_INNER, OVAL
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.sight import Sight
+from meshlam_core.texture.teeth import paint_teeth
 from meshlam_core.tracker.parsing import polygon_mask
+from meshlam_core.tracker.ramps import ramp
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -26,11 +28,13 @@ TONGUE = (0.66, 0.36, 0.35)
 CAVITY = (0.38, 0.15, 0.14)
 THROAT = (0.10, 0.03, 0.03)
 GUM = (0.68, 0.40, 0.38)
-TOOTH = (7.6e-3, 5.8e-3)  # m, typical widths of upper and lower front teeth
+ROWS = ("teeth_upper", "teeth_lower")
 BRIGHT_FACE = 0.80  # luminance of the brightest skin in a well exposed portrait
 SOFT_SATURATION = 0.42  # of skin in neutral light; warm light tints the teeth too
 TONGUE_RED = (0.6, 1.07)  # saturations, relative to the skin's, between which tongue and cavity are believed
 LIP_RED = (0.9, 1.15)  # and between which a pixel is no tooth any more
+WIDE = (0.2, 0.35)  # openness of the lips between which what shows behind the teeth is believed
+TOOTH_LIGHT = (0.15, 0.35)  # brightness, relative to the teeth's, between which they are believed
 BRIGHT = (0.7, 0.9)  # the same for brightness
 FEW = 30  # pixels
 
@@ -49,10 +53,10 @@ def paint_mouth(
     points = torch.from_numpy(np.array(model.template))
     teeth = _tooth_tone(crop, landmarks, exposure)
     gum = exposure * torch.tensor(GUM)
-    for name, upward in (("teeth_upper", 1.0), ("teeth_lower", -1.0)):
+    for name in ROWS:
         rows = atlas.rows_of(name)
         if len(rows):
-            colours[rows] = _paint_teeth(atlas.at_texels(points, rows), upward, teeth, gum)
+            colours[rows] = paint_teeth(name, atlas.at_texels(points, rows), teeth, gum)
     rows = atlas.rows_of("tongue")
     if len(rows):
         tone = exposure * torch.tensor(TONGUE)
@@ -64,10 +68,15 @@ def paint_mouth(
     skin = torch.from_numpy(skin_colour)
     red = _saturation(seen.colour) / max(float(_saturation(skin)), SOFT_SATURATION)
     dim = 1 - smooth_step(luminance(seen.colour) / luminance(skin).clamp_min(0.02), *BRIGHT)
+    on_teeth = torch.cat([atlas.rows_of(name) for name in ROWS])
+    behind = ~torch.isin(seen.rows, on_teeth)
+    # and the dark between rows of teeth not on their crowns
+    light = smooth_step(luminance(seen.colour) / luminance(teeth).clamp_min(0.02), *TOOTH_LIGHT)
+    # nor may what is dark between teeth that are nearly closed lie on the tongue
+    wide = ramp(_openness(landmarks), *WIDE)
     # the upper lip's rim may stay on the teeth that it covers; on the lower ones it would show when the mouth opens
-    believed = torch.where(torch.isin(seen.rows, atlas.rows_of("teeth_lower")), 1 - smooth_step(red, *LIP_RED), 1.0)
-    behind = ~torch.isin(seen.rows, torch.cat([atlas.rows_of("teeth_upper"), atlas.rows_of("teeth_lower")]))
-    believed = seen.weight * torch.where(behind, smooth_step(red, *TONGUE_RED) * dim, believed)
+    lip = torch.where(torch.isin(seen.rows, atlas.rows_of("teeth_lower")), smooth_step(red, *LIP_RED), 0.0)
+    believed = seen.weight * torch.where(behind, wide * smooth_step(red, *TONGUE_RED) * dim, light * (1 - lip))
     colours[seen.rows] += smooth_step(believed, 0.05, 0.5)[:, None] * (seen.colour - colours[seen.rows])
 
 
@@ -76,25 +85,6 @@ def _saturation(
 ) -> Tensor:  # [...]
     """Spread of the channels, relative to the brightest."""
     return (colour.amax(-1) - colour.amin(-1)) / colour.amax(-1).clamp_min(1e-3)
-
-
-def _paint_teeth(
-    points: Tensor,  # [R, 3] on the template, m
-    upward: float,  # 1 where the roots are above, -1 where below
-    tone: Tensor,  # [3]
-    gum: Tensor,  # [3]
-) -> Tensor:  # [R, 3]
-    """Darker towards the back and between the teeth, gum at the roots."""
-    x, y, z = points.unbind(1)
-    depth = (z.max() - z) / (z.max() - z.min()).clamp_min(1e-6)
-    radius = 0.5 * (x.max() - x.min())
-    around = torch.atan2(x, z - (z.max() - radius)) * radius  # m along the arch from the middle
-    gap = smooth_step(torch.cos(2 * np.pi * around / TOOTH[0 if upward > 0 else 1]), 0.8, 1.0)
-    shade = (1 - 0.5 * depth) * (1 - 0.22 * gap)
-    height = upward * y
-    root = (height - height.min()) / (height.max() - height.min()).clamp_min(1e-6)
-    enamel = tone * shade[:, None]
-    return enamel + smooth_step(root + 0.06 * gap, 0.72, 0.84)[:, None] * (gum * (1 - 0.5 * depth[:, None]) - enamel)
 
 
 def _paint_cavity(colours: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:
@@ -124,13 +114,18 @@ def _exposure(crop: U8, landmarks: F32) -> float:
     return float(np.clip(0.45 + 0.55 * bright / BRIGHT_FACE, 0.5, 1.05))
 
 
+def _openness(landmarks: F32) -> float:
+    """Height by width of the lips' opening."""
+    width, height = np.ptp(landmarks[LIPS_INNER], axis=0)
+    return float(height / max(width, 1e-6))
+
+
 def _tooth_tone(crop: U8, landmarks: F32, exposure: float) -> Tensor:  # [3]
     """Ivory, or the teeth's own colour where an open mouth shows them."""
     ivory = exposure * torch.tensor(IVORY)
-    ring = landmarks[LIPS_INNER].astype(np.float64)
-    width, height = np.ptp(ring[:, 0]), np.ptp(ring[:, 1])
-    if height < 0.12 * width:
+    if _openness(landmarks) < 0.12:
         return ivory
+    ring = landmarks[LIPS_INNER].astype(np.float64)
     middle = ring.mean(axis=0)
     x0, y0 = (max(0, int(v)) for v in ring.min(axis=0))
     part = crop[y0 : int(ring[:, 1].max()) + 1, x0 : int(ring[:, 0].max()) + 1]

@@ -37,6 +37,8 @@ GUESS_FIRM, EARS_FIRM = 0.3, 0.1
 INSIDE = ("eye_sockets", "mouth_interior", "eyelids")
 SHOWN_LIGHT = (0.02, 0.95)  # quantiles of the light on what the photo shows
 DARKER = 0.3  # of the logarithm, by which a side that is not shown may be darker
+BRIGHTEST = (0.95, 0.85)  # quantile of the linear albedo of what shows, channel by channel, and what it is at most
+PLAIN = 0.3  # of the logarithm, to which that must be as the model has it, neither gloss nor a patch of sun
 ENOUGH = 900  # of them: more tell nothing new
 FEW = 100  # vertices that must show, so that light and skin can be told apart
 
@@ -90,19 +92,24 @@ def separate(
     level = lit[face].mean(axis=0)
     # beyond what the photo shows the light is a guess: nothing is left without any, nor is it brighter than the face
     low, high = np.quantile(lit[rows], SHOWN_LIGHT, axis=0)
-    lit = lit.clip(low - DARKER, high)
+    lit = lit.clip(low - DARKER, high).astype(np.float32)
     believed = np.zeros_like(weight)
     believed[rows] = weight[rows]
     lit += _sided(colour - person - lit, believed, model, atlas)
     share = np.maximum(cover.numpy(), mean[:, 3] * (sure > SHOWN))[:, None]
     lit += share * (HAIR_SHADE * (lit - level) + level - lit)
+    # no skin gives back more light than it gets: what would is lit more brightly
+    plain = rows[np.abs((colour - lit - person)[rows].mean(axis=1)) < PLAIN]
+    most = float(np.quantile((colour - lit)[plain], BRIGHTEST[0], axis=0).max()) if len(plain) else -np.inf
+    brighter = max(0.0, most - float(np.log(BRIGHTEST[1])))
+    lit, level = lit + brighter, level + brighter
     hidden = believed == 0
     lit[hidden] = np.minimum(lit[hidden], level)
     lit = _around_openings(lit, hidden, level, model, atlas)
     shade, whole, skin_colour = (
         torch.from_numpy(np.exp(values / GAMMA).astype(np.float32)) for values in (lit, level, person)
     )
-    light = fit.light.astype(np.float32)
+    light = (np.exp(brighter) * fit.light).astype(np.float32)
     return Separation(light, fit.tone_doubt, shade, whole, skin_colour, float(person[face].mean()))
 
 

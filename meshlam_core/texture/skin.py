@@ -59,6 +59,7 @@ class Completed:
     """The whole skin."""
 
     colour: Tensor  # [P, 3] every texel
+    shares: Tensor  # [P, 2] what of each colour is the photo's, and the mirrored side's
     smooth: Tensor  # [V, 3] the skin's smooth colours
 
 
@@ -89,7 +90,7 @@ def complete_skin(
         # those of the complete skin that is most like this one in tone
         pores, grain = atlas.pores[int((atlas.pore_tones - likely.tone).abs().argmin())], 1.0
     combed = atlas.strands if hull is None else combed_hair(hull, layers[:, 6], photo[:, 4], atlas)
-    return Completed(compose(photo, base, layers, (grain, strand), pores, combed, atlas), layers[:, :3])
+    return Completed(*compose(photo, base, layers, (grain, strand), pores, combed, atlas), layers[:, :3])
 
 
 def combed_hair(
@@ -160,17 +161,17 @@ def compose(
     pores: Tensor,  # [P]
     combed: Tensor,  # [P]
     atlas: Atlas,
-) -> Tensor:  # [P, 3]
+) -> tuple[Tensor, Tensor]:  # [P, 3], [P, 2] what of it is the photo's, and the mirrored side's
     """The photo over the mirrored side over the fill.
 
     The fill has grain on the skin and strands in the hair. The mirrored side gives its fine detail, as a ratio to
     its smooth colours, on this side's smooth colours, so that no edge in brightness appears.
     """
-    out = torch.empty(len(photo), 3)
+    out, shares = torch.empty(len(photo), 3), torch.empty(len(photo), 2)
     smooth = torch.cat([base, layers], 1)
     texels = [atlas.corners, atlas.uv_map.bary, atlas.mirror_texel, pores, combed, atlas.lids, atlas.relief]
-    over_list("compose_skin", len(photo), [*texels, photo, smooth, *detail], [out], CPU)
-    return out
+    over_list("compose_skin", len(photo), [*texels, photo, smooth, *detail], [out, shares], CPU)
+    return out, shares
 
 
 def _detail_strength(photo: Tensor, base: Tensor, atlas: Atlas) -> tuple[float, float]:

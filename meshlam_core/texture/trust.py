@@ -38,8 +38,10 @@ FILLED_SIDE = 512  # px of the maps, at least, along the crop's long side
 DEPTH_JUMP = 6e-3  # m between neighbouring pixels: one surface in front of another
 SOFT = 1  # px over which trust returns next to an edge
 PURE, HAIR_RIM = 0.6, 1  # level of the person mask around hair; px of the maps by which hair is cut back
-SHORE, SEE_THROUGH = 0.06, 0.5  # of the face height: reach of a background into hair; its share of a colour given up
-FREE, NEAR, LIKE_HAIR = 0.1, 0.03, 0.3  # person mask of background; share of it close by; distance of colours
+SHORE, DEEP = 0.06, 0.25  # of the face height: reach into hair of a background's colour, of its hue
+SEE_THROUGH = 0.5  # share of the background in a colour that is given up
+FREE, NEAR = 0.1, 0.03  # person mask of background; share of it close by
+LIKE_HAIR, LIKE_HAIRS_HUE = 0.3, 0.1  # distance of colours and of hues that are not told apart
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
 MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
@@ -68,6 +70,11 @@ def trust_maps(
     # hair ends softly: its outermost pixels are mixed with what lies behind it
     good &= (hair < 0.5) | eroded(person > PURE, HAIR_RIM)
     good &= (hair < 0.5) | (shine_through(image, person, regions.hair_colour, SHORE * span) < SEE_THROUGH)
+    # deeper in, between strands, gloss may be as bright as the wall, and shade as grey, but no hair is both
+    hues, hue = (c - c.mean(axis=-1, keepdims=True) for c in (image, regions.hair_colour))
+    walls = shine_through(hues, person, hue, DEEP * span, LIKE_HAIRS_HUE) > SEE_THROUGH
+    walls &= shine_through(image, person, regions.hair_colour, DEEP * span) > SEE_THROUGH / 2
+    good &= (hair < 0.5) | ~dilated(walls, HAIR_RIM)
     # the last entry is for pixels without a triangle, -1
     shown = good & np.append(skin_faces, False)[fragments.face[0].numpy()]
     eyes = _ring(points, RIGHT_EYE, size) | _ring(points, LEFT_EYE, size)
@@ -89,6 +96,7 @@ def shine_through(
     person: F32,  # [h, w]
     hair: F32,  # [3] its colour
     radius: float,  # px, from how far a background shines through
+    alike: float = LIKE_HAIR,  # distance of colours below which background and hair are not told apart
 ) -> F32:  # [h, w] 0..1, 0 where no background is near or it has the hair's colour
     """How much of a pixel's colour is that of the background beside it rather than the hair's."""
     size = (2 * max(1, round(radius)) + 1,) * 2
@@ -97,8 +105,8 @@ def shine_through(
     beside = cv2.blur(image * free[..., None], size) / np.maximum(near, 1e-3)[..., None]
     way = beside - hair
     length = (way**2).sum(axis=2)
-    share = ((image - hair) * way).sum(axis=2) / np.maximum(length, LIKE_HAIR**2)
-    return np.asarray(np.where((near > NEAR) & (length > LIKE_HAIR**2), share, 0).clip(0, 1), np.float32)
+    share = ((image - hair) * way).sum(axis=2) / np.maximum(length, alike**2)
+    return np.asarray(np.where((near > NEAR) & (length > alike**2), share, 0).clip(0, 1), np.float32)
 
 
 def box_blur(

@@ -15,7 +15,7 @@ from meshlam_core.raster.warp_kernels import MODULE
 from meshlam_core.texture.sight import HAIR_SLANT, HARDLY, INNER_LIP, MOUTH_SLANT, STRANGE
 from meshlam_core.texture.skin import DETAIL, HAIR_LINE, LID_GRAIN, LIFT, STRAND_WANDER, TRUSTED
 
-KERNELS = ("read_photo", "gather_at_vertices", "compose_skin", "pack")
+KERNELS = ("read_photo", "gather_at_vertices", "compose_skin", "pack_colours", "pack_trust")
 HARDLY_SEEN, SLANT = (wp.constant(wp.float32(x)) for x in (HARDLY, MOUTH_SLANT))
 HAIR_SLANT_LOW, HAIR_SLANT_HIGH = (wp.constant(wp.float32(x)) for x in HAIR_SLANT)
 STRANGE_LOW, STRANGE_HIGH = (wp.constant(wp.float32(x)) for x in STRANGE)
@@ -161,10 +161,13 @@ def compose_skin(
     hair_detail: wp.float32,
     first: wp.int32,
     out: wp.array2d(dtype=wp.float32),  # [P, 3]
+    shares: wp.array2d(dtype=wp.float32),  # [P, 2] what of the colour is the photo's, and the mirrored side's
 ):
     """Thread (texel): the photo, below it the mirrored side, below that the fill."""
     r = first + wp.tid()
     weight = photo[r, 4]
+    shares[r, 0] = 1.0
+    shares[r, 1] = 0.0
     if weight >= TRUST_HIGH:
         for c in range(3):
             out[r, c] = photo[r, c]
@@ -177,6 +180,9 @@ def compose_skin(
     mirrored = wp.float32(0.0)
     if twin[other] == r:
         mirrored = (1.0 - trust) * wp.smoothstep(TRUST_LOW, TRUST_HIGH, photo[other, 4])
+    # the mirrored side is laid over what is there, so it takes its share from photo and fill alike
+    shares[r, 0] = trust * (1.0 - mirrored)
+    shares[r, 1] = mirrored
     for c in range(3):
         colour = wp.float32(0.0)
         if line < 1.0:
@@ -201,17 +207,35 @@ def byte(value: wp.float32) -> wp.uint8:
 
 
 @wp.kernel(module=MODULE)
-def pack(
+def pack_colours(
     places: wp.array1d(dtype=wp.int32),  # [P] row * S + column
     colour: wp.array2d(dtype=wp.float32),  # [P, 3]
-    trust: wp.array1d(dtype=wp.float32),  # [P]
     first: wp.int32,
     albedo: wp.array2d(dtype=wp.uint8),  # [S * S, 3]
-    seen: wp.array1d(dtype=wp.uint8),  # [S * S]
 ):
     """Thread (texel)."""
     r = first + wp.tid()
     place = places[r]
     for c in range(3):
         albedo[place, c] = byte(colour[r, c])
-    seen[place] = byte(trust[r])
+
+
+@wp.kernel(module=MODULE)
+def pack_trust(
+    places: wp.array1d(dtype=wp.int32),  # [P] row * S + column
+    weight: wp.array1d(dtype=wp.float32),  # [P] how far the photo is trusted
+    shares: wp.array2d(dtype=wp.float32),  # [P, 2] of the photo and of the mirrored side, together at most 1
+    first: wp.int32,
+    seen: wp.array1d(dtype=wp.uint8),  # [S * S]
+    trust: wp.array2d(dtype=wp.uint8),  # [S * S, 4] seen, mirrored, model, network; together 255
+):
+    """Thread (texel); what neither the photo nor its mirror image gave is the model's, and the network gave nothing."""
+    r = first + wp.tid()
+    place = places[r]
+    seen[place] = byte(weight[r])
+    photo = wp.int32(byte(shares[r, 0]))
+    mirrored = wp.min(wp.int32(byte(shares[r, 1])), 255 - photo)
+    trust[place, 0] = wp.uint8(photo)
+    trust[place, 1] = wp.uint8(mirrored)
+    trust[place, 2] = wp.uint8(255 - photo - mirrored)
+    trust[place, 3] = wp.uint8(0)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.arkit import ARKIT_NAMES, reorder
 from meshlam_core.frames import Camera, axis_angle_from_rotation
+from meshlam_core.head.model import ById
 from meshlam_core.tracker.contour import ContourRig, contour_rig
 from meshlam_core.tracker.detail import fine_residual, outline_residual
 from meshlam_core.tracker.landmarks import face_centre
@@ -28,10 +29,11 @@ from meshlam_core.tracker.lens import CLEARLY, Lens, edge_lens
 from meshlam_core.tracker.observation import Observation
 from meshlam_core.tracker.problem import Face
 from meshlam_core.tracker.residual import fade, smooth_residual, without_folds
-from meshlam_core.tracker.rig import ById, LandmarkRig, landmark_rig
+from meshlam_core.tracker.rig import LandmarkRig, landmark_rig
 from meshlam_core.tracker.seen_motion import as_seen
-from meshlam_core.tracker.solver import Prior, Solution, solve
+from meshlam_core.tracker.solver import Prior, Solution, normal_equations, solve
 from meshlam_core.tracker.types import Detection, TrackedFace
+from meshlam_core.tracker.uncertainty import TOGETHER, skin_uncertainty, uncertain_modes
 
 if TYPE_CHECKING:
     from meshlam_core.head.model import HeadModel
@@ -92,6 +94,7 @@ class _Head:
     vertices: F64  # [V, 3] m, neutral
     blendshapes: NDArray[np.float32] | None  # [K, V, 3] m, the person's own; None: the model's
     error: float  # rms over the visible landmarks / face height
+    uncertainty: NDArray[np.float32]  # [V] m
 
 
 class HeadFitter:
@@ -107,6 +110,7 @@ class HeadFitter:
         self.residual = smooth_residual(model)
         self.detail = fine_residual(model)
         self.yields = fade(model)
+        self.modes = uncertain_modes(model, self.rig.modes)
         self.regions = [
             np.array([i for i, name in enumerate(model.blendshape_names) if name.startswith(prefixes)], dtype=np.intp)
             for prefixes in REGIONS
@@ -159,7 +163,7 @@ class HeadFitter:
         vertices = self.neutral(face.identity)
         sighting = self.observe(detection, centre, face).sight(face)
         if not settings.residual:
-            return _Head(face, vertices, None, sighting.error)
+            return _Head(face, vertices, None, sighting.error, self.uncertainty(detection, face, vertices))
         vertices = without_folds(vertices, self.residual.fit(face, sighting), self.model.faces)
         known = replace(face, identity=np.empty(0))
         for _ in range(settings.outline_rounds):
@@ -171,7 +175,22 @@ class HeadFitter:
         detail = self.detail.fit(face, sighting, vertices, self.model)
         person = self.person(detail.vertices, detail.blendshapes)
         sighting = self.observe(detection, centre, face, person).sight(known)
-        return _Head(face, detail.vertices, detail.blendshapes, sighting.error)
+        uncertainty = self.uncertainty(detection, face, detail.vertices)
+        return _Head(face, detail.vertices, detail.blendshapes, sighting.error, uncertainty)
+
+    def uncertainty(
+        self,
+        detection: Detection,
+        face: Face,  # as the parametric fit found it
+        vertices: F64,  # [V, 3] m, its neutral head as the fields have bent it
+    ) -> NDArray[np.float32]:  # [V] m
+        """One standard deviation of each vertex's position, see uncertainty.py."""
+        centre = face_centre(detection)
+        observation = self.observe(detection, centre, face)
+        rig, weights = observation.look(face)
+        prior, scale = self.prior(detection), self.settings.robust_scale
+        hessian, _ = normal_equations(rig, face, observation.targets, centre, weights / TOGETHER, prior, scale)
+        return skin_uncertainty(hessian, self.modes, vertices - self.neutral(face.identity))
 
     def _through(
         self, lens: Lens, view_from_straight: F64, head: _Head, detection: Detection, size: tuple[int, int]
@@ -186,7 +205,8 @@ class HeadFitter:
         scale = self.settings.robust_scale
         found = solve(observation.look, pose, observation.targets, centre, prior, 4, scale, fix_focal=True).face
         posed = replace(found, identity=head.face.identity)
-        known = _Head(posed, head.vertices, head.blendshapes, observation.sight(found).error)
+        error = observation.sight(found).error
+        known = _Head(posed, head.vertices, head.blendshapes, error, head.uncertainty)
         return self._tracked(known, Camera(lens.focal, lens.centre, size), detection)
 
     def _tracked(self, head: _Head, camera: Camera, detection: Detection) -> TrackedFace:
@@ -202,6 +222,7 @@ class HeadFitter:
             landmark_error=head.error,
             plausibility=plausibility(detection, head.error, face.identity),
             blendshapes=head.blendshapes,
+            uncertainty=head.uncertainty,
         )
 
     def person(

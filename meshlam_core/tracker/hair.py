@@ -4,6 +4,8 @@
     seen:  the outline's radius at some angles, scalp that shows skin
     fit:   growth = mean + C H' (H C H' + R)^-1 (seen - H mean), relinearised a few times
 
+    know: var(growth) = C - C H' (H C H' + R)^-1 H C, on its diagonal         (at the last round)
+
 The outline says how far the hair reaches across the view; how far it reaches along the view, and at the back, follows
 from the covariance of real hairstyles. Outliers lose their weight round by round. Where an outline is cut off by the
 picture's border, it only pulls outwards. (Rasmussen and Williams, "Gaussian processes for machine learning", 2.2.)
@@ -19,19 +21,19 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.hair import HairModel
 from meshlam_core.head.hair_transfer import hair_of
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.contour import outermost
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.ramps import smooth_step
-from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.sampling import sample_nearest
 from meshlam_core.tracker.types import HairHull, TrackedFace
 
@@ -45,6 +47,9 @@ LEVEL = 0.4  # of the masks, where the outline lies: strands are thin and their 
 REACH = 2.2  # face heights, how far out the outline is looked for
 GAP = 0.12  # face heights of background that hair may leave before its last strand
 ROUNDS = 4
+CALIBRATION = np.float32(
+    1.3
+)  # of the growths' standard deviations: hair is less Gaussian than its modes (training.bench.uncertainty)
 OUTLINE_SIGMA = 0.0025  # m, of a clear outline
 BARE_SIGMA = 0.003  # m, of scalp that shows skin
 ROBUST = 3.0  # sigmas from which an observation loses weight
@@ -152,27 +157,51 @@ def fit_hair(
     face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
     doubt = "" if regions.trust >= DOUBTFUL else regions.trouble
     if doubt or regions.hair_share < BALD_SHARE:
-        return HairHull(np.zeros_like(bald), np.zeros(len(hair.indices), np.float32), (0.0, 0.0), doubt)
+        # of hair that could not be looked at all is possible; where there is none, none grows
+        sigma = np.hypot(hair.mean, _bounded(_prior_sigma(hair, spread), hair)) if doubt else 0 * hair.mean
+        none = np.zeros(len(hair.indices), np.float32)
+        return HairHull(np.zeros_like(bald), none, (0.0, 0.0), on_head(sigma, hair, (0.0, 0.0), len(bald)), doubt)
     outline = find_outline(regions, landmarks, face_height)
     ears = hidden_ears(regions, posed, rotation, camera, head)
     nape = bare_nape(outline, landmarks, rotation, head, hair)
 
-    def grown(ears: tuple[float, float]) -> F32:
+    def grown(ears: tuple[float, float]) -> tuple[F32, F32]:
         frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
         bare = np.concatenate([bare_skin(regions, posed, rotation, camera, head, hair), nape])
         return _regress(frame, outline, bare, hair, spread)
 
-    growth = grown(ears)
+    growth, sigma = grown(ears)
     if (buried := buried_ears(growth, ears, head, hair)) != ears:
-        ears, growth = buried, grown(buried)
+        ears = buried
+        growth, sigma = grown(ears)
     growth = np.minimum(growth, around_seen_ears(head, hair, ears))
     if len(nape):
-        growth = growth * above_bare_nape(head, hair)
+        kept = above_bare_nape(head, hair)
+        growth, sigma = growth * kept, sigma * kept
     hull = hair.hull(bald, growth, ears)
-    return HairHull(hull - bald, growth, ears)
+    return HairHull(hull - bald, growth, ears, on_head(sigma, hair, ears, len(bald)))
 
 
-def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairModel, spread: Spread) -> F32:  # [Q] m
+def on_head(sigma: F32, hair: HairModel, ears: tuple[float, float], count: int) -> F32:  # [Q] m -> [V] m
+    """What is not known of the growths, at the head's vertices."""
+    out = np.zeros(count, np.float32)
+    out[hair.indices] = hair.growing(ears) * sigma
+    return out
+
+
+def _prior_sigma(hair: HairModel, spread: Spread) -> F32:  # [Q] m
+    """How much growths vary before anything is seen."""
+    return np.asarray(np.hypot(np.linalg.norm(spread.modes * hair.modes, axis=0), spread.sigma), np.float32)
+
+
+def _bounded(sigma: F32, hair: HairModel) -> F32:  # [Q] m
+    """Of a growth that is only known to lie between none and the longest (uniform), no more than that is uncertain."""
+    return np.asarray(np.minimum(sigma, hair.reach / np.float32(np.sqrt(12))), np.float32)
+
+
+def _regress(
+    frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairModel, spread: Spread
+) -> tuple[F32, F32]:  # [Q] m, the growths and their standard deviations
     """Condition the prior on what is seen, round by round."""
     places = frame.template.astype(np.float32)
     square = (places**2).sum(axis=1)
@@ -184,7 +213,7 @@ def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairM
         wanted = np.concatenate([wanted, np.zeros(len(bare))])
         sigma = np.concatenate([sigma, np.full(len(bare), BARE_SIGMA)])
         if not len(rows):
-            return np.asarray(hair.growth(np.zeros(0)), np.float32)
+            return np.asarray(hair.growth(np.zeros(0)), np.float32), _bounded(_prior_sigma(hair, spread), hair)
         off = (growth[rows] - wanted) / sigma
         sigma = sigma * np.sqrt(1 + (off / ROBUST) ** 2)
         # single precision: the noise of a seen growth is a million times its round-off
@@ -196,7 +225,9 @@ def _regress(frame: _Hull, outline: Outline, bare: NDArray[np.intp], hair: HairM
         seen = prior[rows].astype(np.float64) + np.diag(sigma**2)
         growth = hair.mean + prior @ np.linalg.solve(seen, wanted - hair.mean[rows]).astype(np.float32)
         growth = np.clip(growth, 0, hair.reach)
-    return np.asarray(growth, np.float32)
+    told = solve_triangular(np.linalg.cholesky(seen).astype(np.float32), prior.T, lower=True, check_finite=False)
+    left = np.maximum(_prior_sigma(hair, spread) ** 2 - np.einsum("oq,oq->q", told, told), 0)
+    return np.asarray(growth, np.float32), _bounded(CALIBRATION * np.sqrt(left), hair)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
+from meshlam_core.head.correspondence import Correspondence
 from meshlam_core.head.fingerprint import layout_digest
-from meshlam_core.tracker.rig import ById
+from meshlam_core.head.io import load_head
+from meshlam_core.head.model import ById
 from meshlam_core.tracker.types import TrackedFace
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class NeutralModel:
 
 
 def at_rest(tracked: TrackedFace, model: HeadModel) -> TrackedFace:
-    """The same face with a neutral head that does not smile; head models that nothing is known for stay as they are."""
+    """The same face with a neutral head that does not smile; what nothing is known of stays as it is: other meshes
+    without a correspondence, and other models whose keys are their own (ICT-FaceKit)."""
     known = neutral_model(model)
     if known is None:
         return tracked
@@ -67,7 +70,29 @@ def neutral_model(model: HeadModel) -> NeutralModel | None:
 
 @lru_cache(maxsize=4)
 def _cached(key: ById, path: Path) -> NeutralModel | None:
-    return load_neutral_model(key.model, path)
+    model = key.model
+    if model.correspondence is None:
+        return load_neutral_model(model, path)
+    if model.raw is None:
+        return None  # its keys were not made after the open head's
+    source = load_head()
+    known = load_neutral_model(source, path)
+    return None if known is None else carried_neutral(known, source, model, model.correspondence)
+
+
+def carried_neutral(
+    known: NeutralModel,
+    source: HeadModel,  # the open head, which it was learnt on
+    model: HeadModel,
+    place: Correspondence,
+) -> NeutralModel:
+    """The fields on the mesh of another model whose keys do what the open head's do."""
+    whole = np.zeros((len(known.keys), len(source.template), 3), np.float32)
+    whole[:, known.moved] = known.fields
+    fields = place.to_model(whole * np.float32(place.scale(source.template)))
+    moved = np.flatnonzero(fields.any(axis=(0, 2)))
+    keys = [model.blendshape_names.index(source.blendshape_names[key]) for key in known.keys]
+    return NeutralModel(np.array(keys, np.intp), moved.astype(np.int32), fields[:, moved])
 
 
 def load_neutral_model(model: HeadModel, path: Path) -> NeutralModel | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.head.model import ById
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.points import CHIN, FOREHEAD, LOWER_INNER_LIP, LOWER_OUTER_LIP
 
@@ -69,19 +70,6 @@ class LandmarkRig:
     def face_height(self) -> float:
         """Forehead to chin, m."""
         return float(np.linalg.norm(self.neutral[:, FOREHEAD] - self.neutral[:, CHIN]))
-
-
-class ById:
-    """Head models hold arrays and cannot be hashed; the same object is the same model."""
-
-    def __init__(self, model: HeadModel) -> None:
-        self.model = model
-
-    def __hash__(self) -> int:
-        return id(self.model)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ById) and other.model is self.model
 
 
 @lru_cache(maxsize=4)

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.tracker.contour import outermost
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import posed_vertices, with_neutral
 from meshlam_core.tracker.ramps import smooth_step
-from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.sampling import sample_nearest
 from meshlam_core.tracker.types import TrackedFace
 

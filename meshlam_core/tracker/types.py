@@ -40,6 +40,7 @@ class HairHull:
     displacement: F32  # [V, 3] m, hull minus bald head
     growth: F32  # [Q] m, see head/hair.py
     hidden_ears: tuple[float, float]  # left, right; 1 where hair hides them
+    sigma: F32 | None = None  # [V] m, one standard deviation of the growths; None: not known
     doubt: str = ""  # why the masks could not be used and the head stays bald; empty if they could
 
     @property
@@ -63,11 +64,19 @@ class TrackedFace:
     plausibility: float  # 0..1; low for what hardly looks like a human face
     blendshapes: F32 | None = None  # [K, V, 3] m, this person's own; None where they are the head model's
     hair: HairHull | None = None  # None: bald
+    uncertainty: F32 | None = None  # [V] m, one standard deviation of the bald head's vertices; None: not known
 
     @property
     def surface(self) -> F32:  # [V, 3] m
         """The neutral head with its hair."""
         return self.vertices if self.hair is None else self.vertices + self.hair.displacement
+
+    @property
+    def surface_uncertainty(self) -> F32 | None:  # [V] m
+        """One standard deviation of the surface's vertices: of skin and growth together, which err independently."""
+        if self.uncertainty is None or self.hair is None or self.hair.sigma is None:
+            return self.uncertainty
+        return np.asarray(np.hypot(self.uncertainty, self.hair.sigma), np.float32)
 
     def blendshapes_on(self, model: HeadModel) -> F32:  # [K, V, 3] m
         """The person's own blendshapes, or the head model's where the tracker found none; hair does not take part."""

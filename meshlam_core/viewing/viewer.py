@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.errors import UsageError
@@ -38,7 +39,8 @@ MARGIN = 0.06  # of the picture's side, left free around the head
 
 # unlit, the inside of the mouth would glow: what lies deep behind the lips gets less light
 MOUTH_PARTS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
-MOUTH_DEPTH = 0.06  # m in which the light falls to 1/e
+MOUTH_LIT = 0.014  # m behind the lips' front that are fully lit
+MOUTH_DEPTH = 0.04  # m in which the light then falls to 1/e
 MOUTH_DARKEST = 0.25
 MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
@@ -75,11 +77,8 @@ class AvatarRenderer:
         self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
         faces, uvs, uv_faces, light = map(tensor, (avatar.faces, avatar.uvs, avatar.uv_faces, mouth_light(avatar)))
         texture = avatar.albedo if avatar.albedo_photo is None else avatar.albedo_photo
-        # factors on linear colours, for coded ones
-        folds = [tensor(fold.logarithm / np.float32(GAMMA)).permute(2, 0, 1) for fold in avatar.folds]
-        self.mesh = MeshRenderer(
-            faces, uvs, uv_faces, texture, light, rasteriser, torch.stack(folds) if folds else None
-        )
+        folds = _stacked([tensor(fold.logarithm) for fold in avatar.folds])
+        self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, light, rasteriser, folds)
 
     def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
         """The bent head, before any translation."""
@@ -130,6 +129,14 @@ class AvatarRenderer:
         return self._repaint(picture, normals, self.avatar.photo_image)
 
 
+def _stacked(
+    folds: list[Tensor],  # G of [h, w, 3] logarithms of factors on linear colours
+) -> Tensor | None:  # [G, 3, h, w] of factors on coded ones, all as large as the largest
+    size = max((fold.shape[:2] for fold in folds), default=None)
+    grown = [functional.interpolate(f.permute(2, 0, 1)[None] / GAMMA, size, mode="bilinear") for f in folds]
+    return torch.cat(grown) if grown else None
+
+
 def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth
     """How much of the light in the photo reaches each vertex; what the photo itself shows is as it was."""
     light = np.ones(len(avatar.vertices), np.float32)
@@ -138,7 +145,7 @@ def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth
         return light
     outside = avatar.vertices[avatar.part == avatar.parts.index("lips")] if "lips" in avatar.parts else avatar.vertices
     depth = outside[:, 2].max() - avatar.vertices[inside, 2]
-    dark = np.maximum(np.exp(-np.maximum(depth, 0) / MOUTH_DEPTH), MOUTH_DARKEST)
+    dark = np.maximum(np.exp(-np.maximum(depth - MOUTH_LIT, 0) / MOUTH_DEPTH), MOUTH_DARKEST)
     texture_vertex = np.zeros(len(light), np.intp)
     texture_vertex[avatar.faces] = avatar.uv_faces
     height, width = avatar.albedo_seen.shape

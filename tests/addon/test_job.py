@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -107,6 +110,66 @@ def test_a_worker_that_ignores_cancel_is_ended(session, fake_backend, monkeypatc
     session.cancel()
     assert session.wait(0.01) is State.CANCELLED
     assert process.poll() is not None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_worker_that_hangs_is_told_from_one_that_works_and_the_cross_ends_it(fake_backend, monkeypatch):
+    monkeypatch.setattr(job, "CANCEL_SECONDS", 0.3)
+    late = [0.0]
+    session = Session(clock=lambda: time.monotonic() + late[0])
+    session.start(fake_backend("slow"), REQUEST)
+    wait_for(session, "landmarks")
+    process = session._client._process
+    process.send_signal(signal.SIGSTOP)
+    assert session.silent_seconds < 20
+    late[0] = 40.0
+    assert session.silent_seconds > 39
+    session.cancel()
+    assert session.wait(0.01) is State.CANCELLED
+    assert process.poll() is not None
+    session.start(fake_backend("good"), REQUEST)
+    assert session.wait(0.01) is State.DONE
+    assert session.silent_seconds == 0
+    session.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_worker_that_the_system_ends_is_said_to_have_run_out_of_memory(session, fake_backend):
+    session.start(fake_backend("slow"), REQUEST)
+    wait_for(session, "landmarks")
+    session._client._process.kill()
+    assert session.wait(0.01) is State.FAILED
+    assert "memory ran out" in session.error.message
+    session.start(fake_backend("good"), REQUEST)
+    assert session.wait(0.01) is State.DONE
+
+
+# Blender's own Python leaves SIGPIPE at ending the program
+IN_BLENDER = """
+import signal, sys
+from pathlib import Path
+from blender_addon.backend.locate import Backend
+from blender_addon.job import Request, Session
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+session, request = Session(), Request(Path("a.png"), Path("a.meshlam"))
+for behaviour in ("crash", "dead", "good"):
+    session.start(Backend(Path(sys.executable), None, (sys.argv[1], behaviour)), request)
+    print(session.wait(0.01).value, flush=True)
+session._client._process.kill()
+session._client._process.wait()
+session.start(session._backend, request)
+session.wait(0.01)
+session.close()
+print("still here")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_worker_that_is_gone_does_not_take_blender_along():
+    script = str(Path(__file__).with_name("fake_worker.py"))
+    command = [sys.executable, "-c", IN_BLENDER, script]
+    run = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.split("\n")[:4]) == (0, ["failed", "failed", "done", "still here"]), run.stderr
 
 
 def test_cancel_while_starting_ends_the_worker(session, fake_backend):

@@ -20,6 +20,7 @@ from meshlam_core.avatar import io as avatar_io
 from meshlam_core.avatar.io import read_avatar, write_avatar
 from meshlam_core.avatar.record import Avatar, Fold
 from meshlam_core.avatar.schema import ARRAYS, IMAGES
+from meshlam_core.commands import info
 from meshlam_core.errors import BadAvatar, InputError, UnreadableInput, UsageError
 from tests.sample_avatar import make_avatar
 
@@ -75,6 +76,29 @@ def test_the_hair_is_kept_when_there_is_any(path: Path, sample_avatar: Avatar) -
     hair = np.random.default_rng(0).normal(size=sample_avatar.vertices.shape).astype(np.float32)
     write_avatar(replace(sample_avatar, hair=hair), path)
     assert np.array_equal(read_avatar(path).hair, hair)
+
+
+def test_where_the_texels_come_from_is_kept_and_may_be_missing(path: Path, sample_avatar: Avatar) -> None:
+    trust = np.zeros((64, 64, 4), np.uint8)
+    trust[..., 0], trust[..., 1], trust[..., 3] = 100, 55, 100
+    write_avatar(replace(sample_avatar, trust=trust), path)
+    assert np.array_equal(read_avatar(path).trust, trust)
+    assert info.describe(read_avatar(path))["trust"] == {
+        "seen": 0.3922, "mirrored": 0.2157, "model": 0.0, "network": 0.3922,
+    }  # fmt: skip
+    write_avatar(sample_avatar, path)
+    assert read_avatar(path).trust is None
+    assert info.describe(read_avatar(path))["trust"] is None
+
+
+def test_the_uncertainty_is_kept_and_told_in_millimetres(path: Path, sample_avatar: Avatar) -> None:
+    told = np.where(sample_avatar.part == 0, 0.002, 0.01).astype(np.float32)
+    write_avatar(replace(sample_avatar, uncertainty=told), path)
+    back = read_avatar(path)
+    assert np.array_equal(back.uncertainty, told)
+    assert info.describe(back)["uncertainty_mm"] == {"face": 2.0, "scalp": 10.0}
+    with pytest.raises(BadAvatar, match="uncertainty: expected no negative length"):
+        write_avatar(replace(sample_avatar, uncertainty=-told), path)
 
 
 def test_the_same_avatar_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -135,6 +159,11 @@ def test_the_png_writer_is_read_back_exactly_by_others(shape: tuple[int, ...]) -
         ({"blendshape_ranges": np.ones((52, 2), np.float32)}, "blendshape_ranges"),
         ({"albedo": np.zeros((4, 4, 4), np.uint8)}, "albedo.png: expected 8-bit RGB"),
         ({"albedo_seen": np.zeros((4, 4), np.uint8)}, "albedo_seen.png: expected the size of albedo.png"),
+        ({"trust": np.zeros((4, 4, 4), np.uint8)}, "trust.png: expected the size of albedo.png"),
+        (
+            {"trust": np.full((64, 64, 4), 65, np.uint8)},
+            r"trust.png: expected four shares that sum to 255, found 260 at",
+        ),
         ({"thumbnail": np.zeros((64, 64, 4), np.uint8)}, "thumbnail.png: expected 256 x 256"),
         ({"weights": np.ones((534, 5), np.float32)}, "weights: .* found a row"),
         ({"pose_correctives": np.zeros((35, 534, 3), np.float32)}, "pose_correctives: expected shape"),

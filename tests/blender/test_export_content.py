@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import addon_utils
 import bpy
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ from blender_addon.exporting.check import Expected, differences
 from blender_addon.exporting.expressions import VRM
 from blender_addon.exporting.preflight import PAINT, POSE, findings, fix
 from blender_addon.exporting.solid import is_closed
+from blender_addon.reimport import usd_module
 from blender_addon.scene.build import build_avatar
+from blender_addon.scene.guard import select_only
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ def test_unsaved_paint_is_exported_with_its_pixels(built, tmp_path, suffix):
     assert clean.materials == wanted.materials
     albedo(built).reload()
     assert any(
-        "pixels of Ada_Skin's texture differ" in problem for problem in verify(path, expected_of(built, tmp_path))
+        "pixels of the texture of Ada_Skin differ" in problem for problem in verify(path, expected_of(built, tmp_path))
     )
 
 
@@ -102,9 +105,11 @@ def test_a_texture_that_is_gone_is_noticed(built, tmp_path):
     assert any("texture of Ada_Skin is missing" in problem for problem in verify(path, wanted))
 
 
+PICTURE = {"size": [4, 4], "pixels": "x"}
+MAPS = {"colour": PICTURE, "normal": PICTURE, "occlusion": None, "roughness": PICTURE, "metallic": {"number": 0.0}}
 FOUND = {
     "keys": ["a"], "moved": {"a": 0.01}, "values": [0.0], "bones": ["root"], "vertices": 8, "triangles": 12,
-    "materials": {"Skin": {"size": [4, 4], "pixels": "x"}}, "most_weights": 4, "weight_error": 0.0,
+    "materials": {"Skin": MAPS}, "most_weights": 4, "weight_error": 0.0,
     "low": [0.0, 0.0, 0.0], "high": [1.0, 1.0, 1.0], "actions": 0,
 }  # fmt: skip
 WANTED = Expected(
@@ -125,9 +130,13 @@ WANTED = Expected(
         ({"low": [0.0, 0.0, 0.1]}, "lowest corner"),
         ({"high": [2.0, 2.0, 2.0]}, "highest corner"),
         ({"materials": {}}, "Expected the materials"),
-        ({"materials": {"Skin": None}}, "texture of Skin is missing"),
-        ({"materials": {"Skin": {"size": [2, 2], "pixels": "x"}}}, "is [2, 2] pixels"),
-        ({"materials": {"Skin": {"size": [4, 4], "pixels": "y"}}}, "pixels of Skin's texture differ"),
+        ({"materials": {"Skin": MAPS | {"colour": None}}}, "texture of Skin is missing"),
+        ({"materials": {"Skin": MAPS | {"colour": PICTURE | {"size": [2, 2]}}}}, "is [2, 2] pixels"),
+        ({"materials": {"Skin": MAPS | {"colour": PICTURE | {"pixels": "y"}}}}, "pixels of the texture of Skin differ"),
+        ({"materials": {"Skin": MAPS | {"normal": PICTURE | {"pixels": "y"}}}}, "pixels of the normal map of Skin"),
+        ({"materials": {"Skin": MAPS | {"roughness": {"number": 0.5}}}}, "roughness of Skin is missing"),
+        ({"materials": {"Skin": MAPS | {"metallic": {"number": 1.0}}}}, "metal of Skin is 1.0, expected 0.0"),
+        ({"materials": {"Skin": MAPS | {"metallic": PICTURE}}}, "metal of Skin is a picture"),
         ({"actions": 1}, "Expected 0 animations, got 1"),
         ({"most_weights": 5}, "Skinning weights are off"),
         ({"weight_error": 0.5}, "Skinning weights are off"),
@@ -230,6 +239,7 @@ def test_levels_of_detail_keep_keys_skeleton_and_texture(built, tmp_path):
         assert content["meshes"][0]["extras"]["targetNames"] == list(ARKIT_NAMES)
         assert len(content["skins"][0]["joints"]) == 5
         assert len(content["images"]) == 1
+        assert content["meshes"][0]["name"] == "Ada"
         primitives = content["meshes"][0]["primitives"]
         sizes.append(sum(content["accessors"][item["indices"]]["count"] for item in primitives) // 3)
     assert sizes[0] == wanted.triangles
@@ -238,6 +248,11 @@ def test_levels_of_detail_keep_keys_skeleton_and_texture(built, tmp_path):
     assert len(wanted.losses) == 2
     assert 0 < wanted.losses[0] <= wanted.losses[1] < 10
     assert [mesh.name for mesh in bpy.data.meshes] == ["Ada"]
+    assert verify(tmp_path / "a.glb", wanted) == []
+    (tmp_path / "a_LOD1.glb").replace(tmp_path / "a_LOD2.glb")
+    found = [problem.partition(": ") for problem in verify(tmp_path / "a.glb", wanted)]
+    assert {name for name, _, _ in found} == {"a_LOD1.glb", "a_LOD2.glb"}
+    assert ("a_LOD2.glb", ": ", f"Expected {sizes[2]} triangles, got {sizes[1]}.") in found
 
 
 @pytest.mark.parametrize("suffix", [".stl", ".obj"])
@@ -249,6 +264,21 @@ def test_for_printing_the_head_is_one_closed_solid_in_millimetres(built, tmp_pat
         printed = bpy.context.object
         assert is_closed(printed.data)
         assert printed.dimensions.z == pytest.approx(200, abs=3)
+
+
+def test_formats_that_this_blender_lacks_are_not_offered(registered, built, tmp_path):
+    select_only([built.head.name], built.head.name)
+    assert bpy.ops.meshlam.export(filepath=str(tmp_path / "head.v2"), preset="UNITY") == {"FINISHED"}
+    assert (tmp_path / "head.v2.fbx").is_file()
+    addon_utils.disable("io_scene_fbx")
+    try:
+        for choice in ({"file_format": ".fbx"}, {"preset": "UNITY"}):
+            with pytest.raises(TypeError, match="not found"):
+                bpy.ops.meshlam.export(filepath=str(tmp_path / "a"), **choice)
+        assert bpy.ops.meshlam.export(filepath=str(tmp_path / "a"), preset="GODOT") == {"FINISHED"}
+    finally:
+        addon_utils.enable("io_scene_fbx")
+    assert {item.name for item in tmp_path.iterdir()} == {"head.v2.fbx", "a.glb"}
 
 
 def test_vrm_expressions_come_beside_the_52(built, tmp_path):
@@ -273,24 +303,106 @@ def test_hair_can_be_exported_kept_taken_off_or_switchable(hairy, tmp_path):
 
 def test_textures_are_shrunk_and_materials_single_sided_when_asked(built, tmp_path):
     wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions(texture_size=32, single_sided=True))
-    assert {picture["size"][0] for picture in wanted.materials.values()} == {32}
+    assert {maps["colour"]["size"][0] for maps in wanted.materials.values()} == {32}
     assert not any(material.get("doubleSided") for material in gltf_json(tmp_path / "a.glb")["materials"])
     assert tuple(albedo(built).size) == (64, 64)
     assert verify(tmp_path / "a.glb", wanted) == []
 
 
-def test_normal_and_orm_maps_go_into_material_and_file(tmp_path):
+@pytest.fixture
+def mapped(tmp_path):
+    """A head with maps whose channels all differ."""
+    maps = np.random.default_rng(7).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    maps[1, ..., 2] = 0  # no metal
     sample = make_sample()
-    flat = np.full((64, 64, 3), (128, 128, 255), np.uint8)
-    sample.images |= {"normal": encode_png(flat), "orm": encode_png(np.full((64, 64, 3), (255, 120, 0), np.uint8))}
-    built = build_avatar(read_avatar(write_sample(tmp_path / "maps.meshlam", sample)), "Ada")
-    wanted = export_avatar(built, tmp_path / "a.glb", ExportOptions())
-    for material in gltf_json(tmp_path / "a.glb")["materials"]:
+    sample.images |= {"normal": encode_png(maps[0]), "orm": encode_png(maps[1])}
+    (tmp_path / "in").mkdir()
+    return build_avatar(read_avatar(write_sample(tmp_path / "in" / "maps.meshlam", sample)), "Ada")
+
+
+def rewrite_glb(path: Path, change) -> None:
+    """Change the JSON of a GLB."""
+    data = path.read_bytes()
+    length = struct.unpack("<I", data[12:16])[0]
+    content = json.loads(data[20 : 20 + length])
+    change(content)
+    text = json.dumps(content).encode()
+    text += b" " * (-len(text) % 4)
+    total = len(data) - length + len(text)
+    path.write_bytes(data[:8] + struct.pack("<II", total, len(text)) + data[16:20] + text + data[20 + length :])
+
+
+def test_a_glb_has_normals_and_one_picture_of_occlusion_roughness_and_metal(mapped, tmp_path):
+    path = tmp_path / "a.glb"
+    wanted = export_avatar(mapped, path, ExportOptions())
+    content = gltf_json(path)
+    assert len(content["images"]) == 3
+    for material in content["materials"]:
+        pictures = [
+            content["textures"][texture["index"]]["source"]
+            for texture in (material["occlusionTexture"], material["pbrMetallicRoughness"]["metallicRoughnessTexture"])
+        ]
+        assert pictures[0] == pictures[1]
         assert "normalTexture" in material
-        assert "metallicRoughnessTexture" in material["pbrMetallicRoughness"]
         if material["name"].endswith("Eyes"):  # the cornea, which is in the normals alone
             assert "clearcoatNormalTexture" in material["extensions"]["KHR_materials_clearcoat"]
-    assert verify(tmp_path / "a.glb", wanted) == []
+    assert verify(path, wanted) == []
+
+    def spoil(content):
+        skin = content["materials"][0]
+        del skin["occlusionTexture"]
+        skin["pbrMetallicRoughness"]["metallicRoughnessTexture"] = skin["normalTexture"]
+
+    rewrite_glb(path, spoil)
+    assert verify(path, wanted) == [
+        "The occlusion of Ada_Skin is missing or cannot be read.",
+        "The pixels of the roughness of Ada_Skin differ from the scene's.",
+        "The pixels of the metal of Ada_Skin differ from the scene's.",
+    ]
+
+
+def test_an_fbx_has_normals_and_roughness_inside_and_the_packed_picture_beside_it(mapped, tmp_path):
+    path, beside = tmp_path / "a.fbx", tmp_path / "textures" / "a_Ada_ORM.png"
+    wanted = export_avatar(mapped, path, ExportOptions())
+    assert beside.read_bytes() == bytes(bpy.data.images["Ada ORM"].packed_file.data)
+    assert b"textures/a_Ada_ORM.png" in path.read_bytes()
+    assert wanted.materials["Ada_Skin"]["metallic"] == {"number": 0.0}
+    assert verify(path, wanted) == []
+    beside.write_bytes(b"")
+    assert verify(path, wanted) == ["textures/a_Ada_ORM.png beside the file is missing or not what was written."]
+    for socket in ("Normal", "Roughness"):  # as a file would be without them
+        tree = mapped.head.material_slots[0].material.node_tree
+        tree.links.remove(tree.nodes["Principled BSDF"].inputs[socket].links[0])
+    export_avatar(mapped, path, ExportOptions())
+    assert verify(path, wanted) == [
+        "The normal map of Ada_Skin is missing or cannot be read.",
+        "The roughness of Ada_Skin is missing or cannot be read.",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".usda", ".usdz"])
+def test_usd_has_normals_and_each_channel_of_the_packed_picture(mapped, tmp_path, suffix):
+    path = tmp_path / f"Ada{suffix}"
+    wanted = export_avatar(mapped, path, ExportOptions())
+    assert (wanted.materials["Ada_Skin"]["occlusion"] is not None) == usd_module()
+    assert verify(path, wanted) == []
+    if suffix == ".usda":
+        text = path.read_text()
+        start = text.index('def Material "Ada_Skin"')
+        spoilt = text[start:].replace("inputs:occlusion.connect", "inputs:clearcoat.connect", 1)
+        path.write_text(text[:start] + spoilt.replace("outputs:g>", "outputs:b>", 1))
+        lost = ["The occlusion of Ada_Skin is missing or cannot be read."] if usd_module() else []
+        assert verify(path, wanted) == [*lost, "The pixels of the roughness of Ada_Skin differ from the scene's."]
+        (tmp_path / "textures" / "Ada_Normal.png").unlink()
+        assert "The normal map of Ada_Eyes is missing or cannot be read." in verify(path, wanted)
+
+
+def test_a_map_that_a_program_would_read_as_colours_is_noticed(mapped, tmp_path):
+    wanted = export_avatar(mapped, tmp_path / "a.glb", ExportOptions())
+    bpy.data.images["Ada ORM"].colorspace_settings.name = "sRGB"
+    broken = export_avatar(mapped, tmp_path / "b.usda", ExportOptions())
+    assert broken.materials["Ada_Skin"]["roughness"] is None
+    assert "The roughness of Ada_Skin is missing or cannot be read." in verify(tmp_path / "b.usda", wanted)
 
 
 def test_the_file_tells_of_licences_and_consent(built, tmp_path):
@@ -309,10 +421,13 @@ def test_the_checks_before_name_what_is_off_and_put_it_right(built):
     assert findings(built) == []
     built.head.data.shape_keys.key_blocks["jawOpen"].value = 0.5
     built.rig.pose.bones["neck"].rotation_quaternion = (0.9, 0.4, 0, 0)
+    built.rig.pose.bones["jaw"].rotation_mode = "XYZ"
+    built.rig.pose.bones["jaw"].rotation_euler.x = 0.2
     built.head.modifiers.new("Subdivision", "SUBSURF")
     paint(albedo(built))
     sentences = [finding.sentence for finding in findings(built)]
-    assert ["jawOpen" in sentences[0], "neck" in sentences[0], "Subdivision" in sentences[1]] == [True] * 3
+    assert all(name in sentences[0] for name in ("jawOpen", "neck", "jaw)"))
+    assert "Subdivision" in sentences[1]
     assert "Ada Albedo" in sentences[2]
     fix(built, POSE)
     fix(built, PAINT)

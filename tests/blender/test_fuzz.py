@@ -48,7 +48,7 @@ def files(tmp_path) -> list[Path]:
 class Backend:
     """A session that ends every job at once: with one of the files, with a movement, with faces, or badly."""
 
-    active, worker, stage, fraction, stage_seconds, message = False, None, "", 0.0, 0.0, ""
+    active, worker, stage, fraction, stage_seconds, silent_seconds, message = False, None, "", 0.0, 0.0, 0.0, ""
 
     def __init__(self, chance: random.Random, files: list[Path]) -> None:
         self.chance, self.files = chance, files

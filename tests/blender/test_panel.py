@@ -55,6 +55,16 @@ def test_a_running_job_shows_stage_and_cancel_instead_of_the_button(drawn, monke
     monkeypatch.setattr(state.session, "state", State.IDLE)
 
 
+def test_a_backend_that_has_gone_quiet_is_said_on_the_bar(drawn, monkeypatch):
+    monkeypatch.setattr(state.session, "state", State.RUNNING)
+    monkeypatch.setattr(state.session, "stage", "texture")
+    monkeypatch.setattr(state.session, "_heard", state.session._clock() - 45)
+    monkeypatch.setattr(state.session, "_since", state.session._clock() - 50)
+    text = drawn(panel.MainPanel)
+    assert "Nothing heard for 45 s" in text
+    assert "meshlam.cancel" in text
+
+
 def test_an_error_shows_sentence_hint_and_report(drawn, monkeypatch):
     monkeypatch.setattr(state.session, "state", State.FAILED)
     monkeypatch.setattr(state.session, "error", JobError("backend", "No face was found.", "Try another photo.", "x"))

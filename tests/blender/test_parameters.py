@@ -77,6 +77,26 @@ def test_its_own_keys_are_added_on_request_with_a_signed_range(built, flame_path
     )
 
 
+def test_keys_of_tongue_and_teeth_are_added_unless_they_are_not_wanted(registered, tmp_path):
+    sample = make_sample(correctives=True)
+    count, keys = len(sample.arrays["vertices"]), len(sample.arrays["blendshapes"])
+    names = ["left_eye_region_000", "right_eye_region_000", "tongue_000", "head_000", "teeth_000"]
+    sample = with_arrays(
+        sample,
+        raw_shapes=np.full((5, count, 3), 0.001, "<f4"),
+        key_parameters=np.zeros((keys, 3 + 9), "<f4"),
+        identity=np.zeros(2, "<f4"),
+    )
+    sample.header |= {"raw_names": names, "parameter_names": [*names[:3], *TURNS]}
+    built = build_avatar(read_avatar(write_sample(tmp_path / "gnm.meshlam", sample)), "Gnm")
+    bpy.context.view_layer.objects.active = built.head
+    assert bpy.ops.meshlam.add_raw_keys(expressions=1, mouth=False) == {"FINISHED"}
+    assert [key.name for key in keys_of(built) if key.name in names] == names[:1]
+    assert bpy.ops.meshlam.add_raw_keys(expressions=1, identities=0) == {"FINISHED"}
+    assert {key.name for key in keys_of(built)} >= {"tongue_000", "teeth_000"}
+    assert not {key.name for key in keys_of(built)} & {"right_eye_region_000", "head_000"}
+
+
 def shown(built):
     """The posed mesh in the avatar frame, as Blender shows it, without the rig's own place."""
     graph = bpy.context.evaluated_depsgraph_get()

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from meshlam_core.head.hair import HairModel
 from meshlam_core.head.io import exact_arrays, head_metadata, load_head
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.skin.model import load_skin_model
 from meshlam_core.tracker.hair import load_hair
-from meshlam_core.tracker.rig import ById
 from tests.head_models import StandIn, flame_stand_in
 
 OWN = 5023
@@ -95,6 +94,10 @@ def test_hair_grows_where_it_grows_on_the_open_head(flame_head: HeadModel, hair:
     ears = part == "ears"
     width = np.ptp(flame_head.template[ears, 0])
     assert np.ptp(found.hull(flame_head.template, 0 * growth, (1.0, 1.0))[ears, 0]) < width  # laid flat
+
+
+def test_skin_is_carried_once_for_each_model(flame_head: HeadModel) -> None:
+    assert load_skin_model(flame_head) is load_skin_model(flame_head)
 
 
 def test_skin_keeps_its_texels_and_follows_the_vertices(flame_head: HeadModel, head: HeadModel) -> None:

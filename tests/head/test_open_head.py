@@ -204,6 +204,28 @@ def test_the_jaw_carries_lower_teeth_and_tongue_but_not_upper_teeth(head: HeadMo
     assert opened[vertices_of(head, "tongue"), 1].mean() < -0.008
 
 
+def test_an_open_mouth_shows_the_tips_of_the_teeth_and_no_wall_of_them(head: HeadModel) -> None:
+    lips, moved = vertices_of(head, "lips"), head.blendshapes[ARKIT_NAMES.index("jawOpen")]
+    middle = lips[np.abs(head.template[lips, 0]) < 0.004]
+    lower = middle[moved[middle, 1] < -0.02]
+    upper = middle[moved[middle, 1] > -0.005]
+    rows = {name: vertices_of(head, name) for name in ("teeth_upper", "teeth_lower")}
+    front = {name: rows[name][np.abs(head.template[rows[name], 0]) < 0.004] for name in rows}
+    for strength in (0.5, 1.0):
+        opened = expression(head, jawOpen=strength)
+        above_lip = opened[front["teeth_lower"], 1].max() - opened[lower, 1].max()
+        below_lip = opened[upper, 1].min() - opened[front["teeth_upper"], 1].min()
+        assert 0.001 < above_lip < 0.005, strength
+        assert -0.001 < below_lip < 0.003, strength
+
+
+def test_closed_teeth_stand_one_row_behind_the_other(head: HeadModel) -> None:
+    rows = [vertices_of(head, name) for name in ("teeth_upper", "teeth_lower")]
+    upper, lower = (head.template[row[np.abs(head.template[row, 0]) < 0.004]] for row in rows)
+    assert 0.001 < lower[:, 1].max() - upper[:, 1].min() < 0.004
+    assert upper[upper[:, 1].argmin(), 2] - lower[lower[:, 1].argmax(), 2] > 0.001
+
+
 def test_the_tongue_comes_out_in_front_of_the_lips(head: HeadModel) -> None:
     out = expression(head, tongueOut=1.0)
     assert out[vertices_of(head, "tongue"), 2].max() > out[vertices_of(head, "lips"), 2].max()

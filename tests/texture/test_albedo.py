@@ -12,7 +12,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lid_share
-from meshlam_core.texture.skin import compose
+from meshlam_core.texture.skin import TRUSTED, compose
 from tests.texture.conftest import IRIS, SIZE, SKIN, Portrait, make_portrait
 
 
@@ -42,6 +42,42 @@ def test_the_hidden_half_of_a_turned_head_gets_the_mirrored_paint(turned: Portra
     mirrored = (seen < 20) & (seen[atlas.mirror_texel.numpy()] > 200) & atlas.skin.numpy() & (atlas.lids.numpy() < 0.1)
     assert mirrored.sum() > 2000
     assert _decibel((_colours(turned, atlas) - _truth(turned, atlas))[mirrored]) > 40
+
+
+def test_every_texel_says_where_its_colour_comes_from(frontal: Portrait, turned: Portrait, atlas: Atlas) -> None:
+    covered = atlas.uv_map.texel.numpy()
+    for portrait in (frontal, turned):
+        assert (portrait.texture.trust.sum(axis=2, dtype=int) == 255).all()
+        assert not portrait.texture.trust[..., 3].any()  # no network painted
+    seen, mirrored, model, _ = (turned.texture.trust.reshape(-1, 4)[covered] / 255).T
+    weight = turned.texture.seen.reshape(-1)[covered] / 255
+    twin, skin = weight[atlas.mirror_texel.numpy()], atlas.skin.numpy()
+    assert seen[skin & ~atlas.mouth.numpy() & (weight > 0.7)].min() > 0.99
+    own_mirror = (
+        skin
+        & (weight < 0.02)
+        & (twin > 0.7)
+        & (atlas.mirror_texel.numpy()[atlas.mirror_texel.numpy()] == np.arange(len(twin)))
+    )
+    assert own_mirror.sum() > 2000
+    assert mirrored[own_mirror].min() > 0.98
+    assert model[skin & (weight < 0.02) & (twin < 0.02)].min() > 0.98
+    eye = atlas.rows_of("eyeball_left").numpy()
+    assert mirrored[eye].max() == 0
+    assert seen[eye].max() > 0.9 > 0.1 > seen[eye].min()
+
+
+def test_the_shares_are_those_of_the_blend_and_as_smooth(turned: Portrait, atlas: Atlas) -> None:
+    covered, twin = atlas.uv_map.texel.numpy(), atlas.mirror_texel.numpy()
+    weight = turned.texture.seen.reshape(-1)[covered] / 255
+    ramp = ((weight - TRUSTED[0]) / (TRUSTED[1] - TRUSTED[0])).clip(0, 1)
+    photo = ramp**2 * (3 - 2 * ramp)
+    mirrored = (1 - photo) * photo[twin] * (twin[twin] == np.arange(len(twin)))
+    trust = turned.texture.trust.reshape(-1, 4)[covered] / 255
+    skin = atlas.skin.numpy() & ~atlas.mouth.numpy()
+    wanted = np.stack([photo * (1 - mirrored), mirrored, (1 - photo) * (1 - mirrored)], axis=1)
+    np.testing.assert_allclose(trust[skin, :3], wanted[skin], atol=0.02)
+    assert ((trust[skin] > 0.1) & (trust[skin] < 0.9)).any(axis=1).mean() > 0.02
 
 
 def test_no_background_colour_reaches_the_texture(frontal: Portrait, turned: Portrait, head: HeadModel) -> None:
@@ -192,7 +228,7 @@ def test_detail_of_the_other_side_makes_no_texel_brighter_than_both_sides(head: 
     photo = torch.zeros(len(seen), 5)
     photo[seen] = torch.tensor([0.6, 0.6, 0.6, 0.0, 1.0])
     layers = torch.cat([smooth.expand(-1, 6), torch.zeros(len(smooth), 1)], 1)
-    colours = compose(photo, smooth.expand(-1, 3), layers, (0.0, 0.0), atlas.grain, atlas.strands, atlas)
+    colours, _ = compose(photo, smooth.expand(-1, 3), layers, (0.0, 0.0), atlas.grain, atlas.strands, atlas)
     mirrored = seen[atlas.mirror_texel.long()] & ~seen & atlas.skin
     assert int(mirrored.sum()) > 1000
     assert float(colours[mirrored].max()) < 0.61

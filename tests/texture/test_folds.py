@@ -5,20 +5,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from meshlam_core.errors import AssetError
 from meshlam_core.head.model import HeadModel
-from meshlam_core.skin.model import SIDE, layout_hash
+from meshlam_core.skin.model import GAMMA, SIDE, layout_hash
+from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.folds import (
     GROUPS,
     FoldModel,
     find_folds,
     fold_model,
+    lid_folds,
     load_fold_model,
     save_fold_model,
     without_folds,
 )
+from meshlam_core.texture.lids import spread_by_blink
+from meshlam_core.tracker.pose import posed_vertices
+from tests.texture.conftest import Portrait
 
 U8 = NDArray[np.uint8]
 SIZE = 512
@@ -98,6 +104,15 @@ def test_a_face_at_rest_keeps_its_lines(head: HeadModel, known: FoldModel) -> No
     assert without_folds(texture, ()) is texture
 
 
+def test_a_head_with_the_open_heads_layout_loses_the_same_lines(
+    head: HeadModel, flame_head: HeadModel, known: FoldModel
+) -> None:
+    texture, _ = _lined(known, _smile_lines(known))
+    ours, other = (find_folds(texture, _expression(model, mouthSmileLeft=0.8), model) for model in (head, flame_head))
+    assert [fold.name for fold in other] == ["smile"]
+    np.testing.assert_array_equal(without_folds(texture, other), without_folds(texture, ours))
+
+
 def test_a_head_with_another_layout_keeps_its_lines(head: HeadModel, known: FoldModel) -> None:
     other = replace(head, uvs=head.uvs * np.float32(0.5))
     texture, _ = _lined(known, _smile_lines(known))
@@ -119,3 +134,34 @@ def test_a_damaged_file_is_named(head: HeadModel, tmp_path: Path) -> None:
     path.write_bytes(b"no archive")
     with pytest.raises(AssetError, match=r"folds\.npz is not readable"):
         load_fold_model(layout_hash(head), path)
+
+
+def test_a_blink_turns_what_shows_of_an_open_eyes_lid_into_a_bare_lid(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    texture, lids = frontal.texture.photo.copy(), frontal.texture.lids
+    assert lids is not None
+    part = atlas.at_texels(lids[:, 3:])[:, 0].numpy() * atlas.skin.numpy() * (1 - atlas.lash_line.numpy())
+    own = atlas.places.numpy()[part > 0.95]
+    assert len(own) > 100  # an open eye hides its lid
+    streaks = np.random.default_rng(0).uniform(0.3, 1, (len(own), 1))
+    texture.reshape(-1, 3)[own] = texture.reshape(-1, 3)[own] * streaks
+    left, right = lid_folds(texture, lids[:, :3], lids[:, 3], head, atlas)
+    assert (left.keys, right.keys) == (("eyeBlinkLeft",), ("eyeBlinkRight",))
+    factor = np.exp((left.logarithm + right.logarithm).reshape(-1, 3)[own] / GAMMA)
+    blinking = texture.reshape(-1, 3)[own] * factor
+    tone = 255 * np.median(lids[:, :3].numpy(), axis=0)
+    assert np.abs(np.median(blinking, axis=0) / tone - 1).max() < 0.05
+    off = [np.abs(np.log(colour.mean(axis=1) / tone.mean())) for colour in (texture.reshape(-1, 3)[own], blinking)]
+    assert np.median(off[1]) < np.median(off[0]) / 5
+    off_lids = np.ones(texture.size // 3, bool)
+    off_lids[atlas.places.numpy()[atlas.lids.numpy() > 0]] = False
+    assert (left.picture.reshape(-1, 3)[off_lids] == 128).all()
+
+
+def test_lids_that_the_photo_shows_shut_need_no_fold(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    shut = replace(frontal.tracked, expression=_expression(head, eyeBlinkLeft=1.0, eyeBlinkRight=1.0))
+    open_eyes = spread_by_blink(frontal.tracked, posed_vertices(frontal.tracked, head), atlas.lid_vertices, head)
+    closed = spread_by_blink(shut, posed_vertices(shut, head), atlas.lid_vertices, head)
+    lids = torch.from_numpy(head.part == head.parts.index("eyelids"))
+    assert float(open_eyes[lids].mean()) > 2 * float(closed[lids].mean())

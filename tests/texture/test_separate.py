@@ -64,3 +64,16 @@ def test_the_neck_that_no_photo_shows_has_the_tone_of_the_face(
     face = atlas.at_texels(atlas.share("face")[:, None])[:, 0].numpy() > 0.9
     assert hidden.sum() > 1000
     assert np.abs(np.median(picture[hidden], axis=0) - np.median(picture[face], axis=0)).max() < 0.12
+
+
+def test_skin_in_dazzling_light_is_not_brighter_than_skin_is(head: HeadModel, atlas: Atlas) -> None:
+    portrait = make_portrait(head, atlas, yaw=0.0)
+    dazzled = (255 * (portrait.photo / 255.0) ** 0.35 + 0.5).astype(np.uint8)
+    skin = (np.float32(1) * np.array([0.92, 0.84, 0.78], np.float32)).astype(np.float32)
+    bright = replace(portrait, photo=dazzled, regions=replace(portrait.regions, skin_colour=skin))
+    albedo = _bake(bright, head).albedo
+    assert albedo is not None
+    face = atlas.at_texels(atlas.share("face")[:, None])[:, 0].numpy() > 0.9
+    shown = albedo.reshape(-1, 3)[atlas.places.numpy()[face]]
+    assert (shown.max(axis=1) >= 254).mean() < 0.03
+    assert np.median(shown[:, 0]) < 230

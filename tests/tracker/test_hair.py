@@ -12,12 +12,11 @@ from scipy.spatial import cKDTree
 
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle
 from meshlam_core.head.hair import HairModel
-from meshlam_core.head.model import HeadModel
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.model.topology.flip import aspects
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.tracker.hair import fit_hair, load_hair
 from meshlam_core.tracker.parsing import Regions
-from meshlam_core.tracker.rig import ById
 from meshlam_core.tracker.types import HairHull
 from training.hairstyles.procedural import draw, ground_of
 
@@ -191,3 +190,30 @@ def test_mirrored_masks_give_the_mirrored_hull(head: HeadModel, hair: HairModel,
     one = fitted(regions, 0, head, hair).displacement
     other = fitted(flipped, 0, head, hair).displacement[head.mirror] * [-1, 1, 1]
     assert np.abs(one - other).mean() < 0.0015
+
+
+def test_hair_is_known_at_its_outline_and_less_at_the_back(head: HeadModel, hair: HairModel, ground) -> None:
+    style = draw(np.random.default_rng(3), ground, "bob")
+    true = hair.hull(head.template, style.growth, style.hidden_ears)
+    yaw = 25.0
+    hull = fitted(masks(in_view(true, yaw), in_view(head.template, yaw), head), yaw, head, hair)
+    assert hull.sigma is not None
+    _, y, z = head.template.T
+    scalp = head.part == head.parts.index("scalp")
+    crown = scalp & (y > np.quantile(y[scalp], 0.95))  # the outline
+    back = scalp & (z < np.quantile(z[scalp], 0.05))
+    assert np.median(hull.sigma[crown]) < 0.6 * np.median(hull.sigma[back])
+    assert not hull.sigma[head.part == head.parts.index("lips")].any()
+
+
+def test_hair_that_could_not_be_looked_at_is_as_uncertain_as_all_hairstyles_differ(
+    head: HeadModel, hair: HairModel
+) -> None:
+    regions = masks(in_view(head.template, 0), in_view(head.template, 0), head)
+    lost = fitted(replace(regions, trust=0.0, trouble="The hair could not be told."), 0, head, hair)
+    bare = fitted(masks(in_view(head.template, 0), in_view(head.template, 0), head, hairy=False), 0, head, hair)
+    assert lost.sigma is not None
+    assert bare.sigma is not None
+    scalp = head.part == head.parts.index("scalp")
+    assert np.median(lost.sigma[scalp]) > 0.02
+    assert not bare.sigma.any()

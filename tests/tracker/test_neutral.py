@@ -33,12 +33,20 @@ def _posed(tracked: TrackedFace, head: HeadModel) -> F32:
     return np.asarray(tracked.vertices + np.tensordot(tracked.expression, tracked.blendshapes_on(head), 1), np.float32)
 
 
-def test_in_the_photos_expression_nothing_moves(head: HeadModel) -> None:
+@pytest.fixture(params=["head", "flame_head"], ids=["open", "flame"])
+def any_head(request: pytest.FixtureRequest) -> HeadModel:
+    found: HeadModel = request.getfixturevalue(request.param)
+    return found
+
+
+def test_in_the_photos_expression_nothing_moves(any_head: HeadModel) -> None:
+    head = any_head
     smiling = _tracked(head, mouthSmileLeft=0.8, mouthSmileRight=0.6, jawOpen=0.3, noseSneerLeft=0.2)
     np.testing.assert_allclose(_posed(at_rest(smiling, head), head), _posed(smiling, head), atol=1e-7)
 
 
-def test_a_mouth_that_was_fitted_smiling_is_narrower_at_rest(head: HeadModel) -> None:
+def test_a_mouth_that_was_fitted_smiling_is_narrower_at_rest(any_head: HeadModel) -> None:
+    head = any_head
     smiling = _tracked(head, mouthSmileLeft=0.8, mouthSmileRight=0.8)
     rig = landmark_rig(head)
     right, left = LIPS_OUTER[0], LIPS_OUTER[10]
@@ -55,7 +63,8 @@ def test_a_face_at_rest_stays_as_it_was_fitted(head: HeadModel) -> None:
     np.testing.assert_array_equal(at_rest(calm, head).vertices, calm.vertices)
 
 
-def test_eyes_teeth_and_the_back_of_the_head_stay(head: HeadModel) -> None:
+def test_eyes_teeth_and_the_back_of_the_head_stay(any_head: HeadModel) -> None:
+    head = any_head
     smiling = _tracked(head, mouthSmileLeft=1.0, mouthSmileRight=1.0, jawOpen=1.0)
     parts = ("eyeball_left", "teeth_upper", "teeth_lower", "scalp", "ears")
     rows = np.isin(head.part, [head.parts.index(name) for name in parts])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshlam_core.head.model import HeadModel
-from meshlam_core.tracker.rig import ById
+from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.tracker.sides import side_regions, with_sides
 from meshlam_core.tracker.types import Detection, TrackedFace
 from tests.tracker.test_hair import CAMERA, PLACE, covered, in_view, masks

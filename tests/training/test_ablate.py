@@ -20,7 +20,7 @@ def test_finished_rows_make_the_table_with_the_spread_of_the_seeds(
             errors = dict.fromkeys(SHOWN, 5.0 + number + 0.5 * seed) | {"samples": 100.0 + 20 * seed}
             (folder / "errors.json").write_text(json.dumps(errors))
     nowhere = str(tmp_path / "missing")  # nothing is read from there: nothing is trained
-    named = ["--minutes", "1", "--out", str(tmp_path)]
+    named = ["--steps", "1", "--out", str(tmp_path)]
     main([*named, "--backbone", nowhere, "--data", nowhere, "--held-out", nowhere])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + len(ROWS)

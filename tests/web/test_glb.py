@@ -73,6 +73,13 @@ def test_the_skin_has_the_five_joints_without_rotations(report):
     assert report["jointRotations"] == [[None] * 5]
 
 
+def test_every_material_has_normals_and_one_picture_of_occlusion_roughness_and_metal(report):
+    for material in report["materials"]:
+        assert material["normal"].endswith("_Normal")
+        assert material["occlusion"] == material["roughnessAndMetal"]
+        assert material["occlusion"].endswith("_ORM")
+
+
 def test_in_three_js_jaw_open_moves_the_chin_down(glb, tmp_path):
     browser = os.environ.get("CHROMIUM", "/usr/bin/chromium")
     if not Path(browser).exists():

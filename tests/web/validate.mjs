@@ -7,6 +7,7 @@ const bytes = new Uint8Array(await readFile(process.argv[2]));
 const report = await validator.validateBytes(bytes, { maxIssues: 100 });
 const jsonLength = new DataView(bytes.buffer, bytes.byteOffset).getUint32(12, true);
 const gltf = JSON.parse(new TextDecoder().decode(bytes.subarray(20, 20 + jsonLength)));
+const imageOf = (texture) => (texture ? gltf.images[gltf.textures[texture.index].source].name : null);
 
 console.log(JSON.stringify({
   errors: report.issues.numErrors,
@@ -17,7 +18,12 @@ console.log(JSON.stringify({
   weights: gltf.meshes.map((mesh) => mesh.weights ?? []),
   joints: (gltf.skins ?? []).map((skin) => skin.joints.map((index) => gltf.nodes[index].name)),
   jointRotations: (gltf.skins ?? []).map((skin) => skin.joints.map((index) => gltf.nodes[index].rotation ?? null)),
-  materials: (gltf.materials ?? []).map((material) => material.name),
+  materials: (gltf.materials ?? []).map((material) => ({
+    name: material.name,
+    normal: imageOf(material.normalTexture),
+    occlusion: imageOf(material.occlusionTexture),
+    roughnessAndMetal: imageOf(material.pbrMetallicRoughness?.metallicRoughnessTexture),
+  })),
   images: (gltf.images ?? []).map((image) => image.mimeType),
   copyright: gltf.asset.copyright ?? '',
 }));

@@ -1,7 +1,8 @@
 """Other head models against the open one: `python -m training.bench.head_models [HEAD.npz ...]` prints markdown tables.
 
-Each photo is fitted and reconstructed with every model in turn, and so are the network and the topology correction
-timed, so that a slow minute of the machine falls on all: ratios are medians of what was measured side by side.
+Each photo is fitted with every model in turn, and so are the network and the topology correction timed, so that a slow
+minute of the machine falls on all: ratios are medians of what was measured side by side. Reconstructions are timed in
+pairs with the open head's, because texture layouts are kept for two models at a time.
 The converted files are the user's; where none are named, stand-ins are made and converted (tests/head_models.py).
 """
 
@@ -55,6 +56,7 @@ class Row:
     errors: list[float] = field(default_factory=list)  # of the face height
     fit: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)  # the open head's, photo by photo with `whole`
     correction: list[float] = field(default_factory=list)
     network: list[float] = field(default_factory=list)
 
@@ -75,19 +77,30 @@ def measure(names: list[str], limit: int, whole: int, runs: int) -> list[Row]:
             began = time.process_time()
             row.errors.append(fitter.fit(detection, photo.native_size, photo.focal_35mm).landmark_error)
             row.fit.append(time.process_time() - began)
-    sessions = [Session.open(ReconstructOptions(head=row.name)) for row in rows]
-    for number, path in enumerate(spread(sorted((DATA / "hires").glob("*.jpg")), whole + 1)):
-        for row, session in turned(list(zip(rows, sessions, strict=True)), number):
-            took = seconds(partial(reconstruct, path, ReconstructOptions(head=row.name), session))
-            if number:  # the first one warms up
-                row.whole.append(took)
-    del sessions
-    calls = [(row, correction(row.head), network(row.head)) for row in rows]
+    paths = spread(sorted((DATA / "hires").glob("*.jpg")), whole + 1)
+    calls = [reconstructing(row.name) for row in rows]
+    for row, call in zip(rows[1:], calls[1:], strict=True):
+        for number, path in enumerate(paths):
+            for times, made in turned([(row.beside, calls[0]), (row.whole, call)], number):
+                took = seconds(partial(made, path))
+                if number:  # the first one warms up
+                    times.append(took)
+        rows[0].whole += row.beside
+    rows[0].beside = rows[0].whole
+    del calls
+    timed = [(row, correction(row.head), network(row.head)) for row in rows]
     for number in range(runs):
-        for row, correcting, inferring in turned(calls, number):
+        for row, correcting, inferring in turned(timed, number):
             row.correction.append(seconds(correcting))
             row.network.append(seconds(inferring))
     return rows
+
+
+def reconstructing(name: str) -> Callable[[Path], object]:
+    """The whole way from a photo to an avatar."""
+    options = ReconstructOptions(head=name)
+    session = Session.open(options)
+    return lambda path: reconstruct(path, options, session)
 
 
 def correction(head: HeadModel) -> Callable[[], object]:
@@ -144,17 +157,17 @@ def markdown(rows: list[Row]) -> str:
         "| head | fit | reconstruction | topology correction | network `small` |",
         "|---|---|---|---|---|",
     ]
+    opened = rows[0]
     for row in rows:
-        cells = (
-            f"{1000 * np.median(own):.0f} ms ({ratio(own, first)})"
-            for own, first in zip(_times(row), _times(rows[0]), strict=True)
+        pairs = (
+            (row.fit, opened.fit),
+            (row.whole, row.beside),
+            (row.correction, opened.correction),
+            (row.network, opened.network),
         )
+        cells = (f"{1000 * np.median(own):.0f} ms ({ratio(own, first)})" for own, first in pairs)
         lines.append(f"| {Path(row.name).stem} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _times(row: Row) -> tuple[list[float], ...]:
-    return row.fit, row.whole, row.correction, row.network
 
 
 def ratio(own: list[float], first: list[float]) -> str:

@@ -143,7 +143,7 @@ def drawn_heads(data: Path, count: int, detector: LandmarkDetector, head: HeadMo
         truth = to_srgb(cv2.resize(person.texture, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
         pair = []
         for light in range(2):
-            drawn = photograph(engine.world, person, shot, np.random.default_rng((SEED, number, light)), SIDE)[0]
+            drawn = photograph(engine.world, person, shot, np.random.default_rng((SEED, number, light)), SIDE).picture
             try:
                 pair.append(reconstruct(Photo(drawn, None, "", Path("drawn.png"), (SIDE, SIDE)), detector, head))
             except MeshlamError:

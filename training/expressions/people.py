@@ -45,7 +45,7 @@ def draw_person(photo: Path, session: Session, count: int, seed: int) -> Seen:
         turn = rng.standard_normal(3) * TURN
         distance = float(np.exp(rng.normal(0.2, 0.2)))
         clean = sitter.picture(expression, turn.tolist(), distance, rng.uniform(20, 235, 3).tolist())
-        picture = spoiled(_lit(clean, rng), rng)
+        picture = spoiled(_lit(clean, rng), rng)[0]
         found = session.detector.detect(picture, every=False)
         if not found:
             continue

@@ -30,6 +30,8 @@ RAYS = preset("small").with_changes(deformation="rays")  # errors are those alon
 class HeldOut:
     """Samples that are never learnt from."""
 
+    unit = "mm"
+
     def __init__(self, records: list[Record], rig: Rig, vertices: int = VERTICES) -> None:
         surface = Surface(rig)
         rng = np.random.default_rng(SEED)
@@ -100,7 +102,7 @@ class Curve:
                 writer.writerow(["samples", "minutes", *errors])
             writer.writerow([samples, f"{minutes:.1f}", *(f"{value:.3f}" for value in errors.values())])
 
-    def draw(self, out: Path) -> None:
+    def draw(self, out: Path, unit: str) -> None:
         """A picture: errors as shares of the start's, against samples."""
         from matplotlib.figure import Figure
 
@@ -111,9 +113,9 @@ class Curve:
         samples = [int(row["samples"]) for row in rows]
         for name in (name for name in rows[0] if name not in ("samples", "minutes")):
             start = float(rows[0][name])
-            axes.plot(samples, [float(row[name]) / start for row in rows], label=f"{name} ({start:.1f} mm)")
+            axes.plot(samples, [float(row[name]) / start for row in rows], label=f"{name} ({start:.3g} {unit})")
         axes.set_xlabel("samples seen")
-        axes.set_ylabel("error / error of the hull fit")
+        axes.set_ylabel("error / error of the start")
         axes.legend(fontsize=7, ncols=2)
         axes.grid(alpha=0.3)
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from meshlam_core.tracker.parsing_network import SIDE, network_inputs, positions
 CUT = 160  # px
 WAITING = 16  # batches that are seen again
 NONSENSE = 0.03  # of the pictures show nothing
-# samples of what is rare among portraits are drawn so much more often: heads without hair, hair below the chin
+# portraits of what is rare among them are drawn so much more often: heads without hair, hair below the chin
 BARE_MORE, LONG_MORE = 6.0, 3.0
 BARE, LONG = 0.03, 0.15  # of the face's area
 # sRGB: black, dark brown, brown, blond, light blond, red, grey, white
@@ -55,7 +55,7 @@ class Batches:
     ) -> None:
         self._samples, self._backgrounds = samples, backgrounds
         self._shares = torch.tensor(shares)
-        self._chances = [chances(drawn) for drawn in samples]
+        self._chances = [chances(samples[0]), *(torch.ones(len(drawn)) for drawn in samples[1:])]
         self._waiting: list[tuple[Tensor, Masks]] = []
 
     def next(self, count: int) -> tuple[Tensor, Masks]:

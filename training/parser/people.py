@@ -40,9 +40,9 @@ class SyntheticPeople:
         if person.hair.name not in WANTED and random.random() > SHORT_KEPT:
             return None
         shot = take(world.head, person.vertices, SIDE, random, portrait=random.random() < PORTRAITS)
-        picture, label = photograph(world, person, shot, random, VIEW)
+        drawn = photograph(world, person, shot, random, VIEW)
         width, height = (round(side * VIEW / SIDE) for side in shot.filled)
-        picture, label = np.ascontiguousarray(picture[:height, :width]), label[:height, :width]
+        picture, label = np.ascontiguousarray(drawn.picture[:height, :width]), drawn.label[:height, :width]
         faces = detector.detect(np.ascontiguousarray(picture.repeat(2, 0).repeat(2, 1)))  # finds small faces, too
         if not faces:
             return None

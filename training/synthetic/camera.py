@@ -49,7 +49,7 @@ def take(
 ) -> Shot:
     """Stand a head before a camera."""
     turn = _turn(rng, portrait)
-    expression = _expression(head, rng)
+    expression = draw_expression(head, rng)
     shaped = vertices + (expression @ head.blendshapes.reshape(len(expression), -1)).reshape(-1, 3)
     points = head.landmarks(shaped.astype(np.float32)).astype(np.float64)
     usual = portrait or rng.random() < USUAL
@@ -111,7 +111,7 @@ def _crop(pixels: F64, photo: tuple[float, float], rng: np.random.Generator) -> 
     return first, np.maximum(last - first, 1e-3)
 
 
-def _expression(head: HeadModel, rng: np.random.Generator) -> F32:
+def draw_expression(head: HeadModel, rng: np.random.Generator) -> F32:
     """Mostly quiet faces, smiles and speech; both sides alike but for a little."""
     names = head.blendshape_names
     values = dict.fromkeys(names, 0.0)

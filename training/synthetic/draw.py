@@ -16,6 +16,7 @@ from torch import Tensor
 from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.raster.backends import get_rasteriser
+from meshlam_core.raster.interface import Fragments
 from meshlam_core.raster.interpolate import blend
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.project import project
@@ -40,6 +41,7 @@ class Drawing:
     label: U8  # [H, H]
     posed: Tensor  # [V, 3] view frame
     pixels: F32  # [V, 3] px of the canvas of H, depth in m
+    surface: F32  # [V, 10] lit_surface
 
 
 def pose_person(person: Person, shot: Shot, world: World, vertices: F32 | None = None) -> Tensor:  # [V, 3] view frame
@@ -60,12 +62,28 @@ def draw_head(person: Person, shot: Shot, world: World, size: int, rng: np.rando
     posed = pose_person(person, shot, world)
     pixels = project(posed[None], (shot.camera.scaled(size / shot.camera.size[0]),))
     found = get_rasteriser().rasterise(pixels, world.drawn_faces, (size, size))
+    surface = lit_surface(person, posed, shot, world, rng)
+    colour, label = paint(surface, person, world, found)
+    return Drawing(colour[0], label[0], posed, pixels[0].numpy(), surface)
+
+
+def lit_surface(person: Person, posed: Tensor, shot: Shot, world: World, rng: np.random.Generator) -> F32:  # [V, 10]
+    """Light, normals, places and cover of hair at the vertices, as one photograph's light makes them."""
     normals = vertex_normals(posed[None], world.drawn_faces)[0].numpy()
     light = _irradiance(normals, shot, world, rng)
-    vertex = np.concatenate([light, normals, world.places, person.hair.cover[:, None]], axis=1).astype(np.float32)
-    where = (found.face[0].view(-1) >= 0).nonzero()[:, 0]  # [P]
-    face, bary = found.face[0].view(-1)[where].long(), found.bary[0].view(-1, 3)[where]
-    values = _blend(torch.from_numpy(vertex), world.drawn_faces, face, bary).numpy()  # [P, 10]
+    return np.concatenate([light, normals, world.places, person.hair.cover[:, None]], axis=1).astype(np.float32)
+
+
+def paint(
+    surface: F32,  # [V, 10]
+    person: Person,
+    world: World,
+    found: Fragments,  # of N views onto the faces that are drawn
+) -> tuple[F32, U8]:  # [N, H, H, 3] linear, [N, H, H]
+    """The colours and labels of the pixels that show the head; zero beside it."""
+    where = (found.face.reshape(-1) >= 0).nonzero()[:, 0]  # [P]
+    face, bary = found.face.reshape(-1)[where].long(), found.bary.reshape(-1, 3)[where]
+    values = _blend(torch.from_numpy(surface), world.drawn_faces, face, bary).numpy()  # [P, 10]
     uv = _blend(world.rig.uvs, world.drawn_uv_faces, face, bary).numpy()
     skin = looked_up(person.texture, uv[:, 0] * TEXTURE - 0.5, (1 - uv[:, 1]) * TEXTURE - 0.5)
     parts = world.face_part[face.numpy()]
@@ -77,11 +95,11 @@ def draw_head(person: Person, shot: Shot, world: World, size: int, rng: np.rando
     share = ((cover - HAIR_EDGE[0]) / (HAIR_EDGE[1] - HAIR_EDGE[0])).clip(0, 1) * world.hairy[parts]
     hair = person.hair_colour + along[:, None] * (person.tip_colour - person.hair_colour)
     hair = hair * (0.35 + 1.3 * strand)[:, None] + _gloss(values[:, 3:6], strand, person)[:, None]
-    colour = np.zeros((size * size, 3), np.float32)
+    colour = np.zeros((found.face.numel(), 3), np.float32)
     colour[where] = (skin + share[:, None] * (hair - skin)) * values[:, :3]
-    label = np.zeros(size * size, np.uint8)
+    label = np.zeros(found.face.numel(), np.uint8)
     label[where] = np.where(share > 0.5, CLOTHES if person.hair.cloth else HAIR, world.part_labels[parts])
-    return Drawing(colour.reshape(size, size, 3), label.reshape(size, size), posed, pixels[0].numpy())
+    return colour.reshape(*found.face.shape, 3), label.reshape(found.face.shape)
 
 
 def _blend(attributes: Tensor, faces: Tensor, face: Tensor, bary: Tensor) -> Tensor:  # [N, C] -> [P, C]

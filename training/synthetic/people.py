@@ -18,6 +18,7 @@ F32 = NDArray[np.float32]
 
 SPREAD = 0.95  # of the identity basis, standard deviations
 LUMPS = 0.0012  # m, what the basis cannot say about a face
+TEETH = (0.62, 0.55, 0.43)  # linear
 HAIR_COLOURS = np.array(  # linear: black, darkest brown, brown, light brown, blond, fair, red, grey, white
     [
         [0.008, 0.007, 0.007],
@@ -115,6 +116,7 @@ def _texture(world: World, hair_colour: NDArray[np.floating], beard: bool, rng: 
     found[outer] = looked_up(world.irises[0], at[outer, 0], at[outer, 1]) * 0.4 + 0.6 * white
     skin = np.ascontiguousarray(skin, np.float32)
     skin.reshape(-1, 3)[world.eye_texel] = found
+    skin.reshape(-1, 3)[world.teeth] = TEETH
     return skin
 
 

@@ -19,7 +19,7 @@ from training.synthetic.hair import HairSource
 from training.synthetic.masks import continued, disturbed, exact_masks
 from training.synthetic.occluders import add_occluders
 from training.synthetic.people import Person, draw_person
-from training.synthetic.spoil import spoiled
+from training.synthetic.spoil import Grade, spoiled
 from training.synthetic.surroundings import background, collar, shoulders
 from training.synthetic.tracked import (
     Tracked,
@@ -50,6 +50,9 @@ class SyntheticPhoto:
     shot: Shot
     style: str
     yaw: float  # rad
+    who: Person
+    surface: F32  # [V, 10] what of the head's look stays when others look at it (draw.lit_surface)
+    grade: Grade
 
 
 @dataclass(frozen=True)
@@ -65,22 +68,31 @@ class Engine:
         rng = np.random.default_rng(seed)
         person = draw_person(self.world, self.hair, rng)
         shot = take(self.world.head, person.vertices, SIDE, rng, portrait)
-        picture, label = photograph(self.world, person, shot, rng)
+        drawn = photograph(self.world, person, shot, rng)
+        label = drawn.label
         bald = pose_person(person, shot, self.world, person.bald).numpy()
-        tracked, landmarks = simulate_tracker(
-            self.world.head, self.world, person.identity, bald, shot, self.errors, rng
-        )
+        tracked = simulate_tracker(self.world.head, self.world, person.identity, bald, shot, self.errors, rng)
         truth = laid_on_face(person.vertices, person.bald, tracked, self.world.head)
         hair, people = disturbed(*exact_masks(continued(label, shot.filled), SIDE_OF_MASKS), rng)
-        tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, label, shot.filled, landmarks)
+        seen = (drawn.picture, label, shot.filled)
+        tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, *seen)
         turn = rotation_from_axis_angle(shot.rotation)
         yaw = yaw_of(turn)
-        return SyntheticPhoto(picture, label, hair, people, tracked, truth, shot, person.hair.name, yaw)
+        name, look = person.hair.name, (person, drawn.surface, drawn.grade)
+        return SyntheticPhoto(drawn.picture, label, hair, people, tracked, truth, shot, name, yaw, *look)
 
 
-def photograph(
-    world: World, person: Person, shot: Shot, rng: np.random.Generator, size: int = SIDE
-) -> tuple[U8, U8]:  # [H, H, 3], [H, H]
+@dataclass(frozen=True)
+class Photograph:
+    """A picture and how it came about."""
+
+    picture: U8  # [H, H, 3] sRGB
+    label: U8  # [H, H] index into LABELS
+    surface: F32  # [V, 10] draw.lit_surface
+    grade: Grade
+
+
+def photograph(world: World, person: Person, shot: Shot, rng: np.random.Generator, size: int = SIDE) -> Photograph:
     """The whole picture: background, shoulders, head, what is before it, the camera's faults."""
     drawn = round(DRAWN * size / SIDE)
     scale = drawn / shot.camera.size[0]
@@ -99,11 +111,11 @@ def photograph(
     colour, label = _frayed(colour, label, scale, rng)
     colour = cv2.resize(colour, (size, size), interpolation=cv2.INTER_AREA)
     label = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-    pixels = spoiled(to_srgb(colour), rng)
+    pixels, grade = spoiled(to_srgb(colour), rng)
     width, height = (round(side * size / shot.camera.size[0]) for side in shot.filled)
     pixels[height:], pixels[:, width:] = 0, 0
     label[height:], label[:, width:] = BACKGROUND, BACKGROUND
-    return pixels, label
+    return Photograph(pixels, label, head.surface, grade)
 
 
 def _frayed(colour: F32, label: U8, scale: float, rng: np.random.Generator) -> tuple[F32, U8]:

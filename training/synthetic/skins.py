@@ -1,4 +1,4 @@
-"""Complete skins in the open head's texture layout, read through MakeHuman's own.
+"""Complete skins in a head model's texture layout, read through MakeHuman's own.
 
 The skins are photographs in the UV layout of MakeHuman's base mesh, from which the open head was cut. A texel's place
 on the head is looked up on that mesh, nearest in position and direction, so that the two sides of closed lids and lips
@@ -7,6 +7,7 @@ do not mix. Frames: avatar frame and MakeHuman's (decimetres). Dims: S texels al
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,22 @@ ROUNDS = 4  # of laying the two meshes over each other
 READ = 1024  # px, side at which skins are read
 
 
+def skins_on(
+    data: Path,
+    head: HeadModel,
+    source: HeadModel,  # the open head
+    size: int,
+    cache: Path | None = None,
+) -> U8:  # [N, S, S, 3]
+    """All skins in the layout of any head model: that of the open head, or one of its own."""
+    place = head.correspondence
+    if place is None or place.shares_layout:
+        return load_skins(data, source, size, cache)
+    return load_skins(data, replace(head, template=place.to_model(source.template)), size, cache)
+
+
 def load_skins(data: Path, head: HeadModel, size: int, cache: Path | None = None) -> U8:  # [N, S, S, 3]
-    """All skins of a folder in the head's layout, row 0 at the top; kept in `cache` when it is given."""
+    """All skins of a folder in the open head's layout, row 0 at the top; kept in `cache` when it is given."""
     kept = None if cache is None else cache / f"skins-{topology_hash(head)[:12]}-{size}.npz"
     if kept is not None and kept.is_file():
         with np.load(kept, allow_pickle=False) as stored:

@@ -24,6 +24,7 @@ from meshlam_core.head.lay_over import similarity
 from meshlam_core.head.model import HeadModel
 from meshlam_core.tracker.hair import fit_hair
 from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.types import HairHull
 from training.synthetic.camera import Shot
 from training.synthetic.world import EARS, NECK, SKIN, World
 
@@ -106,6 +107,9 @@ class Tracked:
     expression: F32  # [K]
     bald: F32  # [V, 3] the tracker's neutral head
     start: F32  # [V, 3] with the hull fit's hair: V_0
+    landmarks: F32  # [L, 2] px of the canvas, as detected
+    regions: Regions | None = None  # of what the photo fills of the canvas, once the hull fit has looked
+    hair: HairHull | None = None
 
 
 def simulate_tracker(
@@ -116,7 +120,7 @@ def simulate_tracker(
     shot: Shot,
     errors: TrackerErrors,
     rng: np.random.Generator,
-) -> tuple[Tracked, F64]:  # and [L, 2] px, the landmarks as detected
+) -> Tracked:
     """The tracker's result; its start is still bald."""
     turn = rotation_from_axis_angle(shot.rotation)
     yaw = yaw_of(turn)
@@ -133,7 +137,8 @@ def simulate_tracker(
     seen = seen + LANDMARK_NOISE * shot.face * rng.standard_normal(seen.shape)
     turn, translation = placed(head.landmarks(shaped).astype(np.float64), seen, turn, camera, head.landmark_weight)
     rotation = axis_angle_from_rotation(turn).astype(np.float32)
-    return Tracked(camera, rotation, translation.astype(np.float32), expression, bald, bald), seen
+    pose = (rotation, translation.astype(np.float32), expression)
+    return Tracked(camera, *pose, bald, bald, seen.astype(np.float32))
 
 
 def placed(
@@ -189,28 +194,36 @@ def with_hull(
     model: HairModel,
     hair: F32,  # [R, R] 0..1, masks over the square canvas, as wrong as they come
     person: F32,  # [R, R]
+    picture: NDArray[np.uint8],  # [H, H, 3] sRGB
     label: NDArray[np.uint8],  # [H, H]
     filled: tuple[int, int],  # px of H
-    landmarks: F64,  # [L, 2] px of H, as detected
 ) -> Tracked:
     """The tracker's head with the hair that the real hull fit finds in the masks."""
     size = len(label)
     width, height = filled
     masks = cv2.resize(np.stack([hair, person], axis=-1), (size, size), interpolation=cv2.INTER_LINEAR)
     hair_mask, person_mask = np.ascontiguousarray(np.moveaxis(masks, -1, 0)[:, :height, :width])
+    shown = picture[:height, :width]
     skin = np.isin(label[:height, :width], BARE).astype(np.float32) * (1 - hair_mask) * person_mask
     regions = Regions(
         person=person_mask,
         hair=hair_mask,
         skin=skin,
         other=(person_mask - hair_mask - skin).clip(0, 1),
-        skin_colour=np.zeros(3, np.float32),
-        hair_colour=np.zeros(3, np.float32),
+        skin_colour=_median(shown, skin, 127.0),
+        hair_colour=_median(shown, hair_mask, _median(shown, skin, 127.0) * 255),
         hair_share=float(hair_mask.sum() / max(float(skin.sum()), 1.0)),
     )
     turn = rotation_from_axis_angle(tracked.rotation)
     count = len(tracked.expression)
     shaped = tracked.bald + (tracked.expression @ head.blendshapes.reshape(count, -1)).reshape(-1, 3)
     posed = (shaped @ turn.T + tracked.translation).astype(np.float32)
-    found = fit_hair(regions, tracked.bald, posed, turn, tracked.camera, landmarks.astype(np.float32), head, model)
-    return replace(tracked, start=tracked.bald + found.displacement)
+    found = fit_hair(regions, tracked.bald, posed, turn, tracked.camera, tracked.landmarks, head, model)
+    return replace(tracked, start=tracked.bald + found.displacement, regions=regions, hair=found)
+
+
+def _median(picture: NDArray[np.uint8], mask: F32, otherwise: float | F32) -> F32:  # [3] 0..1
+    """The colour where a mask is sure."""
+    where = mask > 0.5
+    found = np.median(picture[where], axis=0) if where.any() else np.full(3, otherwise)
+    return np.asarray(found / 255, np.float32)

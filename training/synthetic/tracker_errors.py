@@ -38,7 +38,7 @@ def errors_of(engine: Engine, detector: LandmarkDetector, seed: int) -> tuple[F6
     world, rng = engine.world, np.random.default_rng((7, seed))
     person = draw_person(world, engine.hair, rng)
     shot = take(world.head, person.vertices, SIZE, rng, whole=True)
-    pixels, _ = photograph(world, person, shot, rng, SIZE)
+    pixels = photograph(world, person, shot, rng, SIZE).picture
     width, height = shot.filled
     picture = np.ascontiguousarray(pixels[:height, :width])
     photo = Photo(picture, None, "", Path(f"{seed}.png"), (width, height), 1.0)

@@ -5,7 +5,7 @@ Frames and units: frames.py. Dims: V vertices, S texels along a side, P covered 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from meshlam_core.errors import UnreadableInput, UsageError
+from meshlam_core.errors import UnreadableInput
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.state import Rig
 from training.hairstyles.field import neck_border
-from training.rigs import training_rig
+from training.rigs import training_rig, without_lashes
 from training.splits import held_out
 from training.synthetic.light import Light, Openness, load_light, measure_openness
-from training.synthetic.skins import load_skins
+from training.synthetic.skins import skins_on
 
 LABELS = ("background", "skin", "hair", "ears", "neck", "clothes", "glasses", "other")
 BACKGROUND, SKIN, HAIR, EARS, NECK, CLOTHES, GLASSES, OTHER = range(8)
@@ -43,7 +43,7 @@ class World:
 
     head: HeadModel
     rig: Rig
-    drawn_faces: Tensor  # [F', 3] without the lashes' strips, which a picture of 256 px does not resolve
+    drawn_faces: Tensor  # [F', 3] without lashes
     drawn_uv_faces: Tensor  # [F', 3]
     face_part: NDArray[np.intp]  # [F'] index into the head's parts
     part_labels: U8  # [parts] index into LABELS
@@ -54,6 +54,7 @@ class World:
     irises: F32  # [7, 256, 256, 3] linear
     eye_texel: NDArray[np.intp]  # [R] row * S + column
     eye_at: F32  # [R, 2] px of an iris map
+    teeth: NDArray[np.intp]  # [T] row * S + column of their texels, which the skins do not know
     scalp: F32  # [S, S, 1] 0..1, where hair grows in the texture
     template_at: F32  # [S, S, 3] m, the template's places; the open head's own where the model is another
     places: F32  # [V, 3] m, the same at the vertices
@@ -76,14 +77,8 @@ def load_world(
     source = load_head()
     head = source if model is None else load_head(model)
     place = head.correspondence
-    if place is not None and not place.shares_layout:
-        raise UsageError(
-            f"The head model {model} has a texture layout of its own, which the skins to learn from do not fit.",
-            "Convert it again without --layout.",
-        )
     rig = training_rig(head)
-    lashes = np.isin(head.part, [i for i, name in enumerate(head.parts) if name == "lashes"])
-    drawn = torch.from_numpy(~lashes[head.faces].any(axis=1))
+    drawn = without_lashes(rig, head)
     names = sorted((data / "light").glob("*.npy"))
     places = head.template if place is None else place.to_model(source.template)
     template_at = rig.uv_map(TEXTURE).spread(torch.from_numpy(places.copy())[None], rig.faces)[0].numpy()
@@ -91,17 +86,18 @@ def load_world(
     return World(
         head=head,
         rig=rig,
-        drawn_faces=rig.faces[drawn],
-        drawn_uv_faces=rig.uv_faces[drawn],
-        face_part=rig.part[rig.faces[drawn][:, 0]].numpy(),
+        drawn_faces=drawn.faces,
+        drawn_uv_faces=drawn.uv_faces,
+        face_part=rig.part[drawn.faces[:, 0]].numpy(),
         part_labels=np.array([{"ears": EARS, "neck": NECK}.get(name, SKIN) for name in head.parts], np.uint8),
         hairy=np.array([name in ("face", "scalp", "neck", "ears") for name in head.parts], np.float32),
         neck_border=np.flatnonzero(neck_border(head)),
         identity=head.identity_basis.reshape(len(head.identity_basis), -1),
-        skins=to_linear(load_skins(data, source, TEXTURE, cache)),
+        skins=to_linear(skins_on(data, head, source, TEXTURE, cache)),
         irises=to_linear(np.stack([_read(path, (256, 256)) for path in sorted((data / "irises").glob("*.jpg"))])),
         eye_texel=eye_texel,
         eye_at=eye_at,
+        teeth=_texels(rig, [i for i, name in enumerate(head.parts) if name.startswith("teeth")]),
         scalp=_scalp(head, rig),
         template_at=template_at,
         places=places,
@@ -110,7 +106,7 @@ def load_world(
         portraits=tuple(path for path in sorted((data / "portraits").glob("*.jpg")) if not held_out(path.name))
         if portraits is None
         else portraits,
-        openness=measure_openness(head),
+        openness=_with_lit_teeth(measure_openness(head), head),
         strands=_strands(data),
     )
 
@@ -145,6 +141,21 @@ def to_srgb(linear: F32) -> F32:
 
 def _read(path: Path, size: tuple[int, int]) -> U8:
     return np.asarray(Image.open(path).convert("RGB").resize(size, Image.Resampling.BOX))
+
+
+def _with_lit_teeth(openness: Openness, head: HeadModel) -> Openness:
+    """Teeth are only seen when the mouth is open, and get about the light of the lips then; the template's is shut."""
+    lips = head.part == head.parts.index("lips")
+    teeth = np.isin(head.part, [i for i, name in enumerate(head.parts) if name.startswith("teeth")])
+    free, ambient = openness.free.astype(np.float32), openness.ambient.copy()
+    free[teeth], ambient[teeth] = free[lips].mean(axis=0), ambient[lips].mean()
+    return replace(openness, free=free, ambient=ambient)
+
+
+def _texels(rig: Rig, parts: list[int]) -> NDArray[np.intp]:  # row * S + column
+    layout = rig.uv_map(TEXTURE)
+    found = layout.texel[torch.isin(rig.part[rig.faces[layout.face, 0]], torch.tensor(parts))]
+    return np.asarray(found.numpy(), np.intp)
 
 
 def _eyes(head: HeadModel, rig: Rig) -> tuple[NDArray[np.intp], F32]:

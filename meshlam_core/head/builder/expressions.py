@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from meshlam_core.head.builder.assemble import Assembly
+from meshlam_core.head.builder.mend import opened_behind_lip
 from meshlam_core.head.builder.source import F64, Source
 
 CLEARANCE = 0.002  # dm between the skin of a lid and the eyeball
@@ -21,6 +22,9 @@ def expression_shapes(
     """One displacement per Apple name."""
     count = len(assembly.source_template)
     shapes = [assembly.carry(source.face_unit(name, count), gaze=name.startswith("eyeLook")) for name in names]
+    mouth = [assembly.vertices_of(name) for name in ("lips", "teeth_lower", "tongue")]
+    opened = names.index("jawOpen")
+    shapes[opened] = opened_behind_lip(shapes[opened], assembly.template, *mouth)
     return np.stack([lids_kept_outside(shape, assembly) for shape in shapes])
 
 

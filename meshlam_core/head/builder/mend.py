@@ -15,7 +15,12 @@ from meshlam_core.head.builder.source import F64, I64
 LIP_SHIFT = 0.0068  # dm at most that each lip moves towards the other; the gap is at most 0.007
 LIP_REACH = 0.018  # dm over which the shift fades away from the line of contact
 BITE_WIDTH = 0.1  # dm from the middle: the incisors
-OVERBITE = 0.010  # dm by which the upper incisors cover the lower ones
+OVERBITE = 0.028  # dm by which the upper incisors cover the lower ones
+OVERJET = 0.016  # dm by which the lower teeth move back, so that they stand behind those
+SHOWN = 0.020  # dm by which the upper teeth move down: of parted lips the upper one covers them to their edges
+BEHIND_LIP = 0.95  # of the way that an opening jaw takes the lower lip, which the lower incisors go
+FLAT = 0.06  # dm that the tongue sinks with it, where it fills the mouth
+TONGUE_ROOT = (0.0, 0.35)  # share of the tongue's length, from its back, over which it begins to follow
 MIDDLE = 0.15  # dm from the middle within which the jaw tells the lips apart
 OVERLAP = 0.72  # share of the distance to the other lip: above a half, so that the lips press a little
 
@@ -55,7 +60,32 @@ def closed_bite(
     front_lower = lower[np.abs(template[lower, 0]) < BITE_WIDTH]
     gap = template[front_upper, 1].min() - template[front_lower, 1].max()
     result = template.copy()
-    result[lower, 1] += gap + OVERBITE
+    result[upper, 1] -= SHOWN
+    result[lower, 1] += gap - SHOWN + OVERBITE
+    result[lower, 2] -= OVERJET
+    return result
+
+
+def opened_behind_lip(
+    jaw_open: F64,  # [V, 3] displacement
+    template: F64,  # [V, 3]
+    lips: I64,
+    lower: I64,  # vertices of the lower teeth
+    tongue: I64,
+) -> F64:  # [V, 3]
+    """The jaw's inside taken along with the lower lip: the source leaves a wall of teeth and the tongue above it."""
+    front = lower[np.abs(template[lower, 0]) < BITE_WIDTH]
+    middle = lips[np.abs(template[lips, 0]) < MIDDLE]
+    further = BEHIND_LIP * jaw_open[middle, 1].min() / jaw_open[front, 1].min()
+    result = jaw_open.copy()
+    result[lower] *= further
+    depth = template[tongue, 2]
+    along = (depth - depth.min()) / np.ptp(depth)
+    share = ((along - TONGUE_ROOT[0]) / (TONGUE_ROOT[1] - TONGUE_ROOT[0])).clip(0, 1)
+    height = template[tongue, 1]
+    raised = ((height - height.min()) / np.ptp(height)).clip(0, 1)
+    result[tongue] *= (1 + share * (further - 1))[:, None]
+    result[tongue, 1] -= FLAT * share * raised
     return result
 
 

@@ -55,6 +55,7 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
         blendshapes=found.carry(avatar.blendshapes),
         pose_correctives=None if correctives is None else found.carry(correctives),
         raw_shapes=None if avatar.raw_shapes is None else found.carry(avatar.raw_shapes),
+        uncertainty=None if avatar.uncertainty is None else found.carry(avatar.uncertainty, axis=0),
         hair=(vertices - found.carry(avatar.vertices - avatar.hair)).astype(np.float32),
     )
 

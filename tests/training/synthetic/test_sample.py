@@ -15,6 +15,7 @@ from meshlam_core.model.network import MeshLAM
 from training.data.record import make_item, picture_of, read_record
 from training.data.shards import Item
 from training.synthetic import open_engine
+from training.synthetic.people import draw_person
 from training.synthetic.sample import Engine, SyntheticPhoto
 from training.synthetic.world import BACKGROUND, HAIR, LABELS
 
@@ -71,3 +72,14 @@ def test_a_sample_is_read_as_it_was_stored(engine: Engine, samples: list[Synthet
     assert np.abs(picture_of(item).astype(int) - sample.picture).mean() < 6
     with pytest.raises(UnreadableInput, match="The sample 0 is not whole"):
         read_record(Item("0", {**item.files, "npz": item.files["npz"][:-500]}))
+
+
+def test_teeth_are_white_and_lit_where_the_mouth_is_open(engine: Engine) -> None:
+    world = engine.world
+    texture = draw_person(world, engine.hair, np.random.default_rng(3)).texture.reshape(-1, 3)
+    assert texture[world.teeth].min() > 0.4
+    assert (texture[world.teeth].mean(axis=1) > texture.mean()).all()
+    part = np.array(world.head.parts)[world.head.part]
+    lit = {name: world.openness.ambient[part == name].mean() for name in ("teeth_upper", "tongue", "lips")}
+    assert lit["tongue"] < 0.5 * lit["teeth_upper"]
+    assert lit["teeth_upper"] == pytest.approx(lit["lips"], rel=1e-3)

@@ -59,7 +59,8 @@ def test_the_pose_that_lays_points_onto_pixels_is_found_again() -> None:
 
 def test_a_head_that_is_larger_turned_and_elsewhere_is_laid_back_onto_the_tracker_s() -> None:
     found = shot(3)
-    tracked = Tracked(found.camera, found.rotation, found.translation, found.expression, HEAD.template, HEAD.template)
+    same = (HEAD.template, HEAD.template, np.zeros((0, 2), np.float32))
+    tracked = Tracked(found.camera, found.rotation, found.translation, found.expression, *same)
     grown = (HEAD.template + np.array([0, 0, -0.02], np.float32) * (HEAD.template[:, 2:] < 0)).astype(np.float32)
     turn = rotation_from_axis_angle(np.array([0.2, -0.1, 0.3]))
     elsewhere, bald = ((1.2 * one @ turn.T + 0.1).astype(np.float32) for one in (grown, HEAD.template))

@@ -1,0 +1,121 @@
+"""Occlusion, roughness and metal as each format carries them; the head has the three in one picture.
+
+- glTF takes the picture as it is, occlusion by a node group of the exporter's own, without which it writes none.
+- USD takes the channels of the picture; occlusion, which Blender's exporter does not know, is connected by a hook.
+- FBX knows no channels: roughness and metal become grey pictures, and the whole one lies beside the file.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+import numpy as np
+
+from ..reimport import CHANNELS, GLTF_GROUP, METAL, OCCLUSION, ROUGHNESS, fed_by, shader_of, usd_module
+from ..scene.layers import ORM, pixels_of
+from .pictures import grey_picture
+
+if TYPE_CHECKING:
+    from .stage import Workshop
+
+FOLDER = "textures"  # beside the file, as Blender's USD exporter has it
+_NODE = "Occlusion_Roughness_Metallic"  # by this name USD has the node, and the hook finds it
+
+
+def carry_maps(workshop: Workshop, material: Any) -> None:
+    """Lay a staged material's maps out as the format takes them."""
+    tree, suffix = material.node_tree, workshop.suffix
+    if tree is None:
+        return
+    packed = next((node for node in tree.nodes if node.label == ORM and node.type == "TEX_IMAGE"), None)
+    if suffix == ".fbx":
+        for name in (ROUGHNESS, METAL):
+            _part(workshop, tree, shader_of(material), name)
+        if packed is not None and packed.image is not None:
+            workshop.beside.add(Path(bpy.path.abspath(packed.image.filepath)))
+    elif packed is not None and (suffix == ".glb" or usd_module()):
+        packed.name = _NODE
+        _occlude(workshop, tree, packed)
+
+
+def lay_beside(pictures: frozenset[Path], folder: Path) -> dict[str, str]:
+    """Copy pictures into the folder of textures; where they lie from the file, by name of the property that says so."""
+    for picture in pictures:
+        (folder / FOLDER).mkdir(exist_ok=True)
+        shutil.copyfile(picture, folder / FOLDER / picture.name)
+    return {"orm_texture": ", ".join(sorted(f"{FOLDER}/{picture.name}" for picture in pictures))} if pictures else {}
+
+
+@contextmanager
+def usd_hook() -> Iterator[None]:
+    """Meanwhile USD exports connect occlusion, where this Blender can."""
+    if not usd_module():
+        yield
+        return
+
+    class ConnectOcclusion(bpy.types.USDHook):  # type: ignore[misc]
+        bl_idname = "meshlam_occlusion"
+        bl_label = "Occlusion"
+
+        @staticmethod
+        def on_export(context: Any) -> bool:
+            return _connect_occlusion(context.get_stage())
+
+    bpy.utils.register_class(ConnectOcclusion)
+    try:
+        yield
+    finally:
+        bpy.utils.unregister_class(ConnectOcclusion)
+
+
+def _connect_occlusion(stage: Any) -> bool:
+    from pxr import Sdf, UsdShade
+
+    for prim in stage.Traverse():
+        if prim.GetName() != _NODE:
+            continue
+        red = UsdShade.Shader(prim).CreateOutput("r", Sdf.ValueTypeNames.Float)
+        for other in prim.GetParent().GetChildren():
+            shader = UsdShade.Shader(other)
+            if shader and shader.GetIdAttr().Get() == "UsdPreviewSurface":
+                shader.CreateInput("occlusion", Sdf.ValueTypeNames.Float).ConnectToSource(red)
+    return True
+
+
+def _occlude(workshop: Workshop, tree: Any, packed: Any) -> None:
+    """Feed the picture's red to the node group that stands for occlusion."""
+    if workshop.occlusion is None:
+        workshop.occlusion = bpy.data.node_groups.new(GLTF_GROUP, "ShaderNodeTree")
+        workshop.occlusion.interface.new_socket(OCCLUSION, in_out="INPUT", socket_type="NodeSocketFloat")
+        workshop.own(workshop.occlusion)
+    split, group = tree.nodes.new("ShaderNodeSeparateColor"), tree.nodes.new("ShaderNodeGroup")
+    group.node_tree = workshop.occlusion
+    tree.links.new(packed.outputs["Color"], split.inputs["Color"])
+    tree.links.new(split.outputs["Red"], group.inputs[OCCLUSION])
+
+
+def _part(workshop: Workshop, tree: Any, shader: Any, name: str) -> None:
+    """Feed a socket of the shader by a grey picture instead of a channel, or by a number where it is one throughout."""
+    if shader is None:
+        return
+    socket = shader.inputs[name]
+    source = fed_by(socket)
+    if source is None or source[1] not in CHANNELS:
+        return
+    image, channel = source
+    values = pixels_of(image)[..., CHANNELS.index(channel)]
+    if np.ptp(values) == 0:
+        tree.links.remove(socket.links[0])
+        socket.default_value = float(values[0, 0])
+        return
+    node = tree.nodes.new("ShaderNodeTexImage")
+    node.image = grey_picture(workshop, image, name, values)
+    for entry in next(item for item in tree.nodes if item.type == "TEX_IMAGE" and item.image == image).inputs:
+        for link in entry.links:
+            tree.links.new(link.from_socket, node.inputs[entry.name])
+    tree.links.new(node.outputs["Color"], socket)
