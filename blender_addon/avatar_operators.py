@@ -14,7 +14,8 @@ from .scene.armature import EYE_AIM
 from .scene.before import can_go_back, go_back
 from .scene.copies import complete, delete, make_own, remove_leftovers
 from .scene.found import PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
-from .scene.guard import here, select_only, set_hidden
+from .scene.guard import here, scene_as_found, select_only, set_hidden
+from .scene.quads import make_quads, only_triangles
 from .scene.shape_keys import bald_key
 
 
@@ -152,6 +153,24 @@ class ToggleHair(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
+class MakeQuads(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+    """Join pairs of triangles to quads, for sculpting and subdivision; texture, expressions and bones stay"""
+
+    bl_idname = "meshlam.make_quads"
+    bl_label = "Make Quads"
+
+    @classmethod
+    def fits(cls, built: BuiltAvatar) -> bool:
+        return only_triangles(built.head.data)
+
+    def execute(self, context: Any) -> set[str]:
+        built = self.avatar(context)
+        with scene_as_found():
+            quads, triangles = make_quads(built)
+        self.report({"INFO"}, f"{quads:,} quads, {triangles:,} triangles")
+        return {"FINISHED"}
+
+
 class MakeOwn(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     """Give this head bones, a photo camera and a mesh that it shares with no other"""
 
@@ -284,6 +303,7 @@ CLASSES = (
     ToggleBones,
     ToggleHair,
     RestPose,
+    MakeQuads,
     MakeOwn,
     DeleteHead,
     RemoveLeftovers,

@@ -17,6 +17,7 @@ from .photo_operators import draw_faces
 from .scene.action import photo_pose_shown
 from .scene.before import can_go_back
 from .scene.found import EYE_TARGET, PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
+from .scene.quads import only_triangles
 from .scene.renew import KEPT
 from .scene.shape_keys import bald_key
 
@@ -153,6 +154,8 @@ class AvatarPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
             column.operator("meshlam.toggle_hair", icon="OUTLINER_OB_CURVES", depress=bald.value < 0.5)
         column.operator("meshlam.toggle_bones", icon="BONE_DATA", depress=built.rig.show_in_front)
         column.operator("meshlam.rest_pose", icon="LOOP_BACK")
+        if only_triangles(built.head.data):
+            column.operator("meshlam.make_quads", icon="MESH_GRID")
         if body_of(context, built) is not None:
             column.operator("meshlam.join_body", icon="ARMATURE_DATA")
         draw_look(layout, context, built)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..scene.folds import take_off_folds
 from ..scene.layers import LIT, PAINT, flattened, pixels_of
+from ..scene.neck_tone import reduce
 from .options import ExportOptions
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def export_material(workshop: Workshop, original: Any, options: ExportOptions) -
     tree = material.node_tree
     if tree is not None:
         take_off_folds(tree)  # a file of textures cannot follow the keys
+        reduce(tree, vertex_colours=workshop.suffix == ".glb")
     for name in [node.name for node in tree.nodes] if tree is not None else []:
         node = tree.nodes.get(name)  # gone where a paint layer was flattened
         if node is None or node.type != "TEX_IMAGE" or node.image is None or node.label in (PAINT, LIT):

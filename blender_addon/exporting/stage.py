@@ -18,6 +18,7 @@ from mathutils import Matrix
 from ..scene.correctives import bake_alone
 from ..scene.found import RIG, BuiltAvatar, armature_modifier
 from ..scene.mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
+from ..scene.neck_tone import SKIN
 from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX
 from ..scene.trust import TRUST, UNCERTAINTY
 from .expressions import add_expressions
@@ -126,7 +127,7 @@ def _copy_mesh(workshop: Workshop, original: Any, copies: dict[Any, Any], option
         mesh.parent_type, mesh.matrix_parent_inverse = "OBJECT", Matrix.Identity(4)
         mesh.matrix_basis = Matrix.Identity(4)
     _clean_keys(mesh, options)
-    for name in (ORIGINAL_ATTRIBUTE, HAIR_ATTRIBUTE, TRUST, UNCERTAINTY):
+    for name in (ORIGINAL_ATTRIBUTE, HAIR_ATTRIBUTE, TRUST, UNCERTAINTY, SKIN):
         if name in mesh.data.attributes:
             mesh.data.attributes.remove(mesh.data.attributes[name])
     _bend_by(workshop, mesh, rig, options.bones, apply_others=not of_head and mesh.data.shape_keys is None)
@@ -144,7 +145,7 @@ def _into_scene(item: Any) -> None:
     item.animation_data_clear()
     item.constraints.clear()
     bpy.context.scene.collection.objects.link(item)
-    item.hide_viewport = item.hide_select = False
+    item.hide_viewport = item.hide_select = item.hide_render = False  # USD leaves out what is not rendered
     item.hide_set(False)
 
 

@@ -15,6 +15,9 @@ from .loops import F64, Loop, angles, length, plane, sampled
 
 _TALLEST = 12  # rings
 _SMOOTH = 6  # rounds, along a loop
+_AROUND = 72  # directions
+_STEEP = 0.5  # of a unit: a surface that falls less at the neck's edge is hair's
+_LEAST = 0.2  # of the mean step from vertex to vertex
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def bridge(
 ) -> Bridge:
     """Rings on smooth curves from one surface into the other, and faces between them."""
     middle, normal = plane(head)  # the head's loop turns about it, so its angles grow; the body's loop runs against it
-    head_at, body_at = angles(head, middle, normal), angles(body, middle, normal)
+    head_at, body_at = _forward(angles(head, middle, normal)), angles(body, middle, normal)
     below, onward = sampled(body, body_at, head_at), sampled(body_down, body_at, head_at)
     gap = np.linalg.norm(below - head, axis=1)
     edge = length(head) / len(head)
@@ -54,6 +57,45 @@ def bridge(
     faces += _zip(last, count * size, body, (count + 1) * size, angles(last, middle, normal), body_at)
     turn = np.abs(_wrapped(head_at[:, None] - body_at[None]))
     return Bridge(rings, share, faces, turn.argmin(1))
+
+
+def meeting(
+    head: F64,  # [H, 3] the head's loop, in order
+    head_down: F64,  # [H, 3] where the head's surface goes at its loop, unit vectors
+    body: F64,  # [B, 3] the body's loop, in order
+    body_down: F64,  # [B, 3] where the body's surface begins, unit vectors
+    points: F64,  # [V, 3] the head's
+) -> tuple[F64, F64]:  # [V, 3], [V, 3]
+    """(how far the head's neck is to move sideways to stand on the body's, how much more it is to lean on its way up).
+
+    The body's surface is continued over the gap, where its lean is halved. Both are told by the direction from the axis
+    of the neck.
+    """
+    middle, normal = plane(head)
+    head_at, body_at = angles(head, middle, normal), angles(body, middle, normal)
+    below = sampled(body, body_at, head_at)
+    up = float(np.sign(((head - below) @ normal).mean())) * normal
+    own, theirs = _lean(head_down, up), sampled(_lean(body_down, up), body_at, head_at)
+    apart = below - head
+    height = -(apart @ up)[:, None]
+    aside = apart + height * (up + 0.75 * theirs)  # the mean of the whole lean and its half
+    turns = np.linspace(-np.pi, np.pi, _AROUND, endpoint=False)
+    even = sampled(np.concatenate([aside, theirs / 2 - own], axis=1), head_at, turns)
+    told = sampled(around(even), turns, angles(points, middle, normal))
+    return told[:, :3], told[:, 3:]
+
+
+def around(values: F64) -> F64:  # [L, C]
+    """Smooth along a loop."""
+    for _ in range(_SMOOTH):
+        values = (np.roll(values, 1, axis=0) + 2 * values + np.roll(values, -1, axis=0)) / 4
+    return values
+
+
+def _lean(down: F64, up: F64) -> F64:  # [L, 3], [3] -> [L, 3]
+    """How far a surface goes sideways for each unit that it rises."""
+    fall = np.maximum(-(down @ up), _STEEP)[:, None]
+    return np.asarray(-(down + (-(down @ up))[:, None] * up) / fall)
 
 
 def _hermite(start: F64, leave: F64, end: F64, arrive: F64, gap: F64, t: float) -> F64:
@@ -90,6 +132,13 @@ def _zip(
             faces.append((a, c, lower_start + second[(j + 1) % low]))
             j += 1
     return faces
+
+
+def _forward(at: F64) -> F64:  # [L] rad
+    """Angles around a loop that never run back, where the loop itself does: hair frays it."""
+    step = np.maximum(_wrapped(np.roll(at, -1) - at), _LEAST * 2 * np.pi / len(at))
+    turned = np.concatenate([[0.0], np.cumsum(step)[:-1]]) * 2 * np.pi / step.sum()
+    return _wrapped(turned + np.angle(np.exp(1j * (at - turned)).mean()))
 
 
 def _turning(at: F64) -> list[int]:

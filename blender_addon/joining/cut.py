@@ -138,14 +138,22 @@ def _rebuilt(faces: list[tuple[int, ...]], side: F64, crossing: set[int], gone: 
         if index not in gone:
             new, from_corners = _clipped(face, side) if index in crossing else ([(v, v) for v in face], None)
             places = from_corners or [(i, i, 0.0) for i in range(len(face))]
-            if len(new) >= 3:
-                made.append(tuple(vertex(a, b) for a, b in new))
+            for part in _parts(len(new), max(4, len(face))):
+                made.append(tuple(vertex(*new[i]) for i in part))
                 old.append(index)
-                corners += [(start + a, start + b) for a, b, _ in places]
-                shares += [t for *_, t in places]
+                corners += [(start + places[i][0], start + places[i][1]) for i in part]
+                shares += [places[i][2] for i in part]
         start += len(face)
     first, second, share = (np.array(column) for column in zip(*mixes, strict=True))
     return Cut(first, second, share.astype(float), made, np.array(old), np.array(corners, float), np.array(shares))
+
+
+def _parts(count: int, most: int) -> list[list[int]]:
+    """The corners of a polygon, without the last one where they are too many, and that one's triangle: what has more
+    than four corners gets no tangents in Blender."""
+    if count < 3:
+        return []
+    return [list(range(count))] if count <= most else [list(range(count - 1)), [0, count - 2, count - 1]]
 
 
 def _clipped(face: tuple[int, ...], side: F64) -> tuple[list[tuple[int, int]], list[tuple[int, int, float]]]:

@@ -46,8 +46,10 @@ def length(points: F64) -> float:  # [L, 3]
 
 
 def plane(points: F64) -> tuple[F64, F64]:  # [L, 3] -> [3], [3]
-    """Middle and unit normal of the plane that a loop lies in, as nearly as it does."""
-    middle = points.mean(0)
+    """Middle and unit normal of the plane that a loop lies in, as nearly as it does; close vertices count no more."""
+    edges = np.linalg.norm(points - np.roll(points, -1, axis=0), axis=1)
+    share = edges + np.roll(edges, 1)
+    middle = points.T @ share / share.sum() if share.any() else points.mean(0)
     around = points - middle
     normal = np.cross(around, np.roll(around, -1, axis=0)).sum(0)
     size = float(np.linalg.norm(normal))

@@ -1,7 +1,8 @@
 """The neck adapter: a head and a body as one character, one mesh on the body's skeleton. The two stay, hidden.
 
-The head is moved so that its neck meets the body's; what lies between is bridged (joining/bridge.py). Near the seam
-the head's weights become the body's, and its skin takes on the body's tone. The head's `neck` bone becomes the body's
+The head is moved so that its neck meets the body's, and its lower neck changes its shape to run into the body's; what
+lies between is bridged (joining/bridge.py). Around the seam shape and weights are diffused (joining/fair.py), and the
+head's skin takes on the body's tone. The head's `neck` bone becomes the body's
 head bone, its `root` the bone that carries that; jaw and eyes are added to it.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import bpy
@@ -17,22 +19,25 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ..joining import tone
-from ..joining.bridge import Bridge, bridge, down_at
+from ..joining.bridge import Bridge, around, bridge, down_at, meeting
 from ..joining.cut import cut, narrowest
+from ..joining.fair import eased, way_to
 from ..joining.loops import F64, boundary_loops, length, plane
 from .carried import carry_keys, carry_turns, copy_rig, turning_bones
 from .found import HEAD, JOINED, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, armature_modifier
 from .guard import editing, scene_as_found
+from .neck_tone import SKIN, TONE, tint
 from .parts import HAIR
-from .raw_mesh import RawMesh, base_socket, build_raw, raw_mesh
+from .raw_mesh import RawMesh, build_raw, raw_mesh
 
-TONE = "meshlam_neck_tone"  # colour attribute: what the head's texture is multiplied by
-SKIN = (
-    "meshlam_neck_skin"  # colour attribute: the body's tone at the seam, and in alpha how much of it covers the texture
-)
 _COVER = 0.25  # of the ramp: so far up the body's tone covers hair and shadows that no factor turns into skin
 _GAP = 0.3  # of the neck's radius, between the two loops
-_RAMP = 0.75  # of the neck's radius: so far up the head takes on the body's tone and weights
+_RAMP = 0.75  # of the neck's radius: so far up the head takes on the body's tone, and up and down the weights mix
+_FLARE = 1.4  # of the neck's radius: so far up the head's neck changes its shape to meet the body's
+_FACE = ("jaw", "left_eye", "right_eye")  # what hangs on these keeps its shape
+_STRAIGHT = 0.7  # of the neck's radius: so far up it leans otherwise than it did
+_EASED = 0.3  # of the neck's radius: so far up and down what bends sharply is smoothed
+_SHAPE_ROUNDS, _WEIGHT_ROUNDS = 30, 300  # of diffusion: enough for creases, and for the whole ramp
 _ALIKE = (0.5, 2.0)  # the head's neck over the body's: beyond, that opening is no neck
 _HEADS = (re.compile(r"(?<![a-z])head(?![a-z])", re.IGNORECASE), re.compile(r"spine\.006$"))
 _CUT = 0.5  # weight of the head's bones from which a separate part of the body belongs to its own head
@@ -64,29 +69,27 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
     body_mesh = _without_head(raw_mesh(body), skeleton, head_mesh.points[head_loop], _up(built))
     body_loop = _opening(body_mesh, body.name, head_mesh.points[head_loop])
     head_mesh, scale, move = _fitted(head_mesh, head_loop, body_mesh.points[body_loop], scale_to_fit)
+    below = -down_at(body_loop, body_mesh.points, body_mesh.edges)
+    head_mesh = _reshaped(head_mesh, head_loop, body_mesh.points[body_loop], below)
     between = bridge(
         head_mesh.points[head_loop],
         down_at(head_loop, head_mesh.points, head_mesh.edges),
         body_mesh.points[body_loop],
-        -down_at(body_loop, body_mesh.points, body_mesh.edges),
+        below,
     )
     bones = _bones(built.rig, skeleton)
     if skeleton is None:
         body_mesh = replace(body_mesh, weights={bones["root"]: np.ones(len(body_mesh.points))})
-    head_mesh = _blended_weights(head_mesh, head_loop, body_mesh, body_loop, between, bones)
+    head_mesh = _renamed(head_mesh, bones)
     tones = _tones(head_mesh, head_loop, body_mesh, body_loop, between)
     whole = _welded(head_mesh, head_loop, body_mesh, body_loop, between, tones.place)
-    colours = np.concatenate([tones.of_head, _at_bridge(tones.of_loop, np.ones_like(tones.of_body), between)])
-    colours = np.concatenate([colours, np.ones((len(whole.uvs) - len(colours), 3))])
-    cover = np.zeros((len(whole.uvs), 4))
-    cover[: len(tones.cover)] = tones.cover
-    bridged = _at_bridge(tones.of_body[between.of_body], tones.of_body, between)
-    cover[len(tones.cover) :][: len(bridged)] = np.concatenate([bridged, np.ones((len(bridged), 1))], axis=1)
+    radius = length(body_mesh.points[body_loop]) / (2 * np.pi)
+    whole = _faired(whole, _ring_vertices(head_mesh, head_loop, body_loop, between), radius)
     with scene_as_found():
         rig = _rig(built, skeleton, bones, move, body)
         name = f"{body.name} {built.head.name}"
-        mesh = build_raw(whole, name, rig.matrix_world, {TONE: colours, SKIN: cover})
-        _tint(mesh, len(head_mesh.materials))
+        mesh = build_raw(whole, name, rig.matrix_world, _attributes(tones, between, len(whole.uvs)))
+        tint(mesh, len(head_mesh.materials))
         _link(mesh, rig, built)
         carry_keys(built.head, mesh, {built.rig: rig}, bones)
         turning = _turning(rig, bones) if skeleton is not None else {}
@@ -151,12 +154,15 @@ def _without_slits(mesh: RawMesh) -> RawMesh:
     slits = [loop for loop in boundary_loops(mesh.faces) if len(loop) <= _SLIT and len(neck & set(loop.tolist())) > 0]
     for loop in slits:
         corners = mesh.corner_of(loop)
-        face = [int(vertex) for vertex in loop[::-1]]
+        first, *others = (int(vertex) for vertex in loop[::-1])
+        fan = [(first, one, other) for one, other in pairwise(others)]
+        uvs = mesh.uvs[[corners[vertex] for face in fan for vertex in face]]
+        material = np.full(len(fan), mesh.material[_faces_at(mesh, loop)[0]], np.int32)
         mesh = replace(
             mesh,
-            faces=[*mesh.faces, tuple(face)],
-            uvs=np.concatenate([mesh.uvs, mesh.uvs[[corners[vertex] for vertex in face]]]),
-            material=np.append(mesh.material, mesh.material[_faces_at(mesh, loop)[0]]).astype(np.int32),
+            faces=[*mesh.faces, *fan],
+            uvs=np.concatenate([mesh.uvs, uvs]),
+            material=np.concatenate([mesh.material, material]),
         )
     return mesh
 
@@ -218,6 +224,19 @@ def _fitted(mesh: RawMesh, loop: Any, opening: F64, scale_to_fit: bool) -> tuple
     return replace(mesh, points=points + shift, moves={name: m * scale for name, m in mesh.moves.items()}), scale, move
 
 
+def _reshaped(head: RawMesh, loop: Any, opening: F64, below: F64) -> RawMesh:
+    """The head whose neck swells or narrows, less and less towards the jaw, to run into the body's."""
+    radius = length(opening) / (2 * np.pi)
+    way = np.linalg.norm(head.points[:, None] - head.points[loop][None], axis=2).min(1)
+    near = tone.ramp(way, _FLARE * radius)
+    free = 1 - (1 - near) * sum((head.weights.get(bone, 0.0) for bone in _FACE), np.zeros(len(near)))
+    down = down_at(loop, head.points, head.edges)
+    aside, lean = meeting(head.points[loop], down, opening, below, head.points)
+    t = np.minimum(way / (_STRAIGHT * radius), 1.0)
+    leaning = (t * (1 - t) ** 2 * _STRAIGHT * radius)[:, None] * lean  # Hermite's: rises as told, and ends flat at 0
+    return replace(head, points=head.points + (aside * near[:, None] + leaning) * free[:, None])
+
+
 def _head_bone(skeleton: Any) -> str:
     """The deforming bone of the head: called head, or Rigify's last one of the spine; empty where there is none."""
     names = [bone.name for bone in skeleton.data.bones if bone.use_deform] if skeleton is not None else []
@@ -249,27 +268,30 @@ def _turning(rig: Any, bones: dict[str, str]) -> dict[str, str]:
     return {**bones, "neck": head, "root": carrier}
 
 
-def _blended_weights(
-    head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between: Bridge, bones: Any
-) -> RawMesh:
-    """The head's weights under the new names, and near the seam those of the body's loop."""
+def _renamed(head: RawMesh, bones: dict[str, str]) -> RawMesh:
+    """The head's weights under the character's names."""
     weights: dict[str, F64] = {}
     for name, values in head.weights.items():
         target = bones.get(name, name)
         weights[target] = weights.get(target, 0.0) + values
-    share, nearest = _from_seam(head, head_loop, body, body_loop)
-    for name in {*weights, *body.weights}:
-        own = weights.get(name, np.zeros(len(head.points)))
-        theirs = body.weights.get(name, np.zeros(len(body.points)))[body_loop][between.of_body][nearest]
-        weights[name] = own * (1 - share) + theirs * share
-    return replace(head, weights={name: values for name, values in weights.items() if values.any()})
+    return replace(head, weights=weights)
 
 
-def _from_seam(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, part: float = 1.0) -> tuple[F64, Any]:
-    """([V] 1 at the head's loop, 0 from the end of a part of the ramp on; [V] the nearest place of the loop)."""
-    apart = np.linalg.norm(head.points[:, None] - head.points[head_loop][None], axis=2)
-    reach = part * _RAMP * length(body.points[body_loop]) / (2 * np.pi)
-    return tone.ramp(apart.min(1), reach), apart.argmin(1)
+def _faired(whole: RawMesh, seam: Any, radius: float) -> RawMesh:
+    """Shape and weights without steps at the seam's vertices."""
+    triangles = whole.triangles
+    way = way_to(whole.points, triangles, seam, _RAMP * radius)
+    points = eased(whole.points, whole.points, triangles, tone.ramp(way, _EASED * radius), _SHAPE_ROUNDS)
+    names = [name for name, values in whole.weights.items() if values[np.isfinite(way)].any()]
+    rows = np.stack([whole.weights[name] for name in names], axis=1)
+    rows = eased(rows, points, triangles, tone.ramp(way, _RAMP * radius), _WEIGHT_ROUNDS)
+    return replace(whole, points=points, weights={**whole.weights, **dict(zip(names, rows.T, strict=True))})
+
+
+def _ring_vertices(head: RawMesh, head_loop: Any, body_loop: Any, between: Bridge) -> Any:
+    """The character's vertices of both loops and of what lies between."""
+    count, rings = len(head.points), between.rings.reshape(-1, 3).shape[0]
+    return np.concatenate([head_loop, count + np.arange(rings), count + rings + body_loop])
 
 
 @dataclass(frozen=True)
@@ -279,8 +301,9 @@ class _Tones:
     of_head: F64  # [C, 3] what the texture is multiplied by
     cover: F64  # [C, 4] the body's tone, and how much it covers
     of_body: F64  # [B, 3] the body's tone around its loop
-    of_loop: F64  # [H, 3] the same between head and body, whose faces all show the one texel `place`
-    place: F64  # [2] of the texture; faces across a seam of the layout would show what lies between its islands
+    of_loop: F64  # [H, 3] the same around the head's, without its spots
+    place: F64  # [2] of the texture, where the bridge's faces lie: across a seam of the layout they would span islands
+    texel: F64  # [3] what is there
     delta_e: float
 
 
@@ -289,17 +312,27 @@ def _tones(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between
     corners = head.corner_of(head_loop)
     own = head.colours(corners)
     of_body = body.colours(body.corner_of(body_loop))
-    theirs = of_body[between.of_body]
+    theirs = around(of_body[between.of_body])
     middle = int(np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin())
     ratio = tone.ratio(own, theirs)
-    share, nearest = _from_seam(head, head_loop, body, body_loop)
-    of_vertex = 1 + (ratio[nearest] - 1) * share[:, None]
-    of_loop = tone.ratio(np.tile(own[middle], (len(own), 1)), theirs)
+    nearest = np.linalg.norm(head.points[:, None] - head.points[head_loop][None], axis=2).argmin(1)
+    reach = _RAMP * length(body.points[body_loop]) / (2 * np.pi)
+    way = way_to(head.points, head.triangles, head_loop, reach)  # hair that only hangs near keeps its colour
+    of_vertex = 1 + (ratio[nearest] - 1) * tone.ramp(way, reach)[:, None]
     flat = np.concatenate([np.array(face) for face in head.faces])
     place = head.uvs[list(corners.values())[middle]]
-    cover = np.concatenate([theirs[nearest], _from_seam(head, head_loop, body, body_loop, _COVER)[0][:, None]], axis=1)
-    shown = own * ratio * (1 - cover[head_loop, 3:]) + theirs * cover[head_loop, 3:]
-    return _Tones(of_vertex[flat], cover[flat], of_body, of_loop, place, float(tone.delta_e(shown, theirs).max()))
+    cover = np.concatenate([theirs[nearest], tone.ramp(way, _COVER * reach)[:, None]], axis=1)
+    worst = _apart_at(body, body_loop, of_body)  # the head's loop is covered, wholly
+    return _Tones(of_vertex[flat], cover[flat], of_body, theirs, place, own[middle], worst)
+
+
+def _apart_at(body: RawMesh, loop: Any, shown: F64) -> float:
+    """ΔE between what a loop shows above it and in any of the faces below, which may lie apart in the texture."""
+    place = {int(vertex): index for index, vertex in enumerate(loop)}
+    flat = [vertex for face in body.faces for vertex in face]
+    corners = [corner for corner, vertex in enumerate(flat) if vertex in place]
+    above = shown[[place[flat[corner]] for corner in corners]]
+    return float(tone.delta_e(body.colours(dict(enumerate(corners))), above).max())
 
 
 def _welded(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, between: Bridge, place: F64) -> RawMesh:
@@ -336,9 +369,21 @@ def _welded(head: RawMesh, head_loop: Any, body: RawMesh, body_loop: Any, betwee
     )
 
 
+def _attributes(tones: _Tones, between: Bridge, count: int) -> dict[str, F64]:
+    """The colour attributes of all corners: the head's come first, then the bridge's, then the body's."""
+    colours, cover = np.ones((count, 3)), np.zeros((count, 4))
+    colours[: len(tones.of_head)], cover[: len(tones.cover)] = tones.of_head, tones.cover
+    bridged = _at_bridge(tones.of_loop, tones.of_body, between)
+    part = slice(len(tones.cover), len(tones.cover) + len(bridged))
+    colours[part] = tone.ratio(tones.texel, bridged)
+    cover[part] = np.concatenate([bridged, np.ones((len(bridged), 1))], axis=1)
+    return {TONE: colours, SKIN: cover}
+
+
 def _at_bridge(of_head: F64, of_body: F64, between: Bridge) -> F64:
-    """What is told around the head's loop and around the body's, for each corner of the faces between the two."""
-    of_vertex = np.concatenate([of_head, np.tile(of_head, (len(between.rings), 1)), of_body])
+    """What is told around the head's loop runs into what is around the body's; for each corner of the faces between."""
+    rings = [of_head * (1 - t) + of_body[between.of_body] * t for t in between.share]
+    of_vertex = np.concatenate([of_head, *rings, of_body])
     return np.asarray(of_vertex[np.concatenate([np.array(face) for face in between.faces])])
 
 
@@ -374,35 +419,6 @@ def _rig(built: BuiltAvatar, skeleton: Any, bones: dict[str, str], move: Any, bo
     for name in points:
         rig.pose.bones[name].rotation_mode = "QUATERNION"
     return rig
-
-
-def _tint(mesh: Any, heads: int) -> None:
-    """Multiply the head's textures by the tones of the neck, in materials of their own."""
-    for slot in list(mesh.material_slots)[:heads]:
-        socket = base_socket(slot.material)
-        if socket is None or not socket.is_linked:
-            continue
-        slot.material = slot.material.copy()
-        socket, tree = base_socket(slot.material), slot.material.node_tree
-        source = socket.links[0].from_socket
-        tone_node, skin = (tree.nodes.new("ShaderNodeVertexColor") for _ in range(2))
-        tone_node.layer_name, skin.layer_name = TONE, SKIN
-        tinted = _mixed(tree, "MULTIPLY", source, tone_node.outputs["Color"], None)
-        covered = _mixed(tree, "MIX", tinted, skin.outputs["Color"], skin.outputs["Alpha"])
-        tree.links.new(covered, socket)
-
-
-def _mixed(tree: Any, how: str, first: Any, second: Any, share: Any) -> Any:
-    """The output of a node that mixes two colours, wholly where no share is given."""
-    mix = tree.nodes.new("ShaderNodeMix")
-    mix.data_type, mix.blend_type = "RGBA", how
-    if share is None:
-        mix.inputs[0].default_value = 1.0
-    else:
-        tree.links.new(share, mix.inputs[0])
-    for colour, place in zip((first, second), [item for item in mix.inputs if item.type == "RGBA"], strict=True):
-        tree.links.new(colour, place)
-    return next(item for item in mix.outputs if item.type == "RGBA")
 
 
 def _link(mesh: Any, rig: Any, built: BuiltAvatar) -> None:

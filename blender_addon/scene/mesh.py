@@ -33,7 +33,7 @@ def build_mesh(avatar: AvatarFile, name: str) -> Any:
     if avatar.hair is not None:
         _point_vectors(mesh, HAIR_ATTRIBUTE, avatar.hair)
     store_trust(avatar, mesh)
-    _mark_seams(mesh, avatar)
+    mark_seams(mesh)
     mesh.shade_smooth()
     mesh.update()
     if mesh.validate():
@@ -41,21 +41,27 @@ def build_mesh(avatar: AvatarFile, name: str) -> Any:
     return bpy.data.objects.new(name, mesh)
 
 
-def _mark_seams(mesh: Any, avatar: AvatarFile) -> None:
+def mark_seams(mesh: Any) -> None:
     """Mark the edges whose two faces lie apart in the texture, as an unwrap would want them."""
-    ends = np.concatenate([avatar.faces[:, [i, (i + 1) % 3]] for i in range(3)])  # [3F, 2]
-    places = np.concatenate([avatar.uv_faces[:, [i, (i + 1) % 3]] for i in range(3)])
-    turned = ends[:, 0] > ends[:, 1]
-    ends[turned], places[turned] = ends[turned, ::-1], places[turned, ::-1]
-    order = np.lexsort((ends[:, 1], ends[:, 0]))
-    ends, places = ends[order], avatar.uvs[places[order]]
-    apart = (ends[1:] == ends[:-1]).all(1) & (places[1:] != places[:-1]).any((1, 2))
-    count = len(avatar.vertices)
-    seams = (ends[:-1][apart].astype(np.int64) * [count, 1]).sum(1)
-    edges = np.empty(len(mesh.edges) * 2, np.int32)
-    mesh.edges.foreach_get("vertices", edges)
-    edges = np.sort(edges.reshape(-1, 2), axis=1).astype(np.int64)
-    mesh.edges.foreach_set("use_seam", np.isin((edges * [count, 1]).sum(1), seams))
+    start, total = (_numbers(mesh.polygons, name) for name in ("loop_start", "loop_total"))
+    follow = np.arange(len(mesh.loops)) + 1
+    follow[start + total - 1] = start  # each face's last corner is followed by its first
+    vertex, edge = (_numbers(mesh.loops, name) for name in ("vertex_index", "edge_index"))
+    uvs = np.empty(len(mesh.loops) * 2, np.float32)
+    mesh.uv_layers[UV_LAYER].uv.foreach_get("vector", uvs)
+    places = np.stack([uvs.reshape(-1, 2), uvs.reshape(-1, 2)[follow]], axis=1)  # of each edge's ends, in one face
+    turned = vertex > vertex[follow]
+    places[turned] = places[turned, ::-1]
+    order = np.argsort(edge, kind="stable")
+    edge, places = edge[order], places[order]
+    apart = (edge[1:] == edge[:-1]) & (places[1:] != places[:-1]).any((1, 2))
+    mesh.edges.foreach_set("use_seam", np.isin(np.arange(len(mesh.edges)), edge[1:][apart]))
+
+
+def _numbers(items: Any, name: str) -> NDArray[np.int32]:
+    out = np.empty(len(items), np.int32)
+    items.foreach_get(name, out)
+    return out
 
 
 def _point_vectors(mesh: Any, name: str, vectors: NDArray[np.float32]) -> None:

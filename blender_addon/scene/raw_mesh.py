@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..joining.cut import Cut
 from ..joining.tone import linear
 from .layers import LIT, pixels_of
-from .mesh import UV_LAYER
+from .mesh import UV_LAYER, mark_seams
 
 F64 = NDArray[np.float64]
 
@@ -156,6 +156,7 @@ def build_raw(raw: RawMesh, name: str, place: Any, attributes: dict[str, F64]) -
         colours = values if values.shape[1] == 4 else np.concatenate([values, np.ones((len(values), 1))], axis=1)
         made = mesh.color_attributes.new(attribute, "FLOAT_COLOR", "CORNER")
         made.data.foreach_set("color", np.ascontiguousarray(colours, np.float32).ravel())
+    mark_seams(mesh)
     mesh.shade_smooth()
     mesh.update()
     item = bpy.data.objects.new(name, mesh)

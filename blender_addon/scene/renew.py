@@ -25,6 +25,7 @@ from .guard import editing, here, scene_as_found
 from .light import store_light
 from .material import pack_image
 from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
+from .quads import join_triangles, only_triangles
 from .retopology import Carry, own_keys, put_on_mesh
 from .shape_keys import BALD, CORRECTIVE_PREFIX, FIX_PREFIX
 from .trust import store_trust
@@ -60,13 +61,22 @@ class _Shape:
 def fits(built: BuiltAvatar, avatar: AvatarFile) -> bool:
     """Whether a head has the mesh and the joints of this avatar, so that edits can be carried over vertex by vertex."""
     mesh = built.head.data
-    if len(mesh.vertices) != len(avatar.vertices) or len(mesh.polygons) != len(avatar.faces) or built.pieces:
+    if len(mesh.vertices) != len(avatar.vertices) or built.pieces:
         return False
     if ORIGINAL_ATTRIBUTE not in mesh.attributes or not set(avatar.joint_names) <= set(built.rig.data.bones.keys()):
         return False
-    corners = np.empty(len(mesh.loops), np.int32)
-    mesh.loops.foreach_get("vertex_index", corners)
-    return bool(corners.size == avatar.faces.size and (corners.reshape(-1, 3) == avatar.faces).all())
+    if len(mesh.loops) - 2 * len(mesh.polygons) != len(avatar.faces):  # so many triangles
+        return False
+    edges = np.empty(len(mesh.edges) * 2, np.int32)
+    mesh.edges.foreach_get("vertices", edges)
+    sides = avatar.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    known = _edge_numbers(sides, len(avatar.vertices))
+    return bool(np.isin(_edge_numbers(edges.reshape(-1, 2), len(avatar.vertices)), known).all())  # quads lack some
+
+
+def _edge_numbers(ends: Any, count: int) -> Any:  # [E, 2] -> [E]
+    low, high = np.sort(ends, axis=1).astype(np.int64).T
+    return low * count + high
 
 
 def renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> list[str]:
@@ -176,8 +186,10 @@ def _renew_mesh(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | Non
     head, new = built.head, _Shape.of(avatar)
     edits = _Edits.on(head.data, _Shape.of(before) if before is not None else None)
     if carry is not None:
-        edits = edits.carried(carry)
+        edits, quads = edits.carried(carry), not only_triangles(head.data)
         put_on_mesh(head, built.rig, avatar, carry)
+        if quads:
+            join_triangles(head.data)
         if head.data.shape_keys is not None:
             own_keys(head, edits.names_of_own(new), edits.own)
     mesh = head.data

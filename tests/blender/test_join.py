@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from math import radians
 
 import bpy
 import numpy as np
 import pytest
+from bends import bends
 from bodies import RING, make_body, make_rigify_body
 from doubles import one_corrective
 from mathutils import Matrix, Quaternion
@@ -22,6 +24,7 @@ from blender_addon.joining.loops import boundary_loops
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import find_avatar
 from blender_addon.scene.join_body import JoinError, join
+from blender_addon.scene.quads import make_quads
 
 
 @pytest.fixture
@@ -101,6 +104,29 @@ def test_turning_the_head_bone_turns_the_face_and_not_the_shoulders_and_tears_no
     assert (lengths[1] - lengths[0])[near].max() < 0.012
 
 
+@pytest.mark.parametrize("wider", [0.8, 1.0, 1.25])
+def test_the_neck_has_no_ledge_at_rest_nor_turned_nor_nodding(built, wider):
+    body, _ = make_body()
+    for vertex in body.data.vertices:  # oval, as necks are, and not the head's size
+        vertex.co.x *= wider
+    mesh, rig, _ = join(built, body)
+    rig.pose.bones["head"].rotation_mode = "QUATERNION"
+    for axis, angle in (((0, 1, 0), 0), ((0, 1, 0), 40), ((1, 0, 0), 25)):
+        rig.pose.bones["head"].rotation_quaternion = Quaternion(axis, radians(angle))
+        assert bends(mesh, 1.475, 1.56).max() < 50  # at rest 45, between the faces of the coarse head
+
+
+def test_no_bone_lets_go_of_the_neck_between_two_neighbours(built):
+    body, _ = make_body()
+    mesh, *_ = join(built, body)
+    group = mesh.vertex_groups["head"].index
+    held = np.array([sum(e.weight for e in vertex.groups if e.group == group) for vertex in mesh.data.vertices])
+    heights = points(mesh.data)[:, 2]
+    edges = np.array([edge.vertices[:] for edge in mesh.data.edges])
+    near = (heights[edges].min(1) > 1.475) & (heights[edges].max(1) < 1.6)
+    assert np.abs(np.diff(held[edges[near]], axis=1)).max() < 0.15
+
+
 def test_expressions_work_on_the_character_and_its_sliders_are_there(built, drawn, open_avatar):
     body, _ = make_body()
     mesh, _, seam = join(built, body)
@@ -130,6 +156,55 @@ def test_the_tone_of_the_head_runs_into_the_bodys(built):
     assert not any(
         node.type == "VERTEX_COLOR" for slot in built.head.material_slots for node in slot.material.node_tree.nodes
     )
+
+
+def test_a_head_of_quads_is_joined_without_a_hole_and_keeps_its_quads(built):
+    make_quads(built)
+    quads = sum(len(face.vertices) == 4 for face in built.head.data.polygons)
+    body, _ = make_body()
+    mesh, _, seam = join(built, body)
+    assert seam.gap == 0
+    assert sum(len(face.vertices) == 4 for face in mesh.data.polygons) > quads > 100
+
+
+def test_seams_are_marked_and_run_around_the_neck(built):
+    body, _ = make_body()
+    was = sum(edge.use_seam for edge in built.head.data.edges)
+    mesh, *_ = join(built, body)
+    height = points(mesh.data)[:, 2]
+    seams = np.array([edge.vertices[:] for edge in mesh.data.edges if edge.use_seam])
+    assert was > 0
+    assert (height[seams].min(1) > 1.52).any()
+    around = seams[(height[seams].max(1) < 1.54)]
+    angle = np.degrees(np.arctan2(*(points(mesh.data)[around.ravel(), :2] - [0, 0.02]).T))
+    assert np.diff(np.sort(angle)).max() < 360 / RING + 10  # no gap in the loop
+
+
+def test_an_exported_neck_keeps_its_tone(built, tmp_path):
+    body, _ = make_body()
+    mesh, *_ = join(built, body)
+    path = tmp_path / "character.glb"
+    export_avatar(find_avatar(mesh), path, ExportOptions())
+    told, binary = glb(path)
+    found = {}
+    for primitive in told["meshes"][0]["primitives"]:
+        accessor = told["accessors"][primitive["attributes"]["COLOR_0"]]
+        assert accessor["componentType"] == 5126
+        width = {"VEC3": 3, "VEC4": 4}[accessor["type"]]
+        start = told["bufferViews"][accessor["bufferView"]].get("byteOffset", 0) + accessor.get("byteOffset", 0)
+        flat = np.frombuffer(binary, "<f4", accessor["count"] * width, start)
+        found[told["materials"][primitive["material"]]["name"]] = flat.reshape(-1, width)[:, :3]
+    skin = next(name for name in found if name.endswith("Skin.001"))
+    assert np.ptp(found[skin], axis=0).max() > 0.1
+    np.testing.assert_allclose(found["Body Skin"], 1)
+    assert all("TANGENT" in primitive["attributes"] for primitive in told["meshes"][0]["primitives"])
+    assert not any("COLOR_1" in primitive["attributes"] for primitive in told["meshes"][0]["primitives"])
+
+
+def glb(path) -> tuple[dict, bytes]:
+    data = path.read_bytes()
+    size = int.from_bytes(data[12:16], "little")
+    return json.loads(data[20 : 20 + size]), data[20 + size + 8 :]
 
 
 def test_a_bodys_own_head_goes_first(built):
@@ -170,11 +245,20 @@ def test_the_button_takes_the_body_that_is_selected_with_the_head(built):
     assert bpy.context.view_layer.objects.active.name == "Body Ada"
 
 
-def test_the_character_can_be_exported_and_checked(built, tmp_path):
+@pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
+def test_the_character_can_be_exported_with_its_textures_and_checked(built, tmp_path, suffix):
     body, _ = make_body()
     mesh, *_ = join(built, body)
-    path = tmp_path / "character.glb"
+    path = tmp_path / f"character{suffix}"
     assert verify(path, export_avatar(find_avatar(mesh), path, ExportOptions())) == []
+
+
+def test_a_joined_head_that_is_hidden_can_still_be_exported(built, tmp_path):
+    body, _ = make_body()
+    join(built, body)
+    assert built.head.hide_render
+    path = tmp_path / "head.usdc"  # USD leaves out what is not rendered
+    assert verify(path, export_avatar(built, path, ExportOptions())) == []
 
 
 def head_turn(rig) -> np.ndarray:

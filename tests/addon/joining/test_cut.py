@@ -59,6 +59,18 @@ def test_fields_of_vertices_and_corners_are_mixed_as_the_edges_are_cut():
     assert (made.old_faces < 2 * COUNT).all()
 
 
+def test_no_face_gets_more_than_four_corners_and_none_is_lost():
+    points, faces = tube((0, 1.0), (1, 1.0), (2, 1.0))
+    slanted = np.array([0.3, 0.1, 1.0])
+    made = cut(points, faces, np.array([0, 0, 1.25]), slanted, 9.0)
+    assert {len(face) for face in made.faces} <= {3, 4}
+    (low, high) = boundary_loops(made.faces)
+    assert {len(low), len(high)} > {COUNT}  # the old end, and the cut through all faces around
+    corners = np.concatenate([points[list(face)] for face in faces])
+    flat = np.concatenate([np.array(face) for face in made.faces])
+    np.testing.assert_allclose(made.at_corners(corners), made.vertices(points)[flat], atol=1e-12)
+
+
 def test_what_does_not_hang_on_the_cut_stays_though_it_lies_beyond():
     points, faces = tube((0, 1.0), (1, 1.0), (2, 1.0))
     arm, more = tube((1.5, 0.3), (2.5, 0.3))
