@@ -9,6 +9,7 @@ interpolate.py directly.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -36,6 +37,16 @@ CLAY = (0.80, 0.78, 0.76)
 # direction to the light in the view frame, strength: a soft key from the upper left, a fill, a rim
 LIGHTS = (((-0.5, 0.6, 0.65), 0.62), ((0.8, 0.1, 0.5), 0.22), ((0.2, 0.5, -0.8), 0.25))
 AMBIENT = 0.22
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a camera sees at the middle of each pixel, without antialiasing."""
+
+    mask: Tensor  # [H, W] bool
+    face: Tensor  # [P] triangles
+    points: Tensor  # [P, 3] m, view frame
+    colours: Tensor  # [P, 3] sRGB, 0..1
 
 
 class MeshRenderer:
@@ -98,6 +109,20 @@ class MeshRenderer:
         colour = colour * _blend(self._light, self.faces, face, bary)
         fold = self._fold(folded)
         return (colour if fold is None else colour * sample_texture(fold, uv)[0, :, 0].T.exp()).clamp(0, 1)
+
+    def samples(
+        self,
+        vertices: Tensor,  # [V, 3] m, view frame
+        camera: Camera,
+        folded: Tensor | None = None,  # [G]
+    ) -> Samples:
+        """The surface that lies in the middle of each pixel."""
+        points = project(vertices[None], camera)
+        fragments = self._rasteriser.rasterise(points, self.faces, (camera.size[1], camera.size[0]))
+        mask = fragments.mask[0]
+        face, bary = fragments.face[0][mask].long(), fragments.bary[0][mask]
+        colours = self._textured(points, face, bary, self._fold(folded))
+        return Samples(mask, face, _blend(vertices, self.faces, face, bary), colours)
 
     def texels(self) -> Tensor:  # [F]
         """How many texels lie in each triangle."""

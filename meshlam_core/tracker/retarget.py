@@ -56,65 +56,93 @@ def retarget(
     focal: float | None = None,  # px, of the camera to look through where it is known better than the track knows it
 ) -> Iterator[AvatarPose]:
     """The avatar's pose in every frame of a track."""
-    names = track.names
-    clip_basis = np.zeros((3, len(names), avatar.basis.shape[2]))
-    for rig in (avatar, fitted or avatar):  # what only the avatar knows moves as it does there
-        shared = [name for name in rig.names if name in names]
-        clip_basis[:, [names.index(name) for name in shared]] = rig.basis[
-            :, [rig.modes + rig.names.index(name) for name in shared]
-        ]
-    clip = replace(avatar, neutral=track.landmarks.T.astype(np.float64), basis=clip_basis, modes=0, names=names)
-    camera = Camera(track.focal, track.centre, track.size)
-    previous: Face | None = None
-    for frame in track.frames:
-        face = _lay_on(avatar, clip, frame, camera, previous, same_person, names, focal or track.focal)
-        previous = face
-        rotations = np.zeros((joint_count, 3), np.float32)
+    return Retargeter.of(track, avatar, joint_count, fitted, same_person, focal).poses()
+
+
+@dataclass(frozen=True)
+class Retargeter:
+    """A track that is laid onto an avatar."""
+
+    track: Track
+    avatar: LandmarkRig
+    clip: LandmarkRig  # the avatar's trust in its landmarks, with the clip's person and movements
+    joint_count: int
+    same_person: bool
+    camera: Camera  # to look through
+
+    @classmethod
+    def of(
+        cls,
+        track: Track,
+        avatar: LandmarkRig,
+        joint_count: int,
+        fitted: LandmarkRig | None = None,
+        same_person: bool = False,
+        focal: float | None = None,
+    ) -> Retargeter:
+        """See retarget."""
+        names = track.names
+        clip_basis = np.zeros((3, len(names), avatar.basis.shape[2]))
+        for rig in (avatar, fitted or avatar):  # what only the avatar knows moves as it does there
+            shared = [name for name in rig.names if name in names]
+            clip_basis[:, [names.index(name) for name in shared]] = rig.basis[
+                :, [rig.modes + rig.names.index(name) for name in shared]
+            ]
+        clip = replace(avatar, neutral=track.landmarks.T.astype(np.float64), basis=clip_basis, modes=0, names=names)
+        camera = Camera(focal or track.focal, track.centre, track.size)
+        return cls(track, avatar, clip, joint_count, same_person, camera)
+
+    def poses(self) -> Iterator[AvatarPose]:
+        """One after the other."""
+        previous: Face | None = None
+        for frame in self.track.frames:
+            previous = self._lay_on(frame, previous)
+            yield self._pose(frame, previous)
+
+    def settled(
+        self,
+        frame: TrackFrame,
+        pose: AvatarPose,
+    ) -> AvatarPose:
+        """A pose that is known better than landmarks tell it, with the expression that meets them best there."""
+        rotation = np.asarray(rotation_from_axis_angle(pose.rotations[0]), np.float64)
+        face = Face(np.empty(0), np.empty(0), rotation, pose.translation.astype(np.float64), 0.0)
+        return self._pose(frame, self._lay_on(frame, face, fix_pose=True))
+
+    def _pose(self, frame: TrackFrame, face: Face) -> AvatarPose:
+        rotations = np.zeros((self.joint_count, 3), np.float32)
         rotations[0] = axis_angle_from_rotation(face.rotation)
-        yield AvatarPose(
-            frame.time,
-            frame.found,
-            replace(camera, focal=focal or track.focal),
-            face.expression.astype(np.float32),
-            rotations,
-            face.translation.astype(np.float32),
-        )
+        expression, translation = face.expression.astype(np.float32), face.translation.astype(np.float32)
+        return AvatarPose(frame.time, frame.found, self.camera, expression, rotations, translation)
 
-
-def _lay_on(
-    avatar: LandmarkRig,
-    clip: LandmarkRig,
-    frame: TrackFrame,
-    camera: Camera,
-    previous: Face | None,
-    same_person: bool,
-    names: tuple[str, ...],
-    focal: float,  # px
-) -> Face:
-    """Rotation and translation (and a little expression) that put the avatar onto the clip's person."""
-    centre = np.array(camera.centre)
-    rotation = np.asarray(rotation_from_axis_angle(frame.rotation), dtype=np.float64)
-    nothing = np.empty(0)
-    translation = frame.translation.astype(np.float64)
-    person = Face(nothing, frame.expression.astype(np.float64), rotation, translation, float(np.log(camera.focal)))
-    targets = project_face(clip, person, centre).pixels
-    expression = reorder(frame.expression, names, avatar.names).astype(np.float64)
-    expression = np.clip(expression, avatar.ranges[:, 0], avatar.ranges[:, 1])
-    away = translation * np.array([1, 1, focal / camera.focal])  # as large in the picture
-    start = replace(person, expression=expression, translation=away, log_focal=float(np.log(focal)))
-    if previous is not None:  # the offset between the two builds changes slowly
-        start = replace(start, rotation=previous.rotation, translation=previous.translation)
-    view = rotation @ clip.neutral + translation[:, None]
-    facing = -((rotation @ clip.normals) * view).sum(axis=0) / np.linalg.norm(view, axis=0)
-    sigma = 0.005 * camera.focal / -translation[2] * clip.face_height
-    weight = np.sqrt(np.maximum(clip.trust, 0.02) * np.clip(facing * 4, 0.01, 1)) / sigma
-    W = np.zeros((2, 2, len(weight)))
-    W[0, 0] = W[1, 1] = weight
-    reach = np.linalg.norm(avatar.basis[:, avatar.modes :], axis=0).max(axis=1)
-    slack = SAME_PERSON_SLACK / np.maximum(reach, 1e-4) if same_person else np.full(len(expression), 1e-5)
-    prior = Prior(np.inf, expression, slack)
-    look = lambda face: (avatar, W)  # noqa: E731
-    return solve(look, start, targets, centre, prior, iterations=4, robust_scale=6.0, fix_focal=True).face
+    def _lay_on(self, frame: TrackFrame, previous: Face | None, fix_pose: bool = False) -> Face:
+        """Rotation and translation (and a little expression) that put the avatar onto the clip's person."""
+        avatar, clip, focal = self.avatar, self.clip, self.camera.focal
+        centre = np.array(self.camera.centre)
+        rotation = np.asarray(rotation_from_axis_angle(frame.rotation), dtype=np.float64)
+        nothing = np.empty(0)
+        translation = frame.translation.astype(np.float64)
+        log_focal = float(np.log(self.track.focal))
+        person = Face(nothing, frame.expression.astype(np.float64), rotation, translation, log_focal)
+        targets = project_face(clip, person, centre).pixels
+        expression = reorder(frame.expression, self.track.names, avatar.names).astype(np.float64)
+        expression = np.clip(expression, avatar.ranges[:, 0], avatar.ranges[:, 1])
+        away = translation * np.array([1, 1, focal / self.track.focal])  # as large in the picture
+        start = replace(person, expression=expression, translation=away, log_focal=float(np.log(focal)))
+        if previous is not None:  # the offset between the two builds changes slowly
+            start = replace(start, rotation=previous.rotation, translation=previous.translation)
+        view = rotation @ clip.neutral + translation[:, None]
+        facing = -((rotation @ clip.normals) * view).sum(axis=0) / np.linalg.norm(view, axis=0)
+        sigma = 0.005 * self.track.focal / -translation[2] * clip.face_height
+        weight = np.sqrt(np.maximum(clip.trust, 0.02) * np.clip(facing * 4, 0.01, 1)) / sigma
+        W = np.zeros((2, 2, len(weight)))
+        W[0, 0] = W[1, 1] = weight
+        reach = np.linalg.norm(avatar.basis[:, avatar.modes :], axis=0).max(axis=1)
+        slack = SAME_PERSON_SLACK / np.maximum(reach, 1e-4) if self.same_person else np.full(len(expression), 1e-5)
+        prior = Prior(np.inf, expression, slack)
+        look = lambda face: (avatar, W)  # noqa: E731
+        fit = solve(look, start, targets, centre, prior, 4, robust_scale=6.0, fix_focal=True, fix_pose=fix_pose)
+        return fit.face
 
 
 def tracking_rig(model: HeadModel) -> LandmarkRig:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.tracker.problem import Face, jacobian, project_face
+from meshlam_core.tracker.problem import POSE, Face, jacobian, project_face
 from meshlam_core.tracker.rig import LandmarkRig
 
 F64 = NDArray[np.float64]
@@ -56,6 +56,7 @@ def solve(
     iterations: int = 8,
     robust_scale: float = np.inf,  # residual after W at which the loss bends
     fix_focal: bool = False,
+    fix_pose: bool = False,  # rotation, translation and focal length
     tolerance: float = 5e-3,  # relative fall of the cost at which to stop
 ) -> Solution:
     """Fit a face to landmark positions."""
@@ -65,8 +66,8 @@ def solve(
     for count in range(1, iterations + 1):
         hessian, gradient = normal_equations(rig, face, targets, centre, W, prior, robust_scale)
         free = free_parameters(rig, face, gradient)
-        if fix_focal:
-            free[-1] = False
+        if fix_focal or fix_pose:
+            free[-POSE if fix_pose else -1 :] = False
         step = _step(hessian, gradient, free)
         for length in STEPS:
             trial = clamped(rig, face.moved(length * step))

@@ -1,7 +1,8 @@
 """The paper's protocol on a clip: frame 0 makes the avatar, the other frames drive it and are compared with it.
 
 Frames without a face of their own have no truth: they are counted. The track's camera is taken to be that of frame 0,
-and the track's expression may give a little, as is foreseen for the clip's own person (tracker/retarget.py).
+the track's expression may give a little, as is foreseen for the clip's own person (tracker/retarget.py), and the pose
+is corrected by what the frame looks like (viewing/align.py), as photometric trackers do.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from meshlam_core.errors import MeshlamError
 from meshlam_core.files.images import read_clip, write_png
 from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
 from meshlam_core.progress import silent
-from meshlam_core.tracker.retarget import AvatarPose, avatar_rig, retarget, tracking_rig
+from meshlam_core.tracker.retarget import AvatarPose, Retargeter, avatar_rig, tracking_rig
+from meshlam_core.viewing.align import aligned
 from meshlam_core.viewing.viewer import AvatarRenderer
 from training.evaluate.likeness import Critics, Likeness, liken
 from training.evaluate.photo import PhotoScores, compare
@@ -74,7 +76,7 @@ def measure_clip(
         if truth is None:
             faceless += 1
             continue
-        rendering = actor.draw(index, truth.window) if actor else np.zeros((*truth.hair.shape, 4), np.uint8)
+        rendering = actor.draw(index, frame, truth.window) if actor else np.zeros((*truth.hair.shape, 4), np.uint8)
         if on_frame:
             on_frame(index, truth, rendering)
         frames.append(FrameScores(compare(rendering, truth), liken(rendering, truth, judges, critics)))
@@ -87,7 +89,8 @@ class Actor:
 
     avatar: Avatar
     renderer: AvatarRenderer
-    poses: tuple[AvatarPose, ...]
+    retargeter: Retargeter
+    poses: tuple[AvatarPose, ...]  # by the landmarks alone
 
     @classmethod
     def of_clip(cls, clip: Path, options: ReconstructOptions, session: Session) -> Actor:
@@ -100,12 +103,13 @@ class Actor:
         rig = avatar_rig(avatar, session.head)
         # one camera took frame 0 and the others: another distance would show more or less of the hair behind the face
         fitted = tracking_rig(session.head)
-        poses = tuple(retarget(track, rig, len(avatar.joints), fitted, same_person=True, focal=avatar.photo.focal))
-        return cls(avatar, AvatarRenderer(avatar), poses)
+        laid = Retargeter.of(track, rig, len(avatar.joints), fitted, same_person=True, focal=avatar.photo.focal)
+        return cls(avatar, AvatarRenderer(avatar), laid, tuple(laid.poses()))
 
-    def draw(self, frame: int, window: Window) -> U8:  # [H, W, 4]
-        """The avatar as the clip's camera sees it in a frame, on the window's picture."""
-        pose = self.poses[frame]
+    def draw(self, frame: int, picture: U8, window: Window) -> U8:  # [H, W, 4]
+        """The avatar as the clip's camera sees it in a frame [h, w, 3], on the window's picture."""
+        pose = aligned(self.renderer, self.retargeter.avatar, self.poses[frame], picture)
+        pose = self.retargeter.settled(self.retargeter.track.frames[frame], pose)
         return self.renderer.draw_pose(pose.expression, pose.rotations, pose.translation, window.camera(pose.camera))
 
 
