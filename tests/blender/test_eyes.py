@@ -48,7 +48,7 @@ def highlight_and_iris(head, iris: int, path) -> tuple[float, float, float]:
     bpy.ops.render.render(write_still=True)
     image = bpy.data.images.load(str(path))
     light = np.array(image.pixels).reshape(*SIZE[::-1], 4)[..., :3].sum(-1)
-    rows, columns = np.nonzero(light > light.max() / 3)
+    rows, columns = np.nonzero(light > light.max() / 10)
     assert light.max() > 10 * np.median(light)
     extent = max(np.ptp(rows), np.ptp(columns)) * WIDTH / SIZE[0]
     shown = head.evaluated_get(bpy.context.evaluated_depsgraph_get())
