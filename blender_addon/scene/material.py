@@ -23,7 +23,7 @@ class Look:
     inputs: dict[str, Any] = field(default_factory=dict)
 
 
-# The albedo carries some of the photo's light, so highlights stay modest. The eyes get a clear coat as their cornea with
+# The albedo carries some of the photo's light, so highlights stay modest. The eyes get a clear coat as their cornea and
 # its tears, and mirror nowhere else: what lies behind is in water, and a second mirror would veil iris and pupil.
 LOOKS: dict[str, Look] = {
     SKIN: Look(
