@@ -24,12 +24,12 @@ def eye(registered, real_avatar_path):
     camera.data.type, camera.data.ortho_scale, camera.data.clip_start = "ORTHO", WIDTH, 0.001
     camera.location, camera.rotation_euler.x = centre + Vector((0, -0.2, 0)), np.pi / 2
     lamp = bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "POINT"))
-    lamp.data.energy, lamp.data.shadow_soft_size = 20, 0.01
+    lamp.data.energy, lamp.data.shadow_soft_size = 20, 0.04
     lamp.location = centre + Vector((0.1, -1, 0))
     for item in (camera, lamp):
         scene.collection.objects.link(item)
     scene.camera = camera
-    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 8, "CPU"
+    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 32, "CPU"
     scene.cycles.use_denoising, scene.cycles.max_bounces = False, 0
     scene.render.resolution_x, scene.render.resolution_y = SIZE
     scene.render.image_settings.file_format = "OPEN_EXR"
@@ -48,8 +48,8 @@ def highlight_and_iris(head, iris: int, path) -> tuple[float, float, float]:
     bpy.ops.render.render(write_still=True)
     image = bpy.data.images.load(str(path))
     light = np.array(image.pixels).reshape(*SIZE[::-1], 4)[..., :3].sum(-1)
-    rows, columns = np.nonzero(light > light.max() / 10)
-    assert light.max() > 10 * np.median(light)
+    rows, columns = np.nonzero(light > light.max() / 3)
+    assert light.max() > 5 * np.median(light)
     extent = max(np.ptp(rows), np.ptp(columns)) * WIDTH / SIZE[0]
     shown = head.evaluated_get(bpy.context.evaluated_depsgraph_get())
     seen = (head.matrix_world @ shown.data.vertices[iris].co).x - scene.camera.location.x
