@@ -23,7 +23,8 @@ class Look:
     inputs: dict[str, Any] = field(default_factory=dict)
 
 
-# The albedo carries some of the photo's light, so highlights stay modest; the eyes get a clear coat as their cornea.
+# The albedo carries some of the photo's light, so highlights stay modest. The eyes get a clear coat as their cornea and
+# its tears, and mirror nowhere else: what lies behind is in water, and a second mirror would veil iris and pupil.
 LOOKS: dict[str, Look] = {
     SKIN: Look(
         {
@@ -34,7 +35,7 @@ LOOKS: dict[str, Look] = {
             "Subsurface Scale": 0.004,
         }
     ),
-    EYES: Look({"Roughness": 0.25, "IOR": 1.376, "Coat Weight": 1.0, "Coat Roughness": 0.02, "Coat IOR": 1.376}),
+    EYES: Look({"Specular IOR Level": 0.0, "Coat Weight": 1.0, "Coat Roughness": 0.02, "Coat IOR": 1.376}),
     TEETH: Look({"Roughness": 0.22, "Subsurface Weight": 0.1, "Subsurface Scale": 0.002}),
     MOUTH: Look({"Roughness": 0.3, "Subsurface Weight": 0.15, "Subsurface Radius": _FLESH, "Subsurface Scale": 0.003}),
     LASHES: Look({"Roughness": 0.7, "Specular IOR Level": 0.1}),

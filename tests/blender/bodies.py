@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import bpy
 import numpy as np
 
@@ -61,7 +68,28 @@ def give_skin(body) -> None:
 
 
 def make_rigify_body():
-    """(mesh, rig): a tube from the hips to the neck on a rig that Rigify generated, weighted to its spine."""
+    """(mesh, rig): a tube from the hips to the neck on a rig that Rigify generated, weighted to its spine.
+
+    Rigify runs in a Blender of its own. In bpy 4.2 `bpy.ops.pose.rigify_generate` leaves `bpy.context` owned by the
+    scene of that moment (`bpy.context.window.id_data`, else None). After another file is opened that scene is freed,
+    and setting `bpy.context.window.scene`, as every glTF export does, tags freed memory: Blender aborts in the end.
+    """
+    with bpy.data.libraries.load(str(_rigify_file())) as (_, wanted):
+        wanted.objects = ["Body", "rig"]
+    for item in wanted.objects:
+        bpy.context.scene.collection.objects.link(item)
+    bpy.context.view_layer.objects.active = wanted.objects[1]
+    return tuple(wanted.objects)
+
+
+@cache
+def _rigify_file() -> Path:
+    path = Path(tempfile.mkdtemp(dir=os.environ["BLENDER_USER_RESOURCES"])) / "rigify.blend"  # goes with the tests
+    subprocess.run([sys.executable, __file__, str(path)], check=True, capture_output=True)
+    return path
+
+
+def _generate(path: Path) -> None:
     import addon_utils  # Blender's own, there once bpy is
 
     addon_utils.enable("rigify", default_set=True)
@@ -71,9 +99,6 @@ def make_rigify_body():
     bpy.ops.pose.rigify_generate()
     rig = next(item for item in bpy.data.objects if item.type == "ARMATURE" and item not in before)
     bpy.data.objects.remove(plan)
-    addon_utils.disable("rigify", default_set=True)
-    for handler in [found for found in bpy.app.handlers.load_post if found.__module__.startswith("rigify")]:
-        bpy.app.handlers.load_post.remove(handler)  # in 5.0 it stays, and stumbles over files without a rig
     bones = [rig.data.bones[name] for name in SPINE]
     heights = np.linspace(1.0, bones[-1].head_local.z - 0.01, 20)
     radius = np.interp(heights, [1.0, 1.4, bones[-3].head_local.z, 2.0], [0.16, 0.19, 0.06, 0.06])
@@ -101,4 +126,10 @@ def make_rigify_body():
             group.add(list(range(int(row) * RING, (int(row) + 1) * RING)), 1.0, "REPLACE")
     body.parent = rig
     body.modifiers.new("Armature", "ARMATURE").object = rig
-    return body, rig
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+
+
+if __name__ == "__main__":
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    _generate(Path(sys.argv[1]))
+    os._exit(0)  # bpy 4.2 may crash in its shutdown

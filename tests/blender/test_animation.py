@@ -10,9 +10,10 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from sample import ARKIT_NAMES
 from takes import FRAMES, TURN, VARIANTS, face_only, take_rows, take_value, track_file, with_gaps
 
-from blender_addon import clip_panel, face_panel, state
+from blender_addon import clip_panel, compat, face_panel, state
 from blender_addon.animation.keyframes import driven_by
 from blender_addon.animation.named import EXPRESSIONS
 from blender_addon.avatar_reader import read_avatar
@@ -58,6 +59,15 @@ def test_a_track_moves_keys_and_root_bone_frame_by_frame(built, tmp_path):
         angle = index * 0.05
         np.testing.assert_allclose(root.rotation_quaternion, [np.cos(angle), 0, np.sin(angle), 0], atol=1e-6)
         np.testing.assert_allclose(root.location, [(index - 2) * 0.01, 0, 0], atol=1e-6)
+
+
+def test_a_track_of_ten_thousand_frames_has_a_key_frame_for_each(built, tmp_path):
+    apply(built, track_file(tmp_path / "a.json", 10_000, names=ARKIT_NAMES))
+    curves = compat.curves_of(built.head.data.shape_keys)
+    assert [len(curve.keyframe_points) for curve in curves] == [10_000] * 52
+    assert bpy.context.scene.frame_end == 10_000
+    bpy.context.scene.frame_set(9_996)
+    assert keys_of(built)[ARKIT_NAMES[0]].value == pytest.approx(0.7, abs=1e-6)
 
 
 def test_without_the_clips_rate_the_key_frames_stand_at_their_times(built, tmp_path):
