@@ -74,6 +74,11 @@ def _photo_pose(rig: Any) -> Pose:
     return {f"place/{bone.name}": [0.0, 0.0, 0.0] for bone in rig.pose.bones if bone.parent is None} | stored
 
 
+def has_photo_pose(rig: Any) -> bool:
+    """Whether the photo's pose is kept with the rig; a character that was joined to a body has poses of its own."""
+    return PHOTO_POSE in rig
+
+
 def photo_pose_shown(rig: Any) -> bool:
     return _REMEMBERED in rig
 

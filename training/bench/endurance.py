@@ -2,9 +2,10 @@
 
     python -m training.bench.endurance [PHOTO...] [--count N]
 
-Memory is what the system has in the worker's process after each reconstruction (VmRSS), handles are its open files,
-pipes and sockets; those of this process, which stands for Blender, are counted, too. Without photos the NASA portrait
-that scikit-image carries is taken in four sizes, so that the work differs from one to the next. Linux only.
+Memory is what the system has in the worker's process (VmRSS) a second after each reconstruction, when it has tidied
+up; handles are its open files, pipes and sockets; those of this process, which stands for Blender, are counted, too.
+Without photos the NASA portrait that scikit-image carries is taken in four sizes, so that the work differs from one to
+the next. Linux only.
 
 It fails where the memory of the last half differs by more than 5 % or a handle, a thread or a file is left.
 """
@@ -16,6 +17,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from blender_addon.job import Request, Session, State
 from training.demo import nasa_portrait
 
 SIDES = (512, 700, 1024, 1500)  # px
+QUIET = 1.0  # s between the answer and the look at the worker
 SPREAD = 0.05  # of the median, that the memory of the last half may differ by
 
 
@@ -79,6 +82,7 @@ def measure(photos: list[Path], count: int, out: Path, temporary: Path) -> list[
             session.start(backend, Request(photos[index % len(photos)], out))
             if session.wait() is not State.DONE:
                 raise SystemExit(f"Reconstruction {index + 1} failed: {session.error and session.error.report}")
+            time.sleep(QUIET)
             (worker,) = children()
             rows.append(held(worker, temporary))
             print(f"{index + 1} {rows[-1]}", file=sys.stderr, flush=True)
