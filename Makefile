@@ -44,7 +44,7 @@ test-blender-app: extension
 	BLENDER_USER_RESOURCES=$(CURDIR)/build/app/user $(BLENDER) --background --factory-startup --python-exit-code 1 \
 	  --python tests/app/first_use.py -- dist/meshlam-[0-9]*.zip build/app/work
 
-test-web: $(VENV)/.assets out/demo.glb tests/web/node_modules/.done
+test-web: $(VENV)/.assets out/demo.glb out/demo.fbx tests/web/node_modules/.done
 	$(PY) -m pytest tests/web
 
 lint: $(VENV)/.done
@@ -92,6 +92,9 @@ out/demo.meshlam: $(VENV)/.assets
 
 out/demo.glb: out/demo.meshlam $(BPY)/.done
 	$(BPY)/bin/python -m blender_addon out/demo.meshlam -o out/demo.glb
+
+out/demo.fbx: out/demo.meshlam $(BPY)/.done
+	$(BPY)/bin/python -m blender_addon out/demo.meshlam -o out/demo.fbx --for unreal --name demo
 
 $(VENV)/.done: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
