@@ -1,6 +1,6 @@
 """The first use in a real window: the mouse goes to the buttons and clicks them; what Blender waits for is measured.
 
-    BLENDER --enable-event-simulate --factory-startup --window-geometry 0 0 1280 800 --python tests/app/window.py \\
+    BLENDER --enable-event-simulate --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py \\
       -- ZIP FOLDER [AVATAR]
 
 As first_use.py, with its backend of tiny wheels, which hands out AVATAR where one is given. It needs xdotool and
@@ -52,7 +52,9 @@ def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
     home = first_use.prepare(folder)
     module("backend_state").look_again()
     yield 1.0
-    yield from click("meshlam.install_backend")
+    places: dict[str, tuple[int, int]] = {}
+    yield from find_buttons(places)
+    yield from click(places, "meshlam.install_backend")
     setup = module("backend_state").setup
     yield from until(lambda: not setup.active, "Install Backend ends")
     assert list((home / "backend").glob("cp*")), setup.message
@@ -64,11 +66,14 @@ def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
     else:
         sample.write_sample(home / "sample.meshlam", made)
     bpy.context.scene.meshlam.photo = str(photo)
+    bpy.context.scene.meshlam.frame_result = False  # Material Preview takes a minute without a graphics card
     yield 2.0
+    yield from find_buttons(places)
     measured(module("operators").Reconstruct, "modal", "while a job runs", "at its end")
-    yield from click("meshlam.reconstruct")
+    yield from click(places, "meshlam.reconstruct")
     yield from until(lambda: photo.stem in bpy.data.objects, "the head stands in the scene")
     yield 2.0
+    yield from find_buttons(places)
     picture(folder, "head")
     head = bpy.data.objects[photo.stem]
     key = head.data.shape_keys.key_blocks[1]
@@ -81,7 +86,7 @@ def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
         ("meshlam.toggle_bones", lambda: rig.mode == "POSE"),
         ("meshlam.toggle_bones", lambda: rig.mode == "OBJECT"),
     ):
-        yield from click(label)
+        yield from click(places, label)
         yield from until(test, f"{label} has done its work")
     panels = [cls for cls in map(bpy_class, dir(bpy.types)) if cls is not None]
     for cls in panels:
@@ -136,18 +141,26 @@ def window() -> Any:
     return bpy.context.window_manager.windows[0]
 
 
-def click(operator: str) -> Iterator[float]:
-    """Look for the button of an operator from the top of the sidebar down, and click it."""
+def find_buttons(places: dict[str, tuple[int, int]]) -> Iterator[float]:
+    """Go down the sidebar and note where the button of each operator is."""
+    places.clear()
     _, region = sidebar()
     x = region.x + region.width // 2
     for y in range(region.y + region.height - ROW, region.y, -ROW):
         mouse("mousemove", str(x), str(window().height - y))
         yield HOVER
-        if command_here().startswith(f"bpy.ops.{operator}("):
-            mouse("click", "1")
-            yield 0.3
-            return
-    raise AssertionError(f"There is no button of {operator} in the sidebar.")
+        command = command_here()
+        if command:
+            places.setdefault(command.removeprefix("bpy.ops.").partition("(")[0], (x, window().height - y))
+
+
+def click(places: dict[str, tuple[int, int]], operator: str) -> Iterator[float]:
+    """Click the button of an operator."""
+    assert operator in places, f"There is no button of {operator} in the sidebar, only {', '.join(places)}."
+    mouse("mousemove", *map(str, places[operator]))
+    yield HOVER
+    mouse("click", "1")
+    yield HOVER
 
 
 def mouse(*words: str) -> None:
