@@ -1,7 +1,6 @@
 """The first use in a real window: the mouse goes to the buttons and clicks them; what Blender waits for is measured.
 
-    BLENDER --enable-event-simulate --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py \\
-      -- ZIP FOLDER [AVATAR]
+    BLENDER --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py -- ZIP FOLDER [AVATAR]
 
 As first_use.py, with its backend of tiny wheels, which hands out AVATAR where one is given. It needs xdotool and
 ImageMagick, and no screen but Xvfb. A button is found by what *Copy Python Command* says of it. FOLDER/pictures gets
@@ -29,7 +28,7 @@ import first_use
 import sample
 
 MODULE = first_use.MODULE
-ROW = 14  # pixels from one place where a button is looked for to the next
+ROW = 12  # pixels from one place where a button is looked for to the next
 HOVER = 0.3  # s that Blender takes at most to see what is under the mouse
 DRAWS = 40
 took: dict[str, list[float]] = {}  # ms, by what was measured
