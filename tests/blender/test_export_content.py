@@ -22,6 +22,7 @@ from sample import ARKIT_NAMES, encode_png, make_sample, write_sample
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
+from blender_addon.export_operator import ExportAvatar
 from blender_addon.exporting import solid
 from blender_addon.exporting.check import Expected, differences
 from blender_addon.exporting.expressions import VRM
@@ -475,6 +476,21 @@ def test_what_the_head_wears_keeps_its_keys_and_its_modifiers(built, tmp_path):
     assert verify(path, export_avatar(built, path, ExportOptions())) == []
     (mesh,) = (item for item in gltf_json(path)["meshes"] if "tip" in item.get("extras", {}).get("targetNames", []))
     assert gltf_json(path)["accessors"][mesh["primitives"][0]["attributes"]["POSITION"]]["count"] > 24
+
+
+def test_before_files_are_overwritten_one_is_asked(registered, built, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ExportAvatar, "browsed", True)  # as after the file browser
+    monkeypatch.setattr(ExportAvatar, "_ask", lambda operator: asked.append(operator._there()) or {"CANCELLED"})
+    bpy.context.view_layer.objects.active = built.head
+    for name in ("head.v2.glb", "head.v2_LOD1.glb"):
+        (tmp_path / name).write_text("mine")
+    bpy.ops.meshlam.export(filepath=str(tmp_path / "head.v2"), file_format=".glb", levels=2)
+    assert asked == ["head.v2.glb, head.v2_LOD1.glb are there already."]
+    assert (tmp_path / "head.v2.glb").read_text() == "mine"
+    bpy.ops.meshlam.export(filepath=str(tmp_path / "head.v3"), file_format=".glb")
+    assert (tmp_path / "head.v3.glb").is_file()
+    assert len(asked) == 1
 
 
 def extent(path: Path) -> tuple[list, list]:
