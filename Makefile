@@ -11,7 +11,7 @@ BLENDER ?= blender
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo test test-core test-blender test-blender-app test-web fuzz lint format lock extension bundle extension-repo assets head bench clean
+.PHONY: demo test test-core test-blender test-blender-app test-blender-window test-web fuzz lint format lock extension bundle extension-repo assets head bench clean
 .DELETE_ON_ERROR:
 .SECONDARY: $(BPY_VERSIONS:%=$(VENV)-bpy-%/.done)
 
@@ -44,7 +44,15 @@ test-blender-app: extension
 	BLENDER_USER_RESOURCES=$(CURDIR)/build/app/user $(BLENDER) --background --factory-startup --python-exit-code 1 \
 	  --python tests/app/first_use.py -- dist/meshlam-[0-9]*.zip build/app/work
 
-test-web: $(VENV)/.assets out/demo.glb tests/web/node_modules/.done
+# The same with the mouse, in a window on a display of its own: needs Xvfb, xdotool and ImageMagick's import.
+test-blender-window: extension out/demo.meshlam
+	rm -rf build/window && mkdir -p build/window/user build/window/work
+	Xvfb :97 -noreset -screen 0 1280x1600x24 & trap "kill $$!" EXIT; sleep 2; \
+	DISPLAY=:97 LIBGL_ALWAYS_SOFTWARE=1 BLENDER_USER_RESOURCES=$(CURDIR)/build/window/user $(BLENDER) --factory-startup \
+	  --window-geometry 0 0 1280 1600 --python tests/app/window.py -- dist/meshlam-[0-9]*.zip build/window/work \
+	  out/demo.meshlam
+
+test-web: $(VENV)/.assets out/demo.glb out/demo.fbx tests/web/node_modules/.done
 	$(PY) -m pytest tests/web
 
 lint: $(VENV)/.done
@@ -92,6 +100,9 @@ out/demo.meshlam: $(VENV)/.assets
 
 out/demo.glb: out/demo.meshlam $(BPY)/.done
 	$(BPY)/bin/python -m blender_addon out/demo.meshlam -o out/demo.glb
+
+out/demo.fbx: out/demo.meshlam $(BPY)/.done
+	$(BPY)/bin/python -m blender_addon out/demo.meshlam -o out/demo.fbx --for unreal --name demo
 
 $(VENV)/.done: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)

@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--levels", type=int, choices=range(1, len(LEVELS) + 1), default=1, help="levels of detail")
     parser.add_argument("--consent", default="", help="what the person shown has agreed to; written into the file")
+    parser.add_argument(
+        "--non-commercial", action="store_true", help="write into the file that it is for such use only"
+    )
     parser.add_argument("--photo-pose", action="store_true", help="save the .blend with the head in its photo's pose")
     parser.add_argument("--verify", action="store_true", help="re-import what was exported and compare")
     options = parser.parse_args(arguments)

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from . import state, viewport
-from .scene.action import hide_photo_pose, photo_pose_shown, rest_pose, show_photo_pose
+from .scene.action import has_photo_pose, hide_photo_pose, photo_pose_shown, rest_pose, show_photo_pose
 from .scene.armature import EYE_AIM
 from .scene.before import can_go_back, go_back
 from .scene.copies import complete, delete, make_own, remove_leftovers
@@ -54,6 +54,10 @@ class TogglePhotoPose(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
 
     bl_idname = "meshlam.toggle_photo_pose"
     bl_label = "Photo Pose"
+
+    @classmethod
+    def fits(cls, built: BuiltAvatar) -> bool:
+        return has_photo_pose(built.rig)
 
     def execute(self, context: Any) -> set[str]:
         built = self.avatar(context)

@@ -56,7 +56,7 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
     provenance = json.loads(built.rig.get(PROVENANCE, "{}"))
     wanted: list[Expected] = []
     losses: list[float] = []
-    told = origin(provenance, options.consent)
+    told = origin(provenance, options.consent, options.non_commercial)
     with (
         whole_or_nothing(path) as folder,
         scene_as_found(),

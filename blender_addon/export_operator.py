@@ -136,6 +136,17 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
     gaussians: bpy.props.IntProperty(  # type: ignore[valid-type]
         name="Gaussians", description="How many of them", default=40_000, min=1000, max=200_000, soft_max=100_000
     )
+    modifiers: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Apply to Every Expression",
+        description="Work the head's modifiers out for each expression, so that they go into the file; "
+        "this takes some seconds",
+        default=False,
+    )
+    non_commercial: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="For Non-Commercial Use Only",
+        description="You know it and keep to it; the file says so, too",
+        options={"SKIP_SAVE"},
+    )
     animation: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Animation", description="The movement in the scene's frame range", options={"SKIP_SAVE"}
     )
@@ -192,6 +203,8 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             draw_text(box, context, finding.sentence, "INFO")
             if finding.fix:
                 box.operator("meshlam.fix_before_export", text=finding.fix_label).what = finding.fix
+            if finding.choice:
+                box.prop(self, finding.choice)
 
     def execute(self, context: Any) -> set[str]:
         if self.browsed and self._there():
@@ -203,13 +216,17 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         problems = verify(path, wanted) if self.reimport else []
-        told = [*problems, *(finding.sentence for finding in findings(self.avatar(context)) if not finding.fix)]
-        for sentence in told:
+        for sentence in (*problems, *self._unanswered(context)):
             self.report({"WARNING"}, sentence)
         if not problems:
             levels = "".join(f", LOD{index + 1} within {loss:.1f} mm" for index, loss in enumerate(wanted.losses))
             self.report({"INFO"}, f"Wrote {path.name}{levels}{', checked' if self.reimport else ''}")
         return {"FINISHED"}
+
+    def _unanswered(self, context: Any) -> list[str]:
+        """What was found before, neither put right by a button nor by a choice."""
+        found = findings(self.avatar(context))
+        return [item.sentence for item in found if not item.fix and not (item.choice and getattr(self, item.choice))]
 
     def _path(self) -> Path:
         return target_path(bpy.path.abspath(self.filepath), self.file_format)
@@ -238,7 +255,9 @@ class ExportAvatar(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             single_sided=self.single_sided,
             gaussians=self.gaussians,
             animation=self.animation,
+            modifiers=self.modifiers,
             consent=self.consent,
+            non_commercial=self.non_commercial,
         )
 
 

@@ -16,6 +16,7 @@ from .preferences import settings
 from .scene.action import rest_pose
 from .scene.found import BuiltAvatar, active_avatar, bones_of_head, turned_by
 from .scene.shape_keys import expression_keys
+from .scene.turns import set_turn, turn_channel, turn_of
 
 SOLO = "meshlam_solo"  # on the rig while one expression is shown alone: its name and the others' values, JSON
 _TWINS = (
@@ -54,19 +55,19 @@ def bones_named(built: BuiltAvatar, slider: str) -> list[Any]:
 
 
 def _bone_turn(slider: str, title: str, hint: str) -> Any:
-    """Angles for bones that turn by quaternions: about the avatar's x (nod), y (turn) and z (tilt)."""
+    """Angles for bones, whatever their rotation mode: about the avatar's x (nod), y (turn) and z (tilt)."""
 
     def bones() -> list[Any]:
         built = active_avatar(bpy.context)
         return bones_named(built, slider) if built is not None else []
 
     def read(_fields: Any) -> tuple[float, float, float]:
-        turned = next((bone.rotation_quaternion.to_euler("XYZ") for bone in bones()), (0.0, 0.0, 0.0))
+        turned = next((turn_of(bone).to_euler("XYZ") for bone in bones()), (0.0, 0.0, 0.0))
         return (turned[0], turned[1], turned[2])
 
     def write(_fields: Any, value: Any) -> None:
         for bone in bones():
-            bone.rotation_quaternion = Euler(value, "XYZ").to_quaternion()
+            set_turn(bone, Euler(value, "XYZ").to_quaternion())
 
     return bpy.props.FloatVectorProperty(
         name=title, description=hint, size=3, subtype="EULER", get=read, set=write, options={"SKIP_SAVE"}
@@ -149,7 +150,7 @@ class KeyFace(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
             for key in expression_keys(mesh):
                 key.keyframe_insert("value", frame=frame)
         for bone in bones_of_head(built.rig):
-            bone.keyframe_insert("rotation_quaternion", frame=frame, group=bone.name)
+            bone.keyframe_insert(turn_channel(bone), frame=frame, group=bone.name)
             if bone.parent is None:
                 bone.keyframe_insert("location", frame=frame, group=bone.name)
         return {"FINISHED"}

@@ -44,6 +44,7 @@ def convert(avatar: AvatarFile, out: Path, options: argparse.Namespace) -> list[
         hair=options.hair,
         levels=options.levels,
         consent=options.consent,
+        non_commercial=options.non_commercial,
     )
     expected = export_avatar(built, out, chosen)
     return verify(out, expected) if options.verify else []

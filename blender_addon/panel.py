@@ -14,7 +14,7 @@ from .job import State
 from .join_operators import body_of
 from .look_operators import draw_look
 from .photo_operators import draw_faces
-from .scene.action import photo_pose_shown
+from .scene.action import has_photo_pose, photo_pose_shown
 from .scene.before import can_go_back
 from .scene.found import EYE_TARGET, PROVENANCE, RESULT, BuiltAvatar, active_avatar, editable, limits
 from .scene.quads import only_triangles
@@ -142,9 +142,9 @@ class AvatarPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
         if free and limits(built):
             layout.operator("meshlam.make_own", icon="UNLINKED")
         column = layout.column(align=True)
-        column.operator(
-            "meshlam.toggle_photo_pose", icon="POSE_HLT", depress=photo_pose_shown(built.rig), text="Photo Pose"
-        )
+        if has_photo_pose(built.rig):
+            shown = photo_pose_shown(built.rig)
+            column.operator("meshlam.toggle_photo_pose", icon="POSE_HLT", depress=shown, text="Photo Pose")
         looking = viewport.photo_view_shown(context.scene) and context.scene.camera == built.camera
         column.operator("meshlam.toggle_photo_camera", icon="CAMERA_DATA", depress=looking)
         if EYE_TARGET in built.rig:

@@ -17,6 +17,7 @@ from .. import compat
 from ..scene.action import hide_photo_pose, rest_pose
 from ..scene.found import DRIVEN_BY, BuiltAvatar, turned_by
 from ..scene.shape_keys import expression_keys
+from ..scene.turns import channel_values, turn_channel
 from .motion import F64, Motion, quaternions
 
 _LINEAR = 1  # Blender's number of the interpolation: a recorded performance has a key in every frame
@@ -40,7 +41,7 @@ def write_motion(
         write_turns(built.rig, turned["neck"], rest_axes(built.rig, turned["jaw"]), frames, turns)
     else:
         root, curves = topmost(built), rooms[built.rig].fcurves
-        write_curve(curves, root.path_from_id("rotation_quaternion"), frames, turns)
+        write_bone_turns(curves, root, frames, turns)
         write_curve(curves, root.path_from_id("location"), frames, motion.places - reference_place(motion))
     if keys is not None:
         there = {key.name: key for key in expression_keys(built.head)}
@@ -93,16 +94,20 @@ def write_turns(rig: Any, name: str, axes: F64, frames: F64, turns: F64, kinds: 
     """
     out = np.concatenate([turns[:, :1], turns[:, 1:] @ (rest_axes(rig, name).T @ axes).T], axis=1)
     bone = rig.pose.bones[name]
-    bone.rotation_mode = "QUATERNION"
     room = compat.room_for_curves(rig)
     _remove_turns(room, bone)
-    write_curve(room, bone.path_from_id("rotation_quaternion"), frames, out, kinds)
+    write_bone_turns(room, bone, frames, out, kinds)
 
 
 def _remove_turns(room: Any, bone: Any) -> None:
     start = f"{bone.path_from_id()}.rotation"
     for curve in [curve for curve in room if curve.data_path.startswith(start)]:
         room.remove(curve)
+
+
+def write_bone_turns(fcurves: Any, bone: Any, frames: F64, turns: F64, kinds: Any = None) -> None:
+    """Curves of what turns a bone in its rotation mode; `turns` [T, 4] are quaternions about its own axes."""
+    write_curve(fcurves, bone.path_from_id(turn_channel(bone)), frames, channel_values(bone, turns), kinds)
 
 
 def write_curve(

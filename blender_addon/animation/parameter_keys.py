@@ -21,7 +21,7 @@ from ..scene.action import hide_photo_pose
 from ..scene.found import DRIVEN_BY, BuiltAvatar
 from ..scene.raw_keys import TURNS, HeadParameters
 from ..scene.shape_keys import expression_keys
-from .keyframes import clear_motion, write_curve
+from .keyframes import clear_motion, write_bone_turns, write_curve
 from .motion import F64, quaternions
 from .parameters import Parameters
 
@@ -57,7 +57,7 @@ def write_sequence(
     }
     for bone, turn in turns.items():
         if bone in bones:
-            write_curve(curves[0].fcurves, bones[bone].path_from_id("rotation_quaternion"), frames, quaternions(turn))
+            write_bone_turns(curves[0].fcurves, bones[bone], frames, quaternions(turn))
     missing = 0
     for column, expression in enumerate(known.expressions[: parameters.expression.shape[1]]):
         block = keys.key_blocks.get(expression)

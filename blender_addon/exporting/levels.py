@@ -12,7 +12,7 @@ from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 from mathutils.geometry import barycentric_transform
 
-from .stage import baked
+from .modifiers import baked
 from .weights import give_weights, weights_of
 
 _FULL = " (full)"

@@ -42,12 +42,14 @@ class ExportOptions:
     hair: str = "hull"  # hull; bald; switch: a morph "bald" takes it away
     expressions: str = ""  # "vrm": VRM's expressions beside the 52
     accessories: bool = True  # what is parented to the rig goes with it
+    modifiers: bool = False  # the head's own are applied, expression by expression; what it wears has them applied
     levels: int = 1  # files, each with fewer triangles
     texture_size: int = 0  # px, at most; 0: as it is
     single_sided: bool = False
     animation: bool = False  # the scene's frame range; formats for printing have none
     gaussians: int = 40_000  # in a .ply
     consent: str = ""  # what the person shown has agreed to
+    non_commercial: bool = False  # whoever exports knows that parts forbid commercial use; written into the file
 
     @property
     def spelling(self) -> str:

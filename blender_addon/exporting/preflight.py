@@ -14,6 +14,7 @@ from ..scene.correctives import DOCTOR
 from ..scene.found import PROVENANCE, BuiltAvatar, editable
 from ..scene.paint import pack_paint, unsaved_paint
 from ..scene.shape_keys import expression_keys
+from .modifiers import shown_modifiers
 
 _NAMED = 3  # of many, so many are named
 POSE, PAINT = "POSE", "PAINT"  # what `fix` can put right
@@ -21,11 +22,12 @@ POSE, PAINT = "POSE", "PAINT"  # what `fix` can put right
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence, and what puts it right; nothing where there is nothing to do."""
+    """One sentence, and what puts it right: a button, a choice of the export, or nothing."""
 
     sentence: str
     fix: str = ""
     fix_label: str = ""
+    choice: str = ""  # a field of the export's options that answers it
 
 
 def findings(built: BuiltAvatar) -> list[Finding]:
@@ -39,7 +41,7 @@ def findings(built: BuiltAvatar) -> list[Finding]:
         found.append(Finding("This head has no shape keys any more: no expressions are exported."))
     notice = licence_notice(json.loads(built.rig.get(PROVENANCE, "{}")))
     if notice:
-        found.append(Finding(notice))
+        found.append(Finding(notice, choice="non_commercial"))
     return found
 
 
@@ -64,8 +66,9 @@ def _pose(built: BuiltAvatar) -> list[Finding]:
 
 
 def _modifiers(built: BuiltAvatar) -> list[Finding]:
-    others = [item.name for item in built.head.modifiers if item.type != "ARMATURE"]
-    return [Finding(f"Left out, because they would drop the shape keys: {_some(others)}.")] if others else []
+    others = [item.name for item in shown_modifiers(built.head)]
+    sentence = f"Left out, because engines' files know no modifiers beside shape keys: {_some(others)}."
+    return [Finding(sentence, choice="modifiers")] if others else []
 
 
 def _paint(built: BuiltAvatar) -> list[Finding]:

@@ -17,9 +17,14 @@ _KEYS = ("photo_sha256", "head", "head_licence", "weights", "weights_sha256", "w
 _JSON_CHUNK = b"JSON"
 
 
-def origin(provenance: dict[str, Any], consent: str) -> dict[str, str]:
-    """What is told about where the head comes from, flat: names and texts."""
+NON_COMMERCIAL = "Non-commercial only: whoever exported this head has agreed to it."
+
+
+def origin(provenance: dict[str, Any], consent: str, non_commercial: bool = False) -> dict[str, str]:
+    """What is told about where the head comes from and what it may be used for, flat: names and texts."""
     told = {key: str(provenance[key]) for key in _KEYS if isinstance(provenance.get(key), str | int | float)}
+    if non_commercial:
+        told["use"] = NON_COMMERCIAL
     return told | {"consent": consent.strip() or CONSENT, "generator": "MeshLAM"}
 
 

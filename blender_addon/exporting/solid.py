@@ -8,7 +8,7 @@ from typing import Any
 import bmesh
 
 from ..scene.parts import LASHES, SURFACES
-from .stage import baked
+from .modifiers import baked
 
 _GRID = 0.0008  # m: below what printers resolve on a head
 _LASHES = SURFACES.index(LASHES)

@@ -23,6 +23,7 @@ from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX
 from ..scene.trust import TRUST, UNCERTAINTY
 from .expressions import add_expressions
 from .maps import carry_maps
+from .modifiers import apply_modifiers, shown_modifiers
 from .options import RIG_NAME, ExportOptions, spelt
 from .pictures import export_material
 from .weights import limit_weights
@@ -130,7 +131,7 @@ def _copy_mesh(workshop: Workshop, original: Any, copies: dict[Any, Any], option
     for name in (ORIGINAL_ATTRIBUTE, HAIR_ATTRIBUTE, TRUST, UNCERTAINTY, SKIN):
         if name in mesh.data.attributes:
             mesh.data.attributes.remove(mesh.data.attributes[name])
-    _bend_by(workshop, mesh, rig, options.bones, apply_others=not of_head and mesh.data.shape_keys is None)
+    _bend_by(workshop, mesh, rig, options.bones, apply_others=not of_head or options.modifiers)
     if options.bones:
         limit_weights(mesh, {bone.name for bone in rig.data.bones})
     else:
@@ -150,31 +151,21 @@ def _into_scene(item: Any) -> None:
 
 
 def _bend_by(workshop: Workshop, mesh: Any, rig: Any, bones: bool, apply_others: bool) -> None:
-    """Keep the armature modifier, turned to the copied rig; others cannot go along with shape keys."""
+    """Keep the armature modifier, turned to the copied rig; others are applied or left out."""
     armature = None
     for modifier in list(mesh.modifiers):
         if modifier.type == "ARMATURE":
             modifier.object = rig
             armature = armature or modifier.name
-    if apply_others and len(mesh.modifiers) > (armature is not None):
+    if apply_others and shown_modifiers(mesh):
         if armature is not None:
             mesh.modifiers[armature].show_viewport = False
-        before, data = mesh.data, baked(mesh)
-        name, before.name = before.name, f"{before.name[:30]} (raw)"
-        data.name, mesh.data = name, data
-        workshop.own(data)
+        apply_modifiers(mesh, workshop.own)
     for modifier in list(mesh.modifiers):
         if not bones or modifier.name != armature:
             mesh.modifiers.remove(modifier)
         else:
             modifier.show_viewport = True
-
-
-def baked(mesh: Any) -> Any:
-    """A mesh data-block of what an object's modifiers make of it."""
-    graph = bpy.context.evaluated_depsgraph_get()
-    seen = mesh.evaluated_get(graph)
-    return bpy.data.meshes.new_from_object(seen, preserve_all_data_layers=True, depsgraph=graph)
 
 
 def _detach(meshes: tuple[Any, ...]) -> None:

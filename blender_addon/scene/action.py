@@ -19,10 +19,12 @@ from ..axes import quaternion_from_axis_angle
 from .armature import EYE_AIM
 from .found import bones_of_head, find_avatar
 from .shape_keys import expression_keys
+from .turns import set_turn, turn_channel, turn_of
 
 PHOTO_POSE = "meshlam_photo_pose"  # on the rig: the photo's values, JSON
 _REMEMBERED = "meshlam_artist_pose"  # on the rig while the photo pose shows: the artist's values, JSON
 _SAME = 1e-5  # values closer than this are the same: they are stored as 32-bit floats
+_TURN = "turn"  # stands for the channel that turns a bone in its rotation mode
 
 # "bone/NAME" -> quaternion, "place/NAME" -> location of the root, "key/NAME" -> [value], "aim/NAME" -> [influence]
 Pose = dict[str, list[float]]
@@ -52,7 +54,7 @@ def build_actions(rig: Any, head: Any, name: str) -> list[Any]:
     artists = _detach_animation(rig, head)
     _apply(rig, head, photo)
     for bone in rig.pose.bones:
-        bone.keyframe_insert("rotation_quaternion", frame=1, group=bone.name)
+        bone.keyframe_insert(turn_channel(bone), frame=1, group=bone.name)
     actions = [_take_action(rig, f"{name} Photo Pose", keep="rig" in artists)]
     rig["meshlam_pose_action"] = actions[0]
     keys = expression_keys(head)
@@ -72,6 +74,11 @@ def _photo_pose(rig: Any) -> Pose:
     return {f"place/{bone.name}": [0.0, 0.0, 0.0] for bone in rig.pose.bones if bone.parent is None} | stored
 
 
+def has_photo_pose(rig: Any) -> bool:
+    """Whether the photo's pose is kept with the rig; a character that was joined to a body has poses of its own."""
+    return PHOTO_POSE in rig
+
+
 def photo_pose_shown(rig: Any) -> bool:
     return _REMEMBERED in rig
 
@@ -80,9 +87,9 @@ def show_photo_pose(rig: Any, head: Any) -> None:
     """Put the head into the photo's pose and expression; a second call changes nothing."""
     if photo_pose_shown(rig):
         return
-    remembered = {"pose": _pose_now(rig, head), "animation": _detach_animation(rig, head)}
-    rig[_REMEMBERED] = json.dumps(remembered)
+    remembered = {"pose": _pose_now(rig, head), "turns": _raw_turns(rig), "animation": _detach_animation(rig, head)}
     _apply(rig, head, _photo_pose(rig))
+    rig[_REMEMBERED] = json.dumps(remembered | {"photo": _pose_now(rig, head)})
 
 
 def hide_photo_pose(rig: Any, head: Any) -> None:
@@ -90,10 +97,13 @@ def hide_photo_pose(rig: Any, head: Any) -> None:
     if not photo_pose_shown(rig):
         return
     remembered = json.loads(rig[_REMEMBERED])
-    photo = _photo_pose(rig)
-    now = _pose_now(rig, head)
+    photo, now = remembered.get("photo") or _photo_pose(rig), _pose_now(rig, head)
     untouched = {channel for channel in now if channel in photo and _same(now[channel], photo[channel])}
     _apply(rig, head, {channel: value for channel, value in remembered["pose"].items() if channel in untouched})
+    for bone in bones_of_head(rig):
+        mode, *values = remembered.get("turns", {}).get(bone.name, [""])
+        if mode == bone.rotation_mode and f"bone/{bone.name}" in untouched:
+            setattr(bone, turn_channel(bone), values)  # a quaternion forgets Euler angles beyond half a circle
     del rig[_REMEMBERED]
     _attach_animation(rig, head, remembered["animation"])
 
@@ -113,7 +123,7 @@ def _rest_value(channel: str) -> list[float]:
 def _channels(rig: Any, head: Any) -> Iterator[tuple[str, Any, str]]:
     """(channel name, owner, attribute) of everything the switch handles."""
     for bone in bones_of_head(rig):
-        yield f"bone/{bone.name}", bone, "rotation_quaternion"
+        yield f"bone/{bone.name}", bone, _TURN
         if bone.parent is None:  # a clip moves the head by it
             yield f"place/{bone.name}", bone, "location"
         if EYE_AIM in bone.constraints:
@@ -125,15 +135,24 @@ def _channels(rig: Any, head: Any) -> Iterator[tuple[str, Any, str]]:
 def _pose_now(rig: Any, head: Any) -> Pose:
     pose: Pose = {}
     for channel, owner, attribute in _channels(rig, head):
-        value = getattr(owner, attribute)
+        value = turn_of(owner) if attribute == _TURN else getattr(owner, attribute)
         pose[channel] = [float(value)] if isinstance(value, float) else [float(part) for part in value]
     return pose
 
 
+def _raw_turns(rig: Any) -> dict[str, list[Any]]:
+    """The rotation mode of each bone and what turns it in that mode."""
+    return {bone.name: [bone.rotation_mode, *getattr(bone, turn_channel(bone))] for bone in bones_of_head(rig)}
+
+
 def _apply(rig: Any, head: Any, pose: Pose) -> None:
     for channel, owner, attribute in _channels(rig, head):
-        if channel in pose:
-            value = pose[channel]
+        if channel not in pose:
+            continue
+        value = pose[channel]
+        if attribute == _TURN:
+            set_turn(owner, value)
+        else:
             setattr(owner, attribute, value[0] if len(value) == 1 else value)
     found = find_avatar(head)
     for piece in found.pieces if found is not None else ():
@@ -145,7 +164,9 @@ def _apply(rig: Any, head: Any, pose: Pose) -> None:
 
 
 def _same(a: list[float], b: list[float]) -> bool:
-    return all(abs(x - y) < _SAME for x, y in zip(a, b, strict=True))
+    """Whether two values of a channel are one; a quaternion and its negative are the same turn."""
+    signs = (1, -1) if len(a) == 4 else (1,)
+    return any(all(abs(x - sign * y) < _SAME for x, y in zip(a, b, strict=True)) for sign in signs)
 
 
 def _take_action(animated: Any, name: str, keep: bool) -> Any:

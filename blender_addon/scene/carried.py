@@ -10,9 +10,9 @@ from .. import compat
 from ..animation.keyframes import rest_axes, write_turns
 from .armature import EYE_AIM
 from .shape_keys import CORRECTIVE_PREFIX
+from .turns import turn_channel, turns_of_values
 
 _STILL = 1e-6  # a bone whose key frames turn it less than this rests, and leaves the body's own alone
-_TURN = "rotation_quaternion"
 _LINEAR = 1
 _KINDS = {"CONSTANT": 0, "LINEAR": _LINEAR, "BEZIER": 2}  # Blender's numbers
 
@@ -86,18 +86,21 @@ def carry_keys(head: Any, mesh: Any, swap: dict[Any, Any], bones: dict[str, str]
 
 def carry_turns(source: Any, rig: Any, bones: dict[str, str]) -> None:
     """The key frames that turn a head's bones onto the character's; `bones` says which takes which one's place."""
-    curves = [curve for curve in compat.curves_of(source) if curve.data_path.endswith(_TURN)]
+    curves = compat.curves_of(source)
     for name, target in bones.items():
         bone = source.pose.bones.get(name)
-        own = [curve for curve in curves if bone is not None and curve.data_path == bone.path_from_id(_TURN)]
-        if not own or target not in rig.pose.bones:
+        if bone is None or target not in rig.pose.bones:
+            continue
+        own = [curve for curve in curves if curve.data_path == bone.path_from_id(turn_channel(bone))]
+        if not own:
             continue
         first = max(own, key=lambda curve: len(curve.keyframe_points))
         frames = np.array([point.co[0] for point in first.keyframe_points])
         kinds = np.array([_KINDS.get(point.interpolation, _LINEAR) for point in first.keyframe_points], np.int32)
-        turns = np.tile([1.0, 0.0, 0.0, 0.0], (len(frames), 1))
+        values = np.tile(tuple(getattr(bone, turn_channel(bone))), (len(frames), 1))
         for curve in own:
-            turns[:, curve.array_index] = [curve.evaluate(frame) for frame in frames]
+            values[:, curve.array_index] = [curve.evaluate(frame) for frame in frames]
+        turns = turns_of_values(bone, values)
         if np.abs(turns[:, 1:]).max() > _STILL:
             write_turns(rig, target, rest_axes(source, name), frames, turns, kinds)
 

@@ -14,6 +14,7 @@ from .. import compat
 from ..axes import BLENDER_FROM_AVATAR
 from ..light_fit import BuiltLight, build_light
 from .found import BuiltAvatar, link_beside
+from .turns import turn_of
 
 LIGHT = "meshlam_light"  # on the rig: the avatar's light, 27 numbers, JSON
 _SHOWN = "meshlam_photo_light"  # on the scene: the sun, while the photo's light is on
@@ -72,7 +73,7 @@ def _turn_of(built: BuiltAvatar) -> Any:
     rig = built.rig.matrix_world.to_quaternion().to_matrix()
     root = next(bone for bone in built.rig.pose.bones if bone.parent is None)
     # the bone's axes are the avatar's (armature.py)
-    return rig @ Matrix(BLENDER_FROM_AVATAR.tolist()) @ root.rotation_quaternion.to_matrix()
+    return rig @ Matrix(BLENDER_FROM_AVATAR.tolist()) @ turn_of(root).to_matrix()
 
 
 def _sun(light: BuiltLight, turn: Any, name: str, built: BuiltAvatar) -> Any:

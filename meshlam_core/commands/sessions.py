@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,10 +52,18 @@ class Sessions:
     def free(self) -> None:
         """Let go of the models and of the GPU's memory."""
         self._session = self._key = None
-        gc.collect()
+        give_memory_back()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def give_memory_back() -> None:
+    """Let the system have what is free: the GNU C library keeps freed arrays of some megabytes for itself otherwise."""
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _weights_files(options: ReconstructOptions) -> tuple[tuple[str, int, int], ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshlam_core import __version__, assets
 from meshlam_core.cli_arguments import POSES, PRESETS, VIEWS
-from meshlam_core.commands.sessions import Sessions, reconstruct_file
+from meshlam_core.commands.sessions import Sessions, give_memory_back, reconstruct_file
 from meshlam_core.errors import UsageError
 from meshlam_core.progress import Progress
 from meshlam_core.worker.protocol import Faces, Job, Ready, Reconstruct, Render, Track
@@ -41,6 +41,10 @@ class CoreEngine:
         from meshlam_core.pipeline import ReconstructOptions
 
         self._sessions.get(ReconstructOptions()).warm_up(ReconstructOptions())
+
+    def tidy(self) -> None:
+        """Give the memory of the last job back to the system; the models stay."""
+        give_memory_back()
 
     def free(self) -> None:
         """Close the session."""

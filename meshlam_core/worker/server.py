@@ -58,6 +58,9 @@ class Engine(Protocol):
     def warm(self) -> None:
         """Load what most jobs need, ahead of the first one."""
 
+    def tidy(self) -> None:
+        """Give back what the last job needed, while nobody waits."""
+
     def free(self) -> None:
         """Let go of models and memory; the next job loads them again."""
 
@@ -170,6 +173,7 @@ class Server:
                 self.warmed.set()
             else:
                 self._do(order)
+                self._guarded(self._engine.tidy)
 
     def _do(self, job: Job) -> None:
         with self._lock:

@@ -85,4 +85,5 @@ def preferences(folder: Path) -> Path:
     return folder / "data 头"
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ from sample import ARKIT_NAMES, encode_png, make_sample, write_sample
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
+from blender_addon.export_operator import ExportAvatar
 from blender_addon.exporting import solid
 from blender_addon.exporting.check import Expected, differences
 from blender_addon.exporting.expressions import VRM
@@ -415,6 +416,96 @@ def test_the_file_tells_of_licences_and_consent(built, tmp_path):
     assert 'userProperties:head_licence = "CC0-1.0"' in text
     assert "Use it only with that person's consent" in text
     assert "head_licence" not in built.head
+
+
+def test_a_head_of_non_commercial_parts_is_exported_with_a_tick_that_the_file_tells(registered, built, tmp_path, capfd):
+    built.rig["meshlam_provenance"] = json.dumps({"head": "FLAME", "head_licence": "MPI non-commercial"})
+    bpy.context.view_layer.objects.active = built.head
+    (found,) = findings(built)
+    assert "no commercial use" in found.sentence
+    path, wanted = str(tmp_path / "a.glb"), {"file_format": ".glb"}
+    bpy.ops.meshlam.export(filepath=path, **wanted)
+    assert found.sentence in capfd.readouterr().out
+    assert "use" not in gltf_json(tmp_path / "a.glb")["asset"]["extras"]["meshlam"]
+    bpy.ops.meshlam.export(filepath=path, **wanted, **{found.choice: True})
+    assert found.sentence not in capfd.readouterr().out
+    assert "Non-commercial only" in gltf_json(tmp_path / "a.glb")["asset"]["extras"]["meshlam"]["use"]
+
+
+@pytest.mark.parametrize("bones", [True, False])
+def test_modifiers_go_along_with_every_expression_when_asked(registered, built, tmp_path, bones):
+    options = ExportOptions(bones=bones)
+    plain = export_avatar(built, tmp_path / "plain.glb", options)
+    built.head.modifiers.new("Subdivision", "SUBSURF").levels = 1
+    wave = built.head.modifiers.new("Shift", "DISPLACE")
+    wave.strength, wave.mid_level, wave.direction = 0.01, 0.0, "Z"
+    built.head.modifiers.new("Hidden", "DECIMATE").show_viewport = False
+    (found,) = findings(built)
+    assert "Subdivision, Shift" in found.sentence
+    assert "Hidden" not in found.sentence
+    assert found.choice == "modifiers"
+    path = tmp_path / "a.glb"
+    wanted = export_avatar(built, path, replace(options, modifiers=True))
+    assert verify(path, wanted) == []
+    before, after = gltf_json(tmp_path / "plain.glb")["meshes"][0], gltf_json(path)["meshes"][0]
+    assert after["extras"]["targetNames"] == before["extras"]["targetNames"] == list(ARKIT_NAMES)
+    heights = [[at[1] for at in extent(path)] for path in (tmp_path / "plain.glb", path)]
+    assert heights[1][1] - heights[0][1] == pytest.approx(0.01, abs=0.004)  # a subdivided ball is smaller
+    assert count(path) > 3 * count(tmp_path / "plain.glb")
+    assert len(built.head.modifiers) == 4
+    assert plain.vertices != wanted.vertices
+
+
+def test_a_modifier_that_would_lose_expressions_is_named_and_nothing_is_written(built, tmp_path):
+    weld = built.head.modifiers.new("Merge", "WELD")
+    weld.merge_threshold = 0.0005
+    with pytest.raises(ExportError, match="Merge of Ada makes another number of vertices of eyeBlinkRight"):
+        export_avatar(built, tmp_path / "a.glb", ExportOptions(modifiers=True))
+    assert list(tmp_path.iterdir()) == []
+    assert not [mesh for mesh in bpy.data.meshes if "(raw)" in mesh.name or "(scene)" in mesh.name]
+
+
+def test_what_the_head_wears_keeps_its_keys_and_its_modifiers(built, tmp_path):
+    bpy.ops.mesh.primitive_cube_add(size=0.05, location=(0, 0, 0.3))
+    hat = bpy.context.object
+    hat.name, hat.parent = "Hat", built.rig
+    hat.shape_key_add(name="Basis")
+    hat.shape_key_add(name="tip").data[0].co.z += 0.05
+    hat.modifiers.new("Subdivision", "SUBSURF").levels = 1
+    path = tmp_path / "a.glb"
+    assert verify(path, export_avatar(built, path, ExportOptions())) == []
+    (mesh,) = (item for item in gltf_json(path)["meshes"] if "tip" in item.get("extras", {}).get("targetNames", []))
+    assert gltf_json(path)["accessors"][mesh["primitives"][0]["attributes"]["POSITION"]]["count"] > 24
+
+
+def test_before_files_are_overwritten_one_is_asked(registered, built, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ExportAvatar, "browsed", True)  # as after the file browser
+    monkeypatch.setattr(ExportAvatar, "_ask", lambda operator: asked.append(operator._there()) or {"CANCELLED"})
+    bpy.context.view_layer.objects.active = built.head
+    for name in ("head.v2.glb", "head.v2_LOD1.glb"):
+        (tmp_path / name).write_text("mine")
+    bpy.ops.meshlam.export(filepath=str(tmp_path / "head.v2"), file_format=".glb", levels=2)
+    assert asked == ["head.v2.glb, head.v2_LOD1.glb are there already."]
+    assert (tmp_path / "head.v2.glb").read_text() == "mine"
+    bpy.ops.meshlam.export(filepath=str(tmp_path / "head.v3"), file_format=".glb")
+    assert (tmp_path / "head.v3.glb").is_file()
+    assert len(asked) == 1
+
+
+def extent(path: Path) -> tuple[list, list]:
+    """The least and the largest corner of the head of a GLB."""
+    told = gltf_json(path)
+    accessors = [told["accessors"][part["attributes"]["POSITION"]] for part in told["meshes"][0]["primitives"]]
+    return np.min([item["min"] for item in accessors], 0).tolist(), np.max(
+        [item["max"] for item in accessors], 0
+    ).tolist()
+
+
+def count(path: Path) -> int:
+    """The corners of a GLB's triangles."""
+    told = gltf_json(path)
+    return sum(told["accessors"][part["indices"]]["count"] for part in told["meshes"][0]["primitives"])
 
 
 def test_the_checks_before_name_what_is_off_and_put_it_right(built):

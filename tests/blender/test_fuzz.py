@@ -111,8 +111,8 @@ class Artist:
         actions = [
             self.click, self.click, self.click, self.click, self.click, self.add, self.select, self.select,
             self.move, self.duplicate, self.mode, self.undo, self.redo, self.delete, self.damage, self.export,
-            self.expression, self.save, self.set_field, self.set_field, self.body, self.animate, self.turntable,
-            self.reopen, self.borrow, self.drive, self.join, self.clear,
+            self.expression, self.turn, self.save, self.set_field, self.set_field, self.body, self.animate,
+            self.turntable, self.reopen, self.borrow, self.drive, self.join, self.clear,
         ]  # fmt: skip
         action = self.chance.choice(actions)
         self.done.append(action.__name__)
@@ -326,6 +326,13 @@ class Artist:
             keys = item.data.shape_keys if item.type == "MESH" else None
             if keys is not None and len(keys.key_blocks) > 1:
                 self.chance.choice(keys.key_blocks[1:]).value = self.chance.random()
+
+    def turn(self) -> None:
+        """A bone gets another rotation mode, and is turned in it."""
+        for rig in self.heads()[:1]:
+            bone = self.chance.choice(rig.pose.bones)
+            bone.rotation_mode = self.chance.choice(["QUATERNION", "XYZ", "ZXY", "AXIS_ANGLE"])
+            bone.rotation_euler.y, bone.rotation_axis_angle[0] = self.chance.uniform(-9, 9), self.chance.random()
 
     def save(self) -> None:
         if self.chance.random() < 0.3:

@@ -16,7 +16,7 @@ from mathutils import Matrix, Quaternion
 from sample import write_sample
 from takes import track_file
 
-from blender_addon import compat, doctor_operators, face_panel
+from blender_addon import compat, doctor_operators, face_panel, panel
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.clip_operators import apply_clip
 from blender_addon.export import ExportOptions, export_avatar, verify
@@ -139,6 +139,8 @@ def test_expressions_work_on_the_character_and_its_sliders_are_there(built, draw
     assert 0.3 < farthest / (np.linalg.norm(jaw, axis=1).max() * seam.scale) <= 1.01  # the chin of the ball is cut off
     assert np.linalg.norm(moved[rest[:, 2] < 1.5], axis=1).max(initial=0) < 1e-6  # the body stays
     assert "Jaw Open" in drawn(face_panel.FacePanel)
+    assert "Photo Pose" not in drawn(panel.AvatarPanel)  # a body has poses of its own
+    assert not bpy.ops.meshlam.toggle_photo_pose.poll()
 
 
 def test_the_tone_of_the_head_runs_into_the_bodys(built):

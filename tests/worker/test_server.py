@@ -35,6 +35,9 @@ class Toy:
             assert self.may_be_warm.wait(5)
         raise RuntimeError("warming failed, which is no reason to end")
 
+    def tidy(self) -> None:
+        self.log.append("tidy")
+
     def free(self) -> None:
         self.log.append("free")
 

@@ -1,6 +1,7 @@
-"""The exported GLB in the outside world: Khronos' validator, and three.js in a headless Chromium.
+"""Exported files in the outside world: Khronos' validator, three.js in a headless Chromium, three.js' reader of FBX.
 
-MESHLAM_TEST_GLB names the file (default out/demo.glb). Needs node and, for the browser, Chromium (CHROMIUM names it).
+MESHLAM_TEST_GLB and MESHLAM_TEST_FBX name them (default out/demo.glb and, for Unreal, out/demo.fbx). Needs node and,
+for the browser, Chromium (CHROMIUM names it).
 """
 
 from __future__ import annotations
@@ -42,14 +43,23 @@ def node(script: str, *arguments: str) -> dict[str, Any]:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def glb() -> Path:
-    path = Path(os.environ.get("MESHLAM_TEST_GLB", ROOT / "out" / "demo.glb"))
+def exported(suffix: str) -> Path:
+    path = Path(os.environ.get(f"MESHLAM_TEST_{suffix.upper()}", ROOT / "out" / f"demo.{suffix}"))
     if not path.exists():
-        unavailable(f"{path} does not exist; `make out/demo.glb` makes it")
+        unavailable(f"{path} does not exist; `make out/demo.{suffix}` makes it")
     if shutil.which("node") is None or not (HERE / "node_modules").is_dir():
         unavailable("node, or `npm ci` in tests/web, is missing")
     return path
+
+
+@pytest.fixture(scope="module")
+def glb() -> Path:
+    return exported("glb")
+
+
+@pytest.fixture(scope="module")
+def fbx() -> dict[str, Any]:
+    return node("fbx.mjs", str(exported("fbx")))
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +112,27 @@ def test_in_three_js_jaw_open_moves_the_chin_down(glb, tmp_path):
     head_rows = np.flatnonzero((~background).any(axis=1))
     middle = (head_rows[0] + head_rows[-1]) / 2
     assert changed[int(middle) :].sum() > 4 * changed[: int(middle)].sum()  # the lower half of the head moves
+
+
+def test_another_reader_of_fbx_finds_one_skeleton_below_the_armature_with_the_axes_of_the_head(fbx):
+    parents = {name: bone["parent"] for name, bone in fbx["bones"].items()}
+    assert parents == {"root": "Armature", "neck": "root", "jaw": "neck", "left_eye": "neck", "right_eye": "neck"}
+    for bone in fbx["bones"].values():  # x to the head's left, y up, z forwards
+        np.testing.assert_allclose(bone["axes"], np.eye(3), atol=1e-5)
+    left, jaw = fbx["bones"]["left_eye"]["at"], fbx["bones"]["jaw"]["at"]
+    assert left[0] > 0.02
+    assert 0.01 < left[1] - jaw[1] < 0.06  # m
+
+
+def test_another_reader_of_fbx_finds_the_52_morphs_and_a_skin_bound_as_it_stands(fbx):
+    (head,) = fbx["skinned"]
+    assert list(head["moves"]) == [name[:1].upper() + name[1:] for name in NAMES.split()]
+    _, down, _ = head["moves"]["JawOpen"]
+    assert -0.07 < down < -0.02
+    assert head["moves"]["JawLeft"][0] > 0.005
+    height = head["high"][1] - head["low"][1]
+    assert 0.2 < height < 0.4
+    np.testing.assert_allclose(head["weights"], 1, atol=1e-5)
+    assert head["used"] == sorted(fbx["bones"])
+    assert head["bent"] < 1e-6
+    assert [name.split()[-1] for name in head["materials"]] == ["Skin", "Eyes", "Teeth", "Mouth", "Lashes", "Hair"]

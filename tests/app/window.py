@@ -1,0 +1,216 @@
+"""The first use in a real window: the mouse goes to the buttons and clicks them; what Blender waits for is measured.
+
+    BLENDER --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py -- ZIP FOLDER [AVATAR]
+
+As first_use.py, with its backend of tiny wheels, which hands out AVATAR where one is given. It needs xdotool and
+ImageMagick, and no screen but Xvfb. A button is found by what *Copy Python Command* says of it. FOLDER/pictures gets
+pictures of the window. Fails with the first step that does not come true.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import first_use
+import sample
+
+MODULE = first_use.MODULE
+ROW = 12  # pixels from one place where a button is looked for to the next
+HOVER = 0.3  # s that Blender takes at most to see what is under the mouse
+DRAWS = 40
+took: dict[str, list[float]] = {}  # ms, by what was measured
+
+
+def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
+    """One step after the other; what is yielded is how long Blender is left to itself, in seconds."""
+    bpy.context.preferences.system.use_online_access = True
+    bpy.ops.extensions.package_install_files(
+        filepath=str(zip_path), repo="user_default", enable_on_install=True, overwrite=True
+    )
+    yield 1.0
+    area, region = sidebar()
+    area.spaces.active.show_region_ui = True
+    yield 1.0  # Blender knows a sidebar's tabs once it has drawn them
+    with bpy.context.temp_override(window=window(), area=area, region=region):
+        region.active_panel_category = "MeshLAM"
+    yield 1.0
+    picture(folder, "install")
+    home = first_use.prepare(folder)
+    module("backend_state").look_again()
+    yield 1.0
+    places: dict[str, tuple[int, int]] = {}
+    yield from find_buttons(places)
+    yield from click(places, "meshlam.install_backend")
+    setup = module("backend_state").setup
+    yield from until(lambda: not setup.active, "Install Backend ends")
+    assert list((home / "backend").glob("cp*")), setup.message
+    made = sample.make_sample()
+    photo = folder / "Ada Lovelace é.png"
+    photo.write_bytes(made.images["photo"])
+    if avatar is not None:
+        shutil.copy(avatar, home / "sample.meshlam")
+    else:
+        sample.write_sample(home / "sample.meshlam", made)
+    bpy.context.scene.meshlam.photo = str(photo)
+    bpy.context.scene.meshlam.frame_result = False  # Material Preview takes a minute without a graphics card
+    yield 2.0
+    yield from find_buttons(places)
+    measured(module("operators").Reconstruct, "modal", "while a job runs", "at its end")
+    yield from click(places, "meshlam.reconstruct")
+    yield from until(lambda: photo.stem in bpy.data.objects, "the head stands in the scene")
+    yield 2.0
+    yield from find_buttons(places)
+    picture(folder, "head")
+    head = bpy.data.objects[photo.stem]
+    key = head.data.shape_keys.key_blocks[1]
+    rig = head.parent
+    for label, test in (
+        ("meshlam.toggle_photo_pose", lambda: "meshlam_artist_pose" in rig),
+        ("meshlam.toggle_photo_pose", lambda: "meshlam_artist_pose" not in rig and key.value == 0),
+        ("meshlam.toggle_photo_camera", lambda: bpy.context.scene.camera.name == f"{photo.stem} Photo"),
+        ("meshlam.toggle_photo_camera", lambda: True),
+        ("meshlam.toggle_bones", lambda: rig.mode == "POSE"),
+        ("meshlam.toggle_bones", lambda: rig.mode == "OBJECT"),
+    ):
+        yield from click(places, label)
+        yield from until(test, f"{label} has done its work")
+    panels = [cls for cls in map(bpy_class, dir(bpy.types)) if cls is not None]
+    for cls in panels:
+        measured(cls, "draw", cls.__name__)
+    for _ in range(DRAWS):
+        _, region = sidebar()
+        region.tag_redraw()
+        yield 0.05
+    for name, values in took.items():
+        print(f"{name}: median {statistics.median(values):.2f} ms, most {max(values):.2f} ms of {len(values)}")
+    drawn = [statistics.median(took[cls.__name__]) for cls in panels if cls.__name__ in took]
+    print(f"all panels of the sidebar: {sum(drawn):.2f} ms")
+    print(f"Blender {bpy.app.version_string}, in a window: 1 passed")
+
+
+def bpy_class(name: str) -> Any:
+    """A panel of ours by its name, or None."""
+    cls = getattr(bpy.types, name)
+    return cls if name.startswith("MESHLAM_PT") and cls.bl_space_type == "VIEW_3D" else None
+
+
+def measured(cls: Any, method: str, name: str, last: str = "") -> None:
+    """Note how long a method takes from now on; the call that ends an operator is noted as `last`."""
+    plain = getattr(cls, method)
+
+    def noted(*arguments: Any) -> Any:
+        start, worked = time.perf_counter(), time.thread_time()
+        result = plain(*arguments)
+        ended = bool(last) and result != {"PASS_THROUGH"}
+        took.setdefault(last if ended else name, []).append(1000 * (time.perf_counter() - start))
+        if ended:  # a busy machine makes other programs wait, too
+            took.setdefault(f"{last}, of the processor", []).append(1000 * (time.thread_time() - worked))
+        return result
+
+    # Blender gives a function as many arguments as it names
+    if method == "draw":
+        setattr(cls, method, lambda panel, context: noted(panel, context))
+    else:
+        setattr(cls, method, lambda operator, context, event: noted(operator, context, event))
+
+
+def module(name: str) -> Any:
+    """A module of the add-on."""
+    return sys.modules[f"{MODULE}.{name}"]
+
+
+def sidebar() -> tuple[Any, Any]:
+    """(area, region) of the 3D view's sidebar."""
+    area = next(area for area in window().screen.areas if area.type == "VIEW_3D")
+    return area, next(region for region in area.regions if region.type == "UI")
+
+
+def window() -> Any:
+    return bpy.context.window_manager.windows[0]
+
+
+def find_buttons(places: dict[str, tuple[int, int]]) -> Iterator[float]:
+    """Go down the sidebar and note where the button of each operator is."""
+    places.clear()
+    _, region = sidebar()
+    x = region.x + region.width // 2
+    for y in range(region.y + region.height - ROW, region.y, -ROW):
+        mouse("mousemove", str(x), str(window().height - y))
+        yield HOVER
+        command = command_here()
+        if command:
+            places.setdefault(command.removeprefix("bpy.ops.").partition("(")[0], (x, window().height - y))
+
+
+def click(places: dict[str, tuple[int, int]], operator: str) -> Iterator[float]:
+    """Click the button of an operator."""
+    assert operator in places, f"There is no button of {operator} in the sidebar, only {', '.join(places)}."
+    mouse("mousemove", *map(str, places[operator]))
+    yield HOVER
+    mouse("click", "1")
+    yield HOVER
+
+
+def mouse(*words: str) -> None:
+    """Move or click the display's own mouse."""
+    subprocess.run(["xdotool", *words], check=True)
+
+
+def command_here() -> str:
+    """The Python call behind the button under the mouse; empty where there is none."""
+    area, region = sidebar()
+    bpy.context.window_manager.clipboard = ""
+    with bpy.context.temp_override(window=window(), area=area, region=region):
+        if bpy.ops.ui.copy_python_command_button.poll():
+            bpy.ops.ui.copy_python_command_button()
+    return str(bpy.context.window_manager.clipboard)
+
+
+def until(test: Callable[[], Any], what: str, seconds: float = 120.0) -> Iterator[float]:
+    """Wait until a test holds."""
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end, f"Waited in vain: {what}."
+        yield 0.1
+
+
+def picture(folder: Path, name: str) -> None:
+    (folder / "pictures").mkdir(exist_ok=True)
+    subprocess.run(["import", "-window", "root", str(folder / "pictures" / f"{name}.png")], check=True)
+
+
+def play(steps: Iterator[float]) -> Callable[[], float | None]:
+    """A timer that tells the story; Blender ends with it, and with code 1 where it broke off."""
+
+    def tick() -> float | None:
+        try:
+            return next(steps)
+        except StopIteration:
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        module("state").session.close()
+        sys.stdout.flush()
+        os._exit(code)
+
+    return tick
+
+
+if __name__ == "__main__":
+    bpy.context.preferences.view.show_splash = False  # it would lie before the sidebar
+    words = [Path(word).resolve() for word in sys.argv[sys.argv.index("--") + 1 :]]
+    bpy.app.timers.register(play(story(words[0], words[1], words[2] if len(words) > 2 else None)), persistent=True)
