@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from meshlam_core.errors import UsageError
 from meshlam_core.head.model import HeadModel
@@ -49,6 +51,9 @@ class Measure(Protocol):
     def measure(self, network: MeshLAM) -> dict[str, float]:
         """Errors of what it makes of that."""
 
+    def sheet(self, network: MeshLAM) -> NDArray[np.uint8] | None:  # [H, W, 3] sRGB
+        """What there is to look at."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -57,7 +62,6 @@ class Task:
     network: MeshLAM
     stage: Stage[Any]
     held_out: Measure | None
-    show: Callable[[MeshLAM, Path], None] = lambda network, folder: None  # what there is to look at in the end
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,7 @@ class _Pictures:
         samples = [drawer(number) for number in range(self.options.check)]
         if not samples:
             return Task(network, stage, None)
-        measure = HeldOutPictures(samples, self.rig, self.lpips)
-        return Task(network, stage, measure, measure.sheet)
+        return Task(network, stage, HeldOutPictures(samples, self.rig, self.lpips))
 
 
 STAGES: Mapping[str, Kind] = {

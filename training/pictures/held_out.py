@@ -10,10 +10,10 @@ Dims: B heads, N views, M = B * N, V vertices, S texels along a side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meshlam_core.model.network import MeshLAM
@@ -22,7 +22,6 @@ from meshlam_core.model.state import Rig, resize
 from training.lpips import Lpips
 from training.views import Sample
 
-QUALITY = 88
 KINDS = ("photo", "back", "around")  # views in the order of views.make_views; all from the third on are of one kind
 
 
@@ -66,8 +65,8 @@ class HeldOutPictures:
         return found
 
     @torch.no_grad()
-    def sheet(self, network: MeshLAM, folder: Path) -> None:
-        """FOLDER/sheet.jpg: a row a head, its photo, then targets, and below them the start and the result."""
+    def sheet(self, network: MeshLAM) -> NDArray[np.uint8]:  # [3 H B, (3 + N) H, 3] sRGB
+        """A row a head, its photo, then targets, and below them the start and the result."""
         rows = []
         for sample in self.samples:
             photo, targets = sample.photo, sample.targets
@@ -76,8 +75,7 @@ class HeldOutPictures:
             shown = [targets.image * targets.mask, *(render(sample, self.rig, *one)[0] for one in found)]
             tall = torch.cat([torch.cat(list(view.unbind()), 2) for view in shown], 1)  # [3, 3 H, N H]
             rows.append(torch.cat([resize(photo.image, tall.shape[1])[0], tall], 2))
-        sheet = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-        Image.fromarray(sheet).save(folder / "sheet.jpg", quality=QUALITY)
+        return np.asarray((torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy())
 
     def _mean(self, found: list[dict[str, float]]) -> dict[str, float]:
         return {name: sum(errors[name] for errors in found) / len(found) for name in found[0]}
