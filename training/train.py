@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meshlam_core.head.io import load_head
-from meshlam_core.model.config import COMPONENTS, preset
+from meshlam_core.model.config import COMPONENTS, PEERS, preset
 from meshlam_core.model.weights import save_weights, start_from
 from training.backbones import load_imagenet
 from training.board import Board
 from training.geometry.curve import Curve
+from training.peers import NOTE, Peer, begin_from
 from training.stages import STAGES, Measure
 from training.trainer import StepReport, Trainer, TrainingSettings
 
@@ -96,6 +97,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         choices=COMPONENTS["deformation"][:2],
         help="part_aware: the paper's, for its ablation",
     )
+    parser.add_argument("--peer", default=None, choices=list(PEERS), help="stage T of what the paper compares with")
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--data", type=Path, required=True, help="G: folder of shards; T, R: the shared data")
     parser.add_argument("--head", type=Path, default=None, help="a head model's file; the open head if none")
@@ -125,10 +127,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     pictures.add_argument("--check", type=int, default=16, help="held-out heads to measure on")
     pictures.add_argument("--views", type=int, default=4, help="targets a head: the photo's view, the back, others")
     pictures.add_argument("--size", type=int, default=160, help="px, of the targets")
+    pictures.add_argument("--people", type=Path, default=None, help="R: shards of photographs and clips (collect)")
     pictures.add_argument("--workers", type=int, default=1, help="processes that draw; 0: the one that learns")
     pictures.add_argument("--cache", type=Path, default=None, help="folder that keeps prepared skins")
     pictures.add_argument("--lpips", type=Path, default=None, help="weights of VGG16; those of the shared data if none")
     options = parser.parse_args(arguments)
+    if options.peer and options.stage != "T":
+        parser.error("--peer: only stage T trains what is seen")
     kind = STAGES[options.stage]
     options.batch, options.rate = options.batch or kind.batch, options.rate or kind.rate
     return options
@@ -147,14 +152,17 @@ def learn(arguments: list[str], **changes: object) -> dict[str, float]:
         torch.distributed.init_process_group("gloo")
     options.out.mkdir(parents=True, exist_ok=True)
     head = load_head(options.head)
-    variant = preset(options.config).with_changes(**{"deformation": options.deformation} | changes)
+    peculiar = PEERS[options.peer] if options.peer else {"deformation": options.deformation}
+    variant = preset(options.config).with_changes(**{**peculiar, **changes})
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     kind = STAGES[options.stage]
     task = kind.prepare(options, head, variant, processes)
     network, held_out = task.network, task.held_out
     if options.backbone is not None:
         load_imagenet(network, options.backbone)
-    if options.start is not None:
+    if options.start is not None and isinstance(network, Peer):
+        begin_from(network, options.start)
+    elif options.start is not None:
         start_from(network, variant, options.start)
     settings = TrainingSettings(
         steps=options.steps,
@@ -195,8 +203,10 @@ def learn(arguments: list[str], **changes: object) -> dict[str, float]:
                 Image.fromarray(sheet).save(options.out / "sheet.jpg", quality=QUALITY)
         notes = {"stage": kind.note, "samples": trainer.step * per_step, "minutes": round(trainer.spent / 60, 1)}
         named = "held_out_mm" if options.stage == "G" else "held_out"
+        notes |= {NOTE: options.peer} if options.peer else {}
         notes |= {named: {name: round(value, 3) for name, value in errors.items()}}
-        save_weights(network, variant, head, options.out / f"{options.config}.safetensors", LICENCE, notes, half=True)
+        name = options.peer or options.config
+        save_weights(network, variant, head, options.out / f"{name}.safetensors", LICENCE, notes, half=True)
     if board is not None:
         board.close()
     return errors | {"samples": float(trainer.step * per_step)}
