@@ -70,12 +70,12 @@ class Work:
 class HeadReport:
     """All that was measured of one kind of head."""
 
-    drawn: str = ""  # what is drawn
-    learnt: str = ""  # what it was trained with
-    seconds: list[float] = field(default_factory=list)  # that each photo or clip took, all measuring included
     photos: list[PhotoResult] = field(default_factory=list)
     clips: list[ClipResult] = field(default_factory=list)
     strips: list[U8] = field(default_factory=list)  # pictures for people
+    drawn: str = ""  # what is drawn
+    learnt: str = ""  # what it was trained with
+    seconds: list[float] = field(default_factory=list)  # that each photo or clip took, all measuring included
 
     def photo_summary(self) -> PhotoSummary:
         """Means over the photos."""
