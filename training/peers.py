@@ -30,7 +30,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.head.skinning import rotation_matrices
 from meshlam_core.model.config import PEERS, Preset
 from meshlam_core.model.loop import Step
-from meshlam_core.model.network import MeshLAM
+from meshlam_core.model.network import GREY, MeshLAM
 from meshlam_core.model.render import Posed, animate, look, shade
 from meshlam_core.model.renderer import NeuralRenderer, RendererSize
 from meshlam_core.model.state import Photo, Rig
@@ -72,7 +72,9 @@ class Rome(Peer):
     def draw(self, step: Step, photo: Photo, views: Views) -> tuple[Tensor, Tensor]:
         state, rig, each = step.state, step.rig, len(views.cameras) // len(photo)
         view = look(animate(state.vertices.repeat_interleave(each, 0), rig, views), rig, views.cameras)
-        features = shade(view, rig, state.latent.repeat_interleave(each, 0))
+        latent = state.latent.repeat_interleave(each, 0)
+        grey = torch.full_like(latent[:, :3], GREY)  # black features would have no gradient
+        features = shade(view, rig, torch.cat([latent[:, :3] + grey, latent[:, 3:]], 1))
         deepest = self.backbone(photo.resized(self.preset.backbone_size).image)[-1].repeat_interleave(each, 0)
         multiple = 2 ** (len(self.renderer.size.widths) - 1)
         height, width = features.shape[-2:]

@@ -75,11 +75,11 @@ def test_the_gradient_of_the_splats_is_that_of_small_differences() -> None:
 @pytest.mark.parametrize("name", list(PEERS))
 def test_a_peer_learns_and_its_file_draws_the_same_pictures(name: str, tmp_path: Path) -> None:
     peer = make_peer(name, tiny_preset())
-    stage = PeerStage(lambda step: SAMPLE, TINY_RIG, LossWeights(image=10.0, laplacian=0.02, vertex=0.1))
-    made = Trainer(peer, stage, TrainingSettings(steps=15, learning_rate=5e-3, warm_up=2))
+    stage = PeerStage(lambda step: SAMPLE, TINY_RIG, LossWeights(image=50.0, laplacian=0.01, vertex=0.02))
+    made = Trainer(peer, stage, TrainingSettings(steps=20, learning_rate=3e-3, warm_up=2))
     reports: list[StepReport] = []
     made.run(on_step=reports.append)
-    assert reports[-1].loss < 0.9 * reports[0].loss
+    assert reports[-1].loss < 0.85 * reports[0].loss
     path = tmp_path / f"{name}.safetensors"
     save_weights(peer, peer.preset, TINY_HEAD, path, "CC0-1.0", {NOTE: name})
     again, found = open_peer(path, TINY_HEAD)

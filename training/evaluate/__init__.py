@@ -7,6 +7,7 @@
     likeness.py     SSIM, LPIPS, distance of landmarks, identity (identity.py), features for FID (inception.py)
     mesh.py         needles, triangles inside out, hair through the face
     known_heads.py  pictures of heads whose hair is known; geometry.py measures against them in millimetres
+    styles.py       avatars of such heads, style by style
     sheets.py       pages of people from all sides, to be judged by eye
     variants.py     tracker alone, hull, network
     painters.py     how they are drawn: as meshes, as Gaussians on them (splatter.py), or as the paper's peers draw

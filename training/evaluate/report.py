@@ -14,6 +14,7 @@ from PIL import Image
 
 from training.evaluate.paper import DIFFERENCES, PAPER
 from training.evaluate.run import Evaluation, HeadReport
+from training.evaluate.styles import STYLE_TITLES, style_cells
 from training.evaluate.summary import (
     CLIP_TITLES,
     LIKENESS_TITLES,
@@ -49,6 +50,8 @@ def html_report(evaluation: Evaluation) -> str:
     if any(report.clips for report in heads.values()):
         parts += ["<h2>Clips: the first frame drives the rest</h2>", clip_table(heads), _plots_of_clips(heads)]
         parts += ["<h2>The paper's table</h2>", paper_table(heads), _items(DIFFERENCES)]
+    if any(report.styles for report in heads.values()):
+        parts += ["<h2>Heads of known shape</h2>", style_table(heads)]
     parts += ["<h2>What failed</h2>", _items(failures(heads)) or "<p>Nothing.</p>", _items(evaluation.remarks)]
     for name, report in heads.items():
         parts += [f"<h2>Pictures: {escape(name)}</h2>", *(_picture(strip) for strip in report.strips)]
@@ -82,6 +85,12 @@ def clip_table(heads: dict[str, HeadReport]) -> str:
         rows += [[clip.path.stem, name, *cells(summarise_clip(clip), CLIP_TITLES)] for clip in report.clips]
         rows.append(["mean of the clips", name, *cells(report.clip_summary(), CLIP_TITLES)])
     return _table(["clip", "heads", *CLIP_TITLES.values()], rows)
+
+
+def style_table(heads: dict[str, HeadReport]) -> str:
+    """Millimetres of each region, front and back apart, of heads that were drawn."""
+    rows = [[style, name, *style_cells(s)] for name, report in heads.items() for style, s in report.styles.items()]
+    return _table(["style", "heads", *STYLE_TITLES], rows)
 
 
 def paper_table(heads: dict[str, HeadReport]) -> str:

@@ -33,6 +33,7 @@ from training.evaluate.painters import MeshWay, Way, find_ways, learnt_by, open_
 from training.evaluate.paper import DIFFERENCES, PAPER
 from training.evaluate.photo import PhotoResult, measure_photo
 from training.evaluate.sheets import frame_strip, person_strip
+from training.evaluate.styles import Styles, measure_styles
 from training.evaluate.summary import (
     ClipSummary,
     PhotoSummary,
@@ -64,6 +65,7 @@ class Work:
     pictures: int  # photos that are shown in the report
     gaussians: int = 0  # on the last mesh, in a row of their own; 0: no such row
     peers: tuple[Path, ...] = ()  # their weights
+    known: int = 0  # drawn heads of each held-out hairstyle, whose shape is compared
 
 
 @dataclass
@@ -75,6 +77,7 @@ class HeadReport:
     strips: list[U8] = field(default_factory=list)  # pictures for people
     drawn: str = ""  # what is drawn
     learnt: str = ""  # what it was trained with
+    styles: Styles = field(default_factory=dict)  # heads whose shape is known
     seconds: list[float] = field(default_factory=list)  # that each photo or clip took, all measuring included
 
     def photo_summary(self) -> PhotoSummary:
@@ -144,6 +147,13 @@ def evaluate(work: Work, teachers: Path | None, progress: Progress) -> Evaluatio
             else:
                 _clip(report, source, way, session, judges, critics, work.every)
             report.seconds.append(time.monotonic() - started)
+    if work.known:
+        progress("evaluating", 1.0, "heads of known shape")
+        opened = {name: sessions.get(options) for name, options in meshes.items()}
+        for name, styles in measure_styles(teachers_folder(teachers).parent, meshes, opened, work.known).items():
+            heads[name].styles = styles
+    else:
+        remarks.append("Millimetres are left out: --known names how many heads of known shape are drawn a hairstyle.")
     return Evaluation(heads, tuple(remarks))
 
 
@@ -223,6 +233,10 @@ def as_json(evaluation: Evaluation, work: Work) -> dict[str, Any]:
             "seconds": report.seconds,
             "photos": asdict(report.photo_summary()) if report.photos else None,
             "clips": asdict(report.clip_summary()) if report.clips else None,
+            "styles": {
+                style: [None if one is None else asdict(one) for one in scores]
+                for style, scores in report.styles.items()
+            },
             "photo": {str(result.path): _photo_data(result) for result in report.photos},
             "clip": {str(result.path): _clip_data(result) for result in report.clips},
         }
