@@ -29,7 +29,7 @@ SEED = 5
 SHOWN = 4  # heads on the sheet
 SIDE = 160  # px of a head there
 YAWS = (-35.0, -90.0, 180.0)  # degrees
-DISTANCE, ACROSS = 1.2, 0.45  # m, of the sheet's camera, and what it shows
+DISTANCE, ACROSS = 1.2, 0.36  # m, of the sheet's camera, and what it shows
 RAYS = preset("small").with_changes(deformation="rays")  # errors are those along the rays, whatever is trained
 
 
