@@ -106,7 +106,7 @@ out/demo.fbx: out/demo.meshlam $(BPY)/.done
 
 $(VENV)/.done: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install -q -c constraints.txt -e '.[dev,train]'
+	$(PY) -m pip install -q -c constraints.txt -e '.[dev,ray,train]'
 	touch $@
 
 $(VENV)/.assets: $(VENV)/.done meshlam_core/assets.toml

@@ -142,6 +142,15 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--pictures", type=_between(0, 1000), default=24, metavar="N", help="photos that the page shows from all sides"
     )
+    command.add_argument(
+        "--gaussians", type=_between(0, 200_000), default=0, metavar="N", help="a row for so many on the mesh; 0: none"
+    )
+    command.add_argument(
+        "--known", type=_between(0, 100), default=0, metavar="N", help="drawn heads a hairstyle, for millimetres"
+    )
+    command.add_argument(
+        "--peer", type=Path, action="append", default=[], metavar="WEIGHTS", help="a row for a peer of the paper's"
+    )
     command.add_argument("--teachers", type=Path, metavar="DIR", help="folder of hair_segmentation.tflite and LPIPS")
     _device(command)
 

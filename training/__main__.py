@@ -1,4 +1,5 @@
-"""`python -m training make|train|retrain|ablate ...`: draw, learn, both for another head model, leave parts out.
+"""`python -m training make|collect|train|retrain|ablate|evaluate ...`: draw, gather photographs, learn, draw and
+learn for another head model, leave parts out, measure.
 
 Each command has a --help.
 """
@@ -10,7 +11,14 @@ from importlib import import_module
 
 from meshlam_core.errors import MeshlamError
 
-COMMANDS = {"make": "data.make", "train": "train", "retrain": "retrain", "ablate": "ablate"}
+COMMANDS = {
+    "make": "data.make",
+    "collect": "data.collect",
+    "train": "train",
+    "retrain": "retrain",
+    "ablate": "ablate",
+    "evaluate": "evaluate.command",
+}
 
 
 def main() -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from meshlam_core.errors import UsageError
 from meshlam_core.head.model import HeadModel
@@ -25,13 +27,16 @@ from training.geometry.curve import HeldOut
 from training.geometry.stage import GeometrySettings, GeometryStage, without_errors
 from training.losses import LossWeights, OneView, PaperStage
 from training.lpips import Lpips
+from training.peers import PeerStage, make_peer
 from training.pictures.ahead import Ahead
 from training.pictures.draw import Drawer
 from training.pictures.held_out import HeldOutPictures
+from training.pictures.people import People
 from training.pictures.portraits import Portraits
 from training.pictures.real import Mixed, RealStage, RealWeights
 from training.rigs import training_rig, without_lashes
 from training.trainer import Stage
+from training.views import Sample
 
 # The paper's weights, but for what is known of drawn heads [ours]: every texel is told its colour, that of the back,
 # too, and every vertex its place. Our Laplacian counts square millimetres: the paper's 2 undoes much of stage G.
@@ -49,6 +54,9 @@ class Measure(Protocol):
     def measure(self, network: MeshLAM) -> dict[str, float]:
         """Errors of what it makes of that."""
 
+    def sheet(self, network: MeshLAM) -> NDArray[np.uint8] | None:  # [H, W, 3] sRGB
+        """What there is to look at."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -57,7 +65,6 @@ class Task:
     network: MeshLAM
     stage: Stage[Any]
     held_out: Measure | None
-    show: Callable[[MeshLAM, Path], None] = lambda network, folder: None  # what there is to look at in the end
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,8 @@ def pictures(options: argparse.Namespace, head: HeadModel, preset: Preset, proce
     """Stage T."""
     made = _Pictures(options, head, preset)
     batches = Ahead(made.drawer(options.batch), options.workers, processes)
-    return made.task(PaperStage(batches, made.rig, *made.losses))
+    losses = (PeerStage if options.peer else PaperStage)(batches, made.rig, *made.losses)
+    return made.task(losses)
 
 
 def portraits(options: argparse.Namespace, head: HeadModel, preset: Preset, processes: int) -> Task:
@@ -101,7 +109,12 @@ def portraits(options: argparse.Namespace, head: HeadModel, preset: Preset, proc
     teacher = made.network()
     start_from(teacher, preset, options.start)
     half = options.batch // 2
-    real = Portraits(options.data / "portraits", options.head, half, options.size, options.seed)
+    real: Callable[[int], Sample]
+    if options.people is not None:
+        check_head(options.people, head)
+        real = People(options.people, half, options.size, options.seed)
+    else:
+        real = Portraits(options.data / "portraits", options.head, half, options.size, options.seed)
     batches = Ahead(Mixed(made.drawer(half), real), options.workers, processes)
     photos = (RealWeights(), OneView(made.lpips, 1))
     return made.task(RealStage(batches, head, made.rig, teacher, made.losses, photos))
@@ -123,6 +136,8 @@ class _Pictures:
 
     def network(self) -> MeshLAM:
         """Without correction: a batch shares the topology."""
+        if self.options.peer:
+            return make_peer(self.options.peer, self.preset, self.options.seed)
         return MeshLAM(self.preset.with_changes(correction="none"), seed=self.options.seed)
 
     def task(self, stage: Stage[Any]) -> Task:
@@ -130,8 +145,7 @@ class _Pictures:
         samples = [drawer(number) for number in range(self.options.check)]
         if not samples:
             return Task(network, stage, None)
-        measure = HeldOutPictures(samples, self.rig, self.lpips)
-        return Task(network, stage, measure, measure.sheet)
+        return Task(network, stage, HeldOutPictures(samples, self.rig, self.lpips))
 
 
 STAGES: Mapping[str, Kind] = {

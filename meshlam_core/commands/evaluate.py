@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         backbone=arguments.backbone,
         device=choose_device(arguments.device),
     )
-    work = Work(photos, clips, options, arguments.every, arguments.pictures)
+    rows = {"gaussians": arguments.gaussians, "peers": tuple(arguments.peer), "known": arguments.known}
+    work = Work(photos, clips, options, arguments.every, arguments.pictures, **rows)
     evaluation = evaluate(work, arguments.teachers, progress)
     data = as_json(evaluation, work)
     write_file(arguments.out, json.dumps(data, ensure_ascii=False, indent=1).encode())

@@ -22,6 +22,22 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "correction": ("topology", "none"),
 }
 
+# What the paper compares itself with, as changes to a preset (training/peers.py trains and draws them).
+ONE_SHOT: Mapping[str, Any] = {
+    "geometry_update": "direct",
+    "texture_update": "passthrough",
+    "reprojection": "none",
+    "borders": "none",
+    "deformation": "free",
+    "correction": "none",
+    "iterations": 1,
+}
+PEERS: Mapping[str, Mapping[str, Any]] = {
+    "rome": ONE_SHOT,
+    "lam": ONE_SHOT,
+    "lam_on_mesh": {"correction": "none"},  # training/peers.py: a batch shares the topology
+}
+
 
 @dataclass(frozen=True)
 class Preset:

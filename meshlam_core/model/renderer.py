@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from meshlam_core.errors import UsageError
 
-INPUTS = 7  # rendering RGB, mask, normals
+BESIDE = 4  # channels beside the colours: mask, normals
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class RendererSize:
     widths: tuple[int, ...] = (32, 64, 96, 128)  # channels per resolution, full size first
     style: int = 128
     features: int = 320  # channels of the backbone level that gives the style
+    colours: int = 3  # channels of the rendering; where it has more, the first three are its colours
 
 
 class ModulatedConv(nn.Module):
@@ -63,7 +64,7 @@ class NeuralRenderer(nn.Module):
         widths, style = size.widths, size.style
         self.to_style = nn.Sequential(nn.Linear(size.features, style), nn.GELU(), nn.Linear(style, style))
         self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in zip((INPUTS, *widths), widths, strict=False)
+            nn.Conv2d(a, b, 3, padding=1) for a, b in zip((size.colours + BESIDE, *widths), widths, strict=False)
         )
         self.middle = ModulatedConv(widths[-1], widths[-1], style)
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
@@ -74,7 +75,7 @@ class NeuralRenderer(nn.Module):
 
     def forward(
         self,
-        rendering: Tensor,  # [B, 3, H, H] zero beside the head
+        rendering: Tensor,  # [B, colours, H, H] zero beside the head
         mask: Tensor,  # [B, 1, H, H] 0..1
         normals: Tensor,  # [B, 3, H, H] view frame, zero beside the head
         features: Tensor,  # [B, c, h, h] deepest backbone level of the portrait
@@ -93,5 +94,5 @@ class NeuralRenderer(nn.Module):
             x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = functional.silu(layer(torch.cat([x, levels.pop()], 1), style))
         change = self.to_image(x)
-        picture = (rendering + change[:, :3]).clamp(0, 1)
+        picture = (rendering[:, :3] + change[:, :3]).clamp(0, 1)
         return picture, (mask + change[:, 3:]).clamp(0, 1)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from meshlam_core.model.network import MeshLAM
 from tests.model.tiny import TINY_HEAD, TINY_RIG, tiny_preset
 from training.losses import LossWeights, PaperStage
 from training.synthetic.waves import SyntheticSettings, make_sample
+from training.train import Reporter
 from training.trainer import PATIENCE, StepReport, Trainer, TrainingSettings
 from training.views import Sample
 
@@ -157,3 +162,54 @@ def test_settings_that_cannot_work_are_refused() -> None:
         TrainingSettings(steps=0)
     with pytest.raises(UsageError, match="needs a budget"):
         TrainingSettings(paced=True)
+
+
+def test_a_step_in_bfloat16_goes_where_one_in_float32_goes() -> None:
+    settings = {"steps": 12, "learning_rate": 1e-2, "warm_up": 2}
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        made = trainer(TrainingSettings(**settings, precision=precision), drawn=lambda step: BATCHES[0])  # type: ignore[arg-type]
+        reports: list[StepReport] = []
+        made.run(on_step=reports.append)
+        losses[precision] = [report.loss for report in reports]
+        assert all(parameter.dtype == torch.float32 for parameter in made.parameters.values())
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"][-1] < 0.95 * losses["bfloat16"][0]
+    assert losses["bfloat16"][-1] == pytest.approx(losses["float32"][-1], rel=0.1)
+
+
+def test_the_progress_tells_when_the_run_will_end_and_how_long_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.train.time.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("training.train.time.time", lambda: 0.0)
+    monkeypatch.setattr("training.train.time.localtime", time.gmtime)
+    report = Reporter(TrainingSettings(steps=10**6, budget=3600.0, paced=True), 2, tmp_path / "log.csv")
+    report(StepReport(100, 1.5, 1e-3, 0.9, 0.1, 900.0))  # a quarter of the hour is over
+    told = capsys.readouterr().err
+    assert "25.0 %" in told
+    assert "waiting 10 %" in told
+    assert "end 00:45" in told
+    header, row = (tmp_path / "log.csv").read_text().splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["waiting"] == "0.100"
+
+
+def test_a_run_that_was_killed_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    code = f"""
+from pathlib import Path
+from tests.training.test_trainer import TrainingSettings, trainer
+trainer(TrainingSettings(steps=10**6, warm_up=1, checkpoint_every=1)).run(Path({str(path)!r}))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
+    run = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not path.is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.2)  # in the midst of a step, or of the next checkpoint
+    run.kill()
+    run.wait()
+    made = trainer(TrainingSettings(steps=10**6, warm_up=1))
+    made.resume(path)
+    assert made.step >= 1
+    assert math.isfinite(made.train_step().loss)

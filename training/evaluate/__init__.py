@@ -7,8 +7,10 @@
     likeness.py     SSIM, LPIPS, distance of landmarks, identity (identity.py), features for FID (inception.py)
     mesh.py         needles, triangles inside out, hair through the face
     known_heads.py  pictures of heads whose hair is known; geometry.py measures against them in millimetres
+    styles.py       avatars of such heads, style by style
     sheets.py       pages of people from all sides, to be judged by eye
     variants.py     tracker alone, hull, network
+    painters.py     how they are drawn: as meshes, as Gaussians on them (splatter.py), or as the paper's peers draw
     summary.py      means, failures counted
     run.py          all of it for `meshlam evaluate`; report.py writes the page, paper.py has the paper's table
 

@@ -25,7 +25,7 @@ from meshlam_core.tracker.retarget import AvatarPose, Retargeter, avatar_rig, tr
 from meshlam_core.viewing.align import aligned
 from meshlam_core.viewing.viewer import AvatarRenderer
 from training.evaluate.likeness import Critics, Likeness, liken
-from training.evaluate.photo import PhotoScores, compare
+from training.evaluate.photo import Paint, Painter, PhotoScores, compare
 from training.evaluate.truth import HeadTruth, Judges, Window, find_truth
 
 U8 = NDArray[np.uint8]
@@ -60,12 +60,13 @@ def measure_clip(
     critics: Critics,
     every: int = 1,
     on_frame: OnFrame | None = None,  # is shown every frame that is compared
+    paint: Paint | None = None,  # how the avatar is drawn; None: as a mesh
 ) -> ClipResult:
     """Make the avatar of frame 0 and compare it with every N-th of the other frames."""
     actor, failure = None, ""
     try:
-        actor = Actor.of_clip(clip, options, session)
-    except MeshlamError as error:
+        actor = Actor.of_clip(clip, options, session, paint)
+    except (MeshlamError, ValueError) as error:
         failure = str(error)
     frames: list[FrameScores] = []
     faceless = 0
@@ -88,29 +89,31 @@ class Actor:
     """The avatar of a clip's first frame, and its pose in every frame."""
 
     avatar: Avatar
-    renderer: AvatarRenderer
+    painter: Painter
+    poser: AvatarRenderer  # of the mesh: poses are found with it, whoever paints
     retargeter: Retargeter
     poses: tuple[AvatarPose, ...]  # by the landmarks alone
 
     @classmethod
-    def of_clip(cls, clip: Path, options: ReconstructOptions, session: Session) -> Actor:
+    def of_clip(cls, clip: Path, options: ReconstructOptions, session: Session, paint: Paint | None = None) -> Actor:
         """Reconstruct frame 0 and track the clip; MeshlamError where either fails."""
         with tempfile.TemporaryDirectory() as scratch:
             first = Path(scratch) / "first.png"
             write_png(first, next(read_clip(clip)).pixels)
             avatar = reconstruct(first, options, session).avatar
+            painter = paint(avatar, first, session) if paint else AvatarRenderer(avatar)
         track = track_source(clip, session, "largest", silent)
         rig = avatar_rig(avatar, session.head)
         # one camera took frame 0 and the others: another distance would show more or less of the hair behind the face
         fitted = tracking_rig(session.head)
         laid = Retargeter.of(track, rig, len(avatar.joints), fitted, same_person=True, focal=avatar.photo.focal)
-        return cls(avatar, AvatarRenderer(avatar), laid, tuple(laid.poses()))
+        return cls(avatar, painter, AvatarRenderer(avatar), laid, tuple(laid.poses()))
 
     def draw(self, frame: int, picture: U8, window: Window) -> U8:  # [H, W, 4]
         """The avatar as the clip's camera sees it in a frame [h, w, 3], on the window's picture."""
-        pose = aligned(self.renderer, self.retargeter.avatar, self.poses[frame], picture)
+        pose = aligned(self.poser, self.retargeter.avatar, self.poses[frame], picture)
         pose = self.retargeter.settled(self.retargeter.track.frames[frame], pose)
-        return self.renderer.draw_pose(pose.expression, pose.rotations, pose.translation, window.camera(pose.camera))
+        return self.painter.draw_pose(pose.expression, pose.rotations, pose.translation, window.camera(pose.camera))
 
 
 def _frames(clip: Path) -> Iterator[tuple[int, U8]]:

@@ -6,8 +6,10 @@ On dark hair that error is small, so the head region is to be read together with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,8 @@ from numpy.typing import NDArray
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.errors import MeshlamError
 from meshlam_core.files.images import load_photo
+from meshlam_core.frames import Camera
 from meshlam_core.pipeline import Failure, ReconstructOptions, Session, reconstruct_many
-from meshlam_core.raster.render import Style
 from meshlam_core.viewing.viewer import AvatarRenderer, photo_camera
 from training.evaluate.likeness import Critics, Likeness, liken, on_black
 from training.evaluate.mesh import MeshFaults, mesh_faults
@@ -24,6 +26,17 @@ from training.evaluate.truth import HeadTruth, Judges, find_truth
 from training.metrics import overlap, psnr, share_covered
 
 U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+
+
+class Painter(Protocol):
+    """A head that can be drawn in any pose."""
+
+    def draw_pose(self, expression: F32, rotations: F32, translation: F32, camera: Camera) -> U8:
+        """[H, W, 4] sRGB and alpha of a head with [K], [J, 3] rad and [3] m, as AvatarRenderer.draw_pose."""
+
+
+Paint = Callable[[Avatar, Path, Session], Painter]  # of an avatar and its photo
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,12 @@ class PhotoResult:
 
 
 def measure_photo(
-    path: Path, options: ReconstructOptions, session: Session, judges: Judges, critics: Critics | None = None
+    path: Path,
+    options: ReconstructOptions,
+    session: Session,
+    judges: Judges,
+    critics: Critics | None = None,
+    paint: Paint | None = None,  # how the avatar is drawn; None: as a mesh
 ) -> PhotoResult:
     """Reconstruct a photo and compare."""
     (made,) = reconstruct_many([path], options, session)
@@ -61,7 +79,12 @@ def measure_photo(
     truth = _truth(path, judges)
     if truth is None:
         return PhotoResult(path, None, failure or "the judges found no face", avatar=avatar, faults=faults)
-    rendering = photo_view(avatar, truth) if avatar else np.zeros((*truth.hair.shape, 4), np.uint8)
+    rendering = np.zeros((*truth.hair.shape, 4), np.uint8)
+    if avatar:
+        try:
+            rendering = photo_view(avatar, truth, paint(avatar, path, session) if paint else None)
+        except (MeshlamError, ValueError) as error:  # a peer may refuse what the pipeline takes
+            failure = str(error)
     likeness = liken(rendering, truth, judges, critics) if critics else None
     return PhotoResult(path, compare(rendering, truth), failure, truth, rendering, avatar, faults, likeness)
 
@@ -74,13 +97,11 @@ def _truth(path: Path, judges: Judges) -> HeadTruth | None:
     return find_truth(photo.pixels, judges, photo.scale)
 
 
-def photo_view(
-    avatar: Avatar, truth: HeadTruth, renderer: AvatarRenderer | None = None, style: Style = "texture"
-) -> U8:  # [H, W, 4]
+def photo_view(avatar: Avatar, truth: HeadTruth, painter: Painter | None = None) -> U8:  # [H, W, 4]
     """The avatar as the photo's camera sees it, on the window's picture."""
     photo, camera = avatar.photo, truth.window.camera(photo_camera(avatar))
-    renderer = renderer or AvatarRenderer(avatar)
-    return renderer.draw_pose(photo.expression, photo.rotations, photo.translation, camera, style)
+    painter = painter or AvatarRenderer(avatar)
+    return painter.draw_pose(photo.expression, photo.rotations, photo.translation, camera)
 
 
 def compare(

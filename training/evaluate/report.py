@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from html import escape
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from PIL import Image
 
 from training.evaluate.paper import DIFFERENCES, PAPER
 from training.evaluate.run import Evaluation, HeadReport
+from training.evaluate.styles import STYLE_TITLES, style_cells
 from training.evaluate.summary import (
     CLIP_TITLES,
     LIKENESS_TITLES,
@@ -21,7 +23,10 @@ from training.evaluate.summary import (
     summarise_clip,
 )
 
-COLOURS = {"tracker": "#9a9a9a", "hull": "#d97706", "network": "#2563eb"}
+COLOURS = {
+    "tracker": "#9a9a9a", "hull": "#d97706", "network": "#2563eb", "rome": "#be123c", "lam": "#7c3aed",
+    "lam_on_mesh": "#0e7490",
+}  # fmt: skip
 PLOT = (560, 240)  # px, width and height
 EDGE = 40  # px around a plot for its numbers
 QUALITY = 88  # of the pictures' JPEG
@@ -39,12 +44,14 @@ figcaption { color: #555 } .swatch { display: inline-block; width: .8em; height:
 def html_report(evaluation: Evaluation) -> str:
     """The whole page."""
     heads = evaluation.heads
-    parts = ["<h1>How good the heads are</h1>"]
+    parts = ["<h1>How good the heads are</h1>", budget_table(heads)]
     if any(report.photos for report in heads.values()):
         parts += ["<h2>Photo view</h2>", photo_table(heads), _plots_of_photos(heads)]
     if any(report.clips for report in heads.values()):
         parts += ["<h2>Clips: the first frame drives the rest</h2>", clip_table(heads), _plots_of_clips(heads)]
         parts += ["<h2>The paper's table</h2>", paper_table(heads), _items(DIFFERENCES)]
+    if any(report.styles for report in heads.values()):
+        parts += ["<h2>Heads of known shape</h2>", style_table(heads)]
     parts += ["<h2>What failed</h2>", _items(failures(heads)) or "<p>Nothing.</p>", _items(evaluation.remarks)]
     for name, report in heads.items():
         parts += [f"<h2>Pictures: {escape(name)}</h2>", *(_picture(strip) for strip in report.strips)]
@@ -62,6 +69,15 @@ def photo_table(heads: dict[str, HeadReport]) -> str:
     return _table(["", "heads", *titles.values()], rows)
 
 
+def budget_table(heads: dict[str, HeadReport]) -> str:
+    """What each kind of head is, and what it cost: rows of other budgets are not to be compared without this."""
+    rows = [
+        [name, report.drawn, report.learnt, f"{median(report.seconds):.1f}" if report.seconds else ""]
+        for name, report in heads.items()
+    ]
+    return _table(["heads", "drawn as", "trained with", "s a photo or clip, measuring included"], rows)
+
+
 def clip_table(heads: dict[str, HeadReport]) -> str:
     """A row for each clip and kind of head, and the means."""
     rows = []
@@ -69,6 +85,12 @@ def clip_table(heads: dict[str, HeadReport]) -> str:
         rows += [[clip.path.stem, name, *cells(summarise_clip(clip), CLIP_TITLES)] for clip in report.clips]
         rows.append(["mean of the clips", name, *cells(report.clip_summary(), CLIP_TITLES)])
     return _table(["clip", "heads", *CLIP_TITLES.values()], rows)
+
+
+def style_table(heads: dict[str, HeadReport]) -> str:
+    """Millimetres of each region, front and back apart, of heads that were drawn."""
+    rows = [[style, name, *style_cells(s)] for name, report in heads.items() for style, s in report.styles.items()]
+    return _table(["style", "heads", *STYLE_TITLES], rows)
 
 
 def paper_table(heads: dict[str, HeadReport]) -> str:
@@ -81,7 +103,7 @@ def paper_table(heads: dict[str, HeadReport]) -> str:
         ]
         for row in PAPER
     ]  # fmt: skip
-    rows += [[f"ours: {name}", "mesh", *cells(report.clip_summary(), names)] for name, report in heads.items()]
+    rows += [[f"ours: {name}", report.drawn, *cells(report.clip_summary(), names)] for name, report in heads.items()]
     return _table(["method", "representation", "PSNR", "SSIM (whole window)", "LPIPS", "AKD", "CSIM", "FID"], rows)
 
 

@@ -1,13 +1,15 @@
 """`meshlam evaluate`: photos and clips in, one report out (JSON for programs, one HTML file for people).
 
-Three rows everywhere: the tracker alone, the hull fit and, where there are weights, the network. What fails is counted
-and named, never dropped.
+Three rows everywhere: the tracker alone, the hull fit and, where there are weights, the network; where they are asked
+for, Gaussians on the last one's mesh and the paper's peers (painters.py). What fails is counted and named, never
+dropped.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,15 +22,18 @@ from meshlam_core.assets import asset_path
 from meshlam_core.commands.sessions import Sessions
 from meshlam_core.errors import AssetError, UnreadableInput, UsageError
 from meshlam_core.files.images import PHOTO_SUFFIXES
+from meshlam_core.model.files import choose_weights
 from meshlam_core.pipeline import ReconstructOptions, Session
 from meshlam_core.progress import Progress
 from training.evaluate.clip import ClipResult, measure_clip
 from training.evaluate.identity import FaceIdentity
 from training.evaluate.inception import VARIABLE, Inception
 from training.evaluate.likeness import Critics, Likeness
+from training.evaluate.painters import MeshWay, Way, find_ways, learnt_by, open_peers
 from training.evaluate.paper import DIFFERENCES, PAPER
 from training.evaluate.photo import PhotoResult, measure_photo
 from training.evaluate.sheets import frame_strip, person_strip
+from training.evaluate.styles import Styles, measure_styles
 from training.evaluate.summary import (
     ClipSummary,
     PhotoSummary,
@@ -58,6 +63,9 @@ class Work:
     options: ReconstructOptions
     every: int  # of the clips' frames
     pictures: int  # photos that are shown in the report
+    gaussians: int = 0  # on the last mesh, in a row of their own; 0: no such row
+    peers: tuple[Path, ...] = ()  # their weights
+    known: int = 0  # drawn heads of each held-out hairstyle, whose shape is compared
 
 
 @dataclass
@@ -67,6 +75,10 @@ class HeadReport:
     photos: list[PhotoResult] = field(default_factory=list)
     clips: list[ClipResult] = field(default_factory=list)
     strips: list[U8] = field(default_factory=list)  # pictures for people
+    drawn: str = ""  # what is drawn
+    learnt: str = ""  # what it was trained with
+    styles: Styles = field(default_factory=dict)  # heads whose shape is known
+    seconds: list[float] = field(default_factory=list)  # that each photo or clip took, all measuring included
 
     def photo_summary(self) -> PhotoSummary:
         """Means over the photos."""
@@ -111,45 +123,62 @@ def evaluate(work: Work, teachers: Path | None, progress: Progress) -> Evaluatio
     """Measure everything with every kind of head."""
     heads: dict[str, HeadReport] = {}
     sessions = Sessions()
-    ways = variants(work.options)
+    meshes = variants(work.options)
+    weights = choose_weights(work.options.preset, work.options.weights) if "network" in meshes else None
+    peers, notes = open_peers(work.peers, sessions.get(meshes["hull"]).head)
+    notes |= {} if weights is None else {"network": learnt_by(weights)}
+    ways = find_ways(meshes, work.gaussians, peers, notes)
     remarks = [] if "network" in ways else ["There are no weights of the network: its rows are left out."]
     critics, unknown = open_critics(teachers)
     remarks += unknown
     judges: Judges | None = None
     total, done = len(ways) * (len(work.photos) + len(work.clips)), 0
-    for name, options in ways.items():
-        session = sessions.get(options)
+    for name, way in ways.items():
+        session = sessions.get(way.options)
         judges = judges or open_judges(teachers, session)
-        report = heads[name] = HeadReport()
+        drawn, learnt = way.budget()
+        report = heads[name] = HeadReport(drawn=drawn, learnt=learnt)
         for source in (*work.photos, *work.clips):
             progress("evaluating", done / total, f"{name}, {source.name}")
             done += 1
+            started = time.monotonic()
             if source in work.photos:
-                _photo(report, source, options, session, judges, critics, len(report.photos) < work.pictures)
+                _photo(report, source, way, session, judges, critics, len(report.photos) < work.pictures)
             else:
-                _clip(report, source, options, session, judges, critics, work.every)
+                _clip(report, source, way, session, judges, critics, work.every)
+            report.seconds.append(time.monotonic() - started)
+    if work.known:
+        progress("evaluating", 1.0, "heads of known shape")
+        opened = {name: sessions.get(options) for name, options in meshes.items()}
+        for name, styles in measure_styles(teachers_folder(teachers).parent, meshes, opened, work.known).items():
+            heads[name].styles = styles
+    else:
+        remarks.append("Millimetres are left out: --known names how many heads of known shape are drawn a hairstyle.")
     return Evaluation(heads, tuple(remarks))
 
 
 def _photo(
     report: HeadReport,
     path: Path,
-    options: ReconstructOptions,
+    way: Way,
     session: Session,
     judges: Judges,
     critics: Critics,
     shown: bool,
 ) -> None:
-    result = measure_photo(path, options, session, judges, critics)
-    if shown:
+    result = measure_photo(path, way.options, session, judges, critics, way.painter)
+    if shown and isinstance(way, MeshWay):
         report.strips.append(person_strip(result))
+    elif shown:  # the mesh's other sides are not what was measured
+        pair = [(result.truth, result.rendering)] if result.truth and result.rendering is not None else []
+        report.strips.append(frame_strip(path.name, pair))
     report.photos.append(replace(result, truth=None, rendering=None, avatar=None))  # an avatar takes 10 MB
 
 
 def _clip(
     report: HeadReport,
     path: Path,
-    options: ReconstructOptions,
+    way: Way,
     session: Session,
     judges: Judges,
     critics: Critics,
@@ -161,7 +190,7 @@ def _clip(
         if len(shown) < SHOWN_FRAMES:
             shown.append((truth, rendering))
 
-    report.clips.append(measure_clip(path, options, session, judges, critics, every, keep))
+    report.clips.append(measure_clip(path, way.options, session, judges, critics, every, keep, way.painter))
     report.strips.append(frame_strip(path.name, shown))
 
 
@@ -199,8 +228,15 @@ def as_json(evaluation: Evaluation, work: Work) -> dict[str, Any]:
     """Everything that was measured, as plain data; null where nobody knows."""
     heads = {
         name: {
+            "drawn": report.drawn,
+            "learnt": report.learnt,
+            "seconds": report.seconds,
             "photos": asdict(report.photo_summary()) if report.photos else None,
             "clips": asdict(report.clip_summary()) if report.clips else None,
+            "styles": {
+                style: [None if one is None else asdict(one) for one in scores]
+                for style, scores in report.styles.items()
+            },
             "photo": {str(result.path): _photo_data(result) for result in report.photos},
             "clip": {str(result.path): _clip_data(result) for result in report.clips},
         }

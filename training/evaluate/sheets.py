@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from meshlam_core.raster.render import Style
-from meshlam_core.viewing.viewer import VIEW_YAW, AvatarRenderer, neutral_pose, render_yaw
-from training.evaluate.photo import PhotoResult, photo_view
+from meshlam_core.viewing.viewer import VIEW_YAW, AvatarRenderer, neutral_pose, photo_camera, render_yaw
+from training.evaluate.photo import PhotoResult
 from training.evaluate.truth import HeadTruth
 
 CELL = 192  # px
@@ -76,7 +76,8 @@ def _views(result: PhotoResult) -> U8:  # [2 * CELL, 6 * CELL, 3]
     for style in styles:
         cells = [on_ground(render_yaw(renderer, rest, VIEW_YAW[view], CELL, style)) for view in VIEWS]
         if result.truth is not None:
-            seen = on_ground(photo_view(result.avatar, result.truth, renderer, style))
+            photo, camera = result.avatar.photo, result.truth.window.camera(photo_camera(result.avatar))
+            seen = on_ground(renderer.draw_pose(photo.expression, photo.rotations, photo.translation, camera, style))
             cells.insert(0, _fitted(seen))
         else:
             cells.insert(0, np.full((CELL, CELL, 3), GROUND, np.uint8))

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from meshlam_core.frames import Camera, rotation_from_axis_angle
 from meshlam_core.model.config import preset
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.state import Rig
+from meshlam_core.raster.render import MeshRenderer
 from training.data.record import Record
 from training.geometry.batch import GeometryBatch, make_batch
 from training.geometry.stage import refine_start, start_in_photo, within_reach
@@ -24,6 +26,10 @@ from training.geometry.subset import Surface
 BATCH = 16
 VERTICES = 900  # looked at, the same ones each time
 SEED = 5
+SHOWN = 4  # heads on the sheet
+SIDE = 160  # px of a head there
+YAWS = (-35.0, -90.0, 180.0)  # degrees
+DISTANCE, ACROSS = 1.2, 0.36  # m, of the sheet's camera, and what it shows
 RAYS = preset("small").with_changes(deformation="rays")  # errors are those along the rays, whatever is trained
 
 
@@ -41,6 +47,7 @@ class HeldOut:
         self.batches = [make_batch(part, subset, len(rig.parents)) for part in parts]
         self.ways = [start_in_photo(RAYS, batch)[1] for batch in self.batches]
         self.groups = groups(subset.rig)
+        self.rig, self.surface, self.shown = rig, surface, records[:SHOWN]
 
     def start(self) -> dict[str, float]:
         """Mean errors of V_0, mm."""
@@ -50,6 +57,20 @@ class HeldOut:
     def measure(self, network: MeshLAM) -> dict[str, float]:
         """Mean errors of the network's result, mm."""
         return self._errors([refine_start(network, batch)[-1].state.vertices for batch in self.batches])
+
+    @torch.no_grad()
+    def sheet(self, network: MeshLAM) -> NDArray[np.uint8]:  # [3 SIDE, heads * views * SIDE, 3] sRGB
+        """Clay heads from some sides: truth, start and result below each other."""
+        batch = make_batch(self.shown, self.surface.of(self.surface.movable), len(self.rig.parents))
+        found = refine_start(network, batch)[-1].state.vertices
+        columns = []
+        for record, moved in zip(self.shown, found, strict=True):
+            truth, start = (torch.from_numpy(array.astype(np.float32)) for array in (record.truth, record.start))
+            result = start.clone()
+            result[batch.subset.vertices] = moved
+            columns += [clay(self.rig, head, yaw) for yaw in YAWS for head in (truth, start, result)]
+        grid = np.stack(columns).reshape(-1, 3, SIDE, SIDE, 3)
+        return np.concatenate([np.concatenate(list(grid[:, row]), 1) for row in range(3)])
 
     def _errors(self, found: list[torch.Tensor]) -> dict[str, float]:
         pairs = zip(found, self.batches, self.ways, strict=True)
@@ -85,6 +106,18 @@ def groups(rig: Rig) -> Mapping[str, NDArray[np.bool_]]:  # [n] each
         "hair front": hair & front,
         "hair back": hair & ~front,
     }
+
+
+def clay(rig: Rig, vertices: torch.Tensor, yaw: float) -> NDArray[np.uint8]:  # [SIDE, SIDE, 3]
+    """A neutral head [V, 3] seen from one side, on black."""
+    blank, light = np.zeros((1, 1, 3), np.uint8), vertices.new_ones(len(vertices))
+    renderer = MeshRenderer(rig.faces, rig.uvs, rig.uv_faces, blank, light)
+    turn = torch.from_numpy(rotation_from_axis_angle(np.array([0, np.radians(yaw), 0]))).to(vertices)
+    middle = (rig.template.amin(0) + rig.template.amax(0)) / 2
+    camera = Camera(SIDE * DISTANCE / ACROSS, (SIDE / 2, SIDE / 2), (SIDE, SIDE))
+    placed = (vertices - middle) @ turn.T - vertices.new_tensor([0, 0, DISTANCE])
+    drawn = renderer.draw(placed, camera, "clay")
+    return np.asarray(drawn[..., :3] * (drawn[..., 3:] > 0))
 
 
 class Curve:

@@ -10,19 +10,20 @@ Dims: B heads, N views, M = B * N, V vertices, S texels along a side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor
 
+from meshlam_core.model.loop import Step
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.render import animate, look, shade
 from meshlam_core.model.state import Rig, resize
 from training.lpips import Lpips
+from training.peers import Peer
 from training.views import Sample
 
-QUALITY = 88
 KINDS = ("photo", "back", "around")  # views in the order of views.make_views; all from the third on are of one kind
 
 
@@ -36,20 +37,28 @@ class HeldOutPictures:
 
     def start(self) -> dict[str, float]:
         """Mean errors of V_0 with the start's texture."""
-        return self._mean([self._errors(s, s.photo.vertices, s.photo.texture) for s in self.samples])
+        drawn = [render(s, self.rig, s.photo.vertices, s.photo.texture) for s in self.samples]
+        return self._mean([self._errors(s, s.photo.vertices, d) for s, d in zip(self.samples, drawn, strict=True)])
 
     @torch.no_grad()
     def measure(self, network: MeshLAM) -> dict[str, float]:
         """Mean errors of the network's result."""
         found = []
         for sample in self.samples:
-            state = network(sample.photo, self.rig)[-1].state
-            found.append(self._errors(sample, state.vertices, state.texture))
+            step = network(sample.photo, self.rig)[-1]
+            found.append(self._errors(sample, step.state.vertices, self._drawn(network, step, sample)))
         return self._mean(found)
 
     @torch.no_grad()
-    def _errors(self, sample: Sample, vertices: Tensor, texture: Tensor) -> dict[str, float]:
-        drawn, mask = render(sample, self.rig, vertices, texture)
+    def _drawn(self, network: MeshLAM, step: Step, sample: Sample) -> tuple[Tensor, Tensor]:
+        if isinstance(network, Peer):
+            drawn, alpha = network.draw(step, sample.photo, sample.targets)
+            return drawn, (alpha > 0.5).to(drawn.dtype)
+        return render(sample, self.rig, step.state.vertices, step.state.texture)
+
+    @torch.no_grad()
+    def _errors(self, sample: Sample, vertices: Tensor, seen: tuple[Tensor, Tensor]) -> dict[str, float]:
+        drawn, mask = seen
         targets = sample.targets
         both = mask * targets.mask
         area = both.sum((1, 2, 3)).clamp_min(1)
@@ -66,18 +75,17 @@ class HeldOutPictures:
         return found
 
     @torch.no_grad()
-    def sheet(self, network: MeshLAM, folder: Path) -> None:
-        """FOLDER/sheet.jpg: a row a head, its photo, then targets, and below them the start and the result."""
+    def sheet(self, network: MeshLAM) -> NDArray[np.uint8]:  # [3 H B, (3 + N) H, 3] sRGB
+        """A row a head, its photo, then targets, and below them the start and the result."""
         rows = []
         for sample in self.samples:
             photo, targets = sample.photo, sample.targets
-            state = network(photo, self.rig)[-1].state
-            found = [(photo.vertices, photo.texture), (state.vertices, state.texture)]
-            shown = [targets.image * targets.mask, *(render(sample, self.rig, *one)[0] for one in found)]
+            start = render(sample, self.rig, photo.vertices, photo.texture)[0]
+            result = self._drawn(network, network(photo, self.rig)[-1], sample)[0]
+            shown = [targets.image * targets.mask, start, result]
             tall = torch.cat([torch.cat(list(view.unbind()), 2) for view in shown], 1)  # [3, 3 H, N H]
             rows.append(torch.cat([resize(photo.image, tall.shape[1])[0], tall], 2))
-        sheet = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-        Image.fromarray(sheet).save(folder / "sheet.jpg", quality=QUALITY)
+        return np.asarray((torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy())
 
     def _mean(self, found: list[dict[str, float]]) -> dict[str, float]:
         return {name: sum(errors[name] for errors in found) / len(found) for name in found[0]}

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from meshlam_core.assets import asset_path
 from meshlam_core.errors import UsageError
+from meshlam_core.files.images import Photo as File
 from meshlam_core.files.images import load_photo
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
@@ -90,26 +91,49 @@ class Portraits:
 
 @dataclass(frozen=True)
 class Seen:
-    """A photograph, or a frame of a clip, with what was found in it."""
+    """A photograph, or a frame of a clip, with what was found in it; its square canvas has SIDE pixels."""
 
-    tracked: TrackedFace
-    picture: HeadPicture
-    regions: Regions
-    photo: Photo
+    photo: Photo  # a batch of one, on the canvas
+    masks: Tensor  # [1, 4, H, H] 0..1: hair, skin, person, and where nobody looked
+    chin: float  # px of the canvas, its row
 
 
 def look_at(path: Path, detector: LandmarkDetector, head: HeadModel) -> Seen:
     """What the pipeline does before the network; MeshlamError where it refuses the photo."""
-    photo = load_photo(path)
+    return look_at_photo(load_photo(path), detector, head)[0]
+
+
+def look_at_photo(photo: File, detector: LandmarkDetector, head: HeadModel) -> tuple[Seen, TrackedFace]:
+    """The same of a photo that is read already, and the head that was fitted to it."""
     tracked = at_rest(track_photo(photo, detector, head), head)
+    picture, regions = _parsed(photo, tracked)
+    tracked = with_sides(tracked, regions, picture.camera, head)
+    tracked = with_hair(tracked, regions, picture.camera, head)
+    return _seen(tracked, picture, regions, head), tracked
+
+
+def look_again(photo: File, tracked: TrackedFace, head: HeadModel) -> Seen:
+    """Another frame of a head that is known, and where it is there."""
+    return _seen(tracked, *_parsed(photo, tracked), head)
+
+
+def _parsed(photo: File, tracked: TrackedFace) -> tuple[HeadPicture, Regions]:
     picture = cut_head(photo, tracked)
     regions = parse_person(picture.pixels, landmarks_on_crop(tracked, picture.camera), picture.alpha)
     if regions.trouble:
         raise ValueError(f"its masks failed: {regions.trouble}")
-    tracked = with_sides(tracked, regions, picture.camera, head)
-    tracked = with_hair(tracked, regions, picture.camera, head)
-    made = photo_for_network(tracked, picture.pixels, picture.camera, regions, head)
-    return Seen(tracked, picture, regions, made.resized(SIDE))
+    return picture, regions
+
+
+def _seen(tracked: TrackedFace, picture: HeadPicture, regions: Regions, head: HeadModel) -> Seen:
+    photo = photo_for_network(tracked, picture.pixels, picture.camera, regions, head)
+    height, width = regions.hair.shape
+    side = max(height, width)
+    masks = torch.from_numpy(np.stack([regions.hair, regions.skin, regions.person, 1 - regions.looked_at]))[None]
+    beyond = functional.pad(masks.float(), (0, side - width, 0, side - height))
+    beyond[:, 3, height:], beyond[:, 3, :, width:] = 1, 1
+    chin = float(landmarks_on_crop(tracked, picture.camera)[CHIN, 1])
+    return Seen(photo.resized(SIDE), resize(beyond, SIDE), chin * SIDE / side)
 
 
 def sample_of(source: Seen, frames: Sequence[Seen], size: int) -> Sample:
@@ -140,15 +164,8 @@ def _classes(frame: Seen, size: int) -> Tensor:  # [1, H, H] uint8
 
     Unknown is what hides a head without being one, and skin below the chin: where the neck ends nobody can say.
     """
-    regions = frame.regions
-    height, width = regions.hair.shape
-    side = max(height, width)
-    masks = torch.from_numpy(np.stack([regions.hair, regions.skin, regions.person, 1 - regions.looked_at]))[None]
-    beyond = functional.pad(masks, (0, side - width, 0, side - height))
-    beyond[:, 3, height:], beyond[:, 3, :, width:] = 1, 1
-    hair, skin, person, unseen = resize(beyond.float(), size)[0]
-    chin = landmarks_on_crop(frame.tracked, frame.picture.camera)[CHIN, 1] * size / side
-    above = torch.arange(size)[:, None] < chin
+    hair, skin, person, unseen = resize(frame.masks, size)[0]
+    above = torch.arange(size)[:, None] < frame.chin * size / frame.masks.shape[-1]
     found = torch.full((1, size, size), UNKNOWN, dtype=torch.uint8)
     for name, where in (
         ("background", person < NONE),

@@ -36,8 +36,6 @@ from training.losses import (
     thinned,
     total_loss,
 )
-from training.pictures.draw import Drawer
-from training.pictures.portraits import Portraits
 from training.views import UNKNOWN, Sample, TargetViews
 
 FLIP = (-1.0, 1.0, 1.0)  # avatar frame
@@ -49,8 +47,8 @@ SOFT = 0.5  # mm, below which a distance counts as its square
 class Mixed:
     """A drawn and a real sample; makes the batch of a step."""
 
-    drawn: Drawer
-    real: Portraits
+    drawn: Callable[[int], Sample]
+    real: Callable[[int], Sample]  # Portraits, or People from shards
 
     def __call__(self, step: int) -> tuple[Sample, Sample]:
         """Both."""

@@ -11,11 +11,13 @@ from meshlam_core.cli import main
 from meshlam_core.errors import UnreadableInput, UsageError
 from meshlam_core.pipeline import ReconstructOptions
 from training.evaluate.clip import ClipResult, FrameScores
+from training.evaluate.geometry import GeometryScores, Millimetres
 from training.evaluate.likeness import Likeness
 from training.evaluate.mesh import MeshFaults
 from training.evaluate.photo import PhotoResult, PhotoScores
 from training.evaluate.report import html_report, plot
 from training.evaluate.run import Evaluation, HeadReport, Work, as_json, find_sources
+from training.evaluate.styles import HELD_OUT
 from training.evaluate.summary import CLIP_TITLES, cells, summarise_clips, summarise_photos
 
 NAN = float("nan")
@@ -86,6 +88,19 @@ def test_the_page_holds_tables_plots_pictures_failures_and_the_papers_rows() -> 
         assert text in page
     assert "5.0.jpg: No face &lt;here&gt;." in page
     assert "http" not in page.replace("http-equiv", "")  # nothing is loaded from elsewhere
+
+
+def test_the_page_tells_millimetres_front_and_back_and_heads_without_an_avatar() -> None:
+    distances = [Millimetres(float(k), 10.0 + k) for k in range(7)]
+    scores = GeometryScores(*distances, silhouettes={"front": 0.91, "side": 0.82, "back": 0.73})
+    report = HeadReport(styles={"bob": [scores, None], HELD_OUT: [scores, None]})
+    page = html_report(Evaluation({"hull": report}, ()))
+    assert "<th>hair, front</th><th>hair, back</th>" in page
+    row = page.split("<td>bob</td>")[1].split("</tr>")[0]
+    cells = row.replace("<td>", " ").replace("</td>", " ").split()
+    assert cells[:6] == ["hull", "2", "1", "0.0", "/", "10.0"]
+    assert "4.0 / 14.0" in row  # the back's
+    assert "0.730" in row
 
 
 def test_a_plot_spans_its_values_and_leaves_out_what_is_unknown() -> None:
