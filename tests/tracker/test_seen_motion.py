@@ -48,7 +48,8 @@ def test_only_expressions_are_seen_differently_and_a_turned_eye_less_than_it_tur
     np.testing.assert_array_equal(seen.neutral, own.neutral)
     np.testing.assert_array_equal(seen.basis[:, : own.modes], own.basis[:, : own.modes])
     out = own.modes + own.names.index("eyeLookOutLeft")
-    assert 0.4 < seen.basis[0, out, LEFT_IRIS] / own.basis[0, out, LEFT_IRIS] < 0.95
+    # less than by SHARE alone (0.77), with which a rendered gaze falls short
+    assert 0.4 < seen.basis[0, out, LEFT_IRIS] / own.basis[0, out, LEFT_IRIS] < 0.7
 
 
 def test_the_person_of_a_clip_is_told_from_calm_frames(head):

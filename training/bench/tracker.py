@@ -2,13 +2,15 @@
 
 Landmark error is the rms distance over the visible landmarks / face height (forehead to chin as if seen square on);
 outline points, which have no fixed place on the cheek, count across the outline only. Photos: ../shared/data/portraits
-and hires; animals: negatives; clips: clips, first --seconds of each.
+and hires; animals: negatives; clips: clips, first --seconds of each. Where face-alignment and its networks are
+installed, its rows on portraits and hires follow.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,12 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from meshlam_core.assets import asset_path
-from meshlam_core.errors import MeshlamError
+from meshlam_core.errors import AssetError, MeshlamError
 from meshlam_core.files.images import load_photo, read_clip
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from meshlam_core.tracker.face_alignment_backend import FaceAlignmentDetector
 from meshlam_core.tracker.fit import head_fitter
-from meshlam_core.tracker.landmarks import MediaPipeDetector, choose_face
+from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector, choose_face
 from meshlam_core.tracker.track import scaled_detection, track_clip
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -61,7 +64,7 @@ class Clip:
     frames_per_cpu_second: float
 
 
-def measure_photos(name: str, paths: list[Path], detector: MediaPipeDetector, head: HeadModel) -> Photos:
+def measure_photos(name: str, paths: list[Path], detector: LandmarkDetector, head: HeadModel) -> Photos:
     """Find, refine and fit one face in every photo."""
     fitter = head_fitter(head)
     errors: list[float] = []
@@ -89,7 +92,7 @@ def measure_photos(name: str, paths: list[Path], detector: MediaPipeDetector, he
     return Photos(name, len(paths), failed, median, most, worst, implausible, find, refine, fit, best)
 
 
-def measure_clip(path: Path, seconds: float, detector: MediaPipeDetector, head: HeadModel) -> Clip:
+def measure_clip(path: Path, seconds: float, detector: LandmarkDetector, head: HeadModel) -> Clip:
     """Decode, find and fit a clip from its start."""
     frames = takewhile(lambda frame: frame.time < seconds, read_clip(path))
     wall, cpu = time.perf_counter(), time.process_time()
@@ -142,10 +145,21 @@ def _cases(limit: int | None, seconds: float) -> Iterator[Callable[[], Photos | 
     detector, head = MediaPipeDetector(asset_path("face_landmarker.task")), load_head()
     head_fitter(head)  # prepared before the clock starts
     for name in ("portraits", "hires", "negatives"):
-        paths = spread(sorted((DATA / name).glob("*.jpg")), limit)
-        yield partial(measure_photos, name, paths, detector, head)
+        yield partial(measure_photos, name, photos_of(name, limit), detector, head)
     for path in spread(sorted((DATA / "clips").glob("*.mp4")), limit):
         yield partial(measure_clip, path, seconds, detector, head)
+    try:
+        other = FaceAlignmentDetector.open(head.landmarks(head.template).astype(np.float32), "cpu")
+    except AssetError as error:
+        print(f"No rows of face-alignment: {error}", file=sys.stderr)
+        return
+    for name in ("portraits", "hires"):
+        yield partial(measure_photos, f"{name}, face-alignment", photos_of(name, limit), other, head)
+
+
+def photos_of(folder: str, limit: int | None) -> list[Path]:
+    """The photos of a folder of the data, at most `limit`."""
+    return spread(sorted((DATA / folder).glob("*.jpg")), limit)
 
 
 def main() -> None:
