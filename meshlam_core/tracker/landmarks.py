@@ -37,6 +37,7 @@ LARGE = 0.25  # face height / picture side: beside such a face there is no room 
 LARGEST = 0.1  # the same, where only the largest face matters: the whole picture shows one of this size
 TILE_MIN_SCORE = 0.9  # in tiles texture of all sorts is seen enlarged, and some of it looks like a face
 SURE = 0.9999  # score of a real face seen the right way up
+MARGINS = (1.4, 2.0)  # of the picture's side: a face that its border cuts is found where there is room around it
 QUARTERS = (np.pi / 2, np.pi, -np.pi / 2)
 LYING = 0.7  # rad of roll from which a face may rather be one that stands
 SMALLEST_TILE = 160  # px: in smaller ones even a face too small to use is large
@@ -160,6 +161,9 @@ class MediaPipeDetector:
             large = LARGE if every else LARGEST
             if tallest > large * min(height, width) or (faces and level >= 4):
                 break
+        if not faces:
+            middle, side = (width / 2, height / 2), max(height, width)
+            faces = self._search(image, [Region(middle, margin * side) for margin in MARGINS], [], MIN_SCORE)
         return sorted(faces, key=lambda face: face.box[0] + face.box[2])
 
     def _search(self, image: U8, tiles: list[Region], known: list[Detection], least: float) -> list[Detection]:

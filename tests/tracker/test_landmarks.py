@@ -148,6 +148,19 @@ def test_a_face_of_forty_pixels_is_found_so_that_it_can_be_refused(detector, por
         check_face_size(face)
 
 
+@pytest.mark.parametrize("half", ["left", "right"])
+def test_half_a_face_at_the_border_of_the_picture_is_found(detector, portrait, half):
+    landmarks = detector.detect(portrait)[0].landmarks[:, :2]
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    size, middle = high - low, (low + high) / 2
+    x0, x1 = (low[0] - 0.1 * size[0], middle[0]) if half == "left" else (middle[0], high[0] + 0.1 * size[0])
+    y0, y1 = low[1] - 0.1 * size[1], high[1] + 0.1 * size[1]
+    cut = np.ascontiguousarray(portrait[int(y0) : int(y1), int(x0) : int(x1)])
+    (face,) = detector.detect(cut, every=False)
+    found = detector.refine(cut, face).landmarks[:, :2] + [int(x0), int(y0)]
+    assert np.linalg.norm(found - landmarks, axis=1).mean() < 0.04 * size[1]
+
+
 def test_a_moved_face_is_followed_and_a_vanished_one_is_lost(detector, portrait):
     (face,) = detector.detect(portrait)
     shifted = np.roll(portrait, 60, axis=1)
