@@ -108,6 +108,8 @@ def _reenact(command: argparse.ArgumentParser) -> None:
     live_link = "of meshlam track, or a CSV in the layout of Live Link Face"
     command.add_argument("--track", type=Path, required=True, metavar="TRACK.json|.csv", help=live_link)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    onto = "the track's clip, if it shows the avatar's own person: every pose is corrected by what the frame looks like"
+    command.add_argument("--onto", type=Path, metavar="CLIP", help=onto)
     _head_of_avatar(command)
     _neural(command)
     _rasteriser(command)

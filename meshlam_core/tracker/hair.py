@@ -43,7 +43,7 @@ Bools = NDArray[np.bool_]
 
 ANGLES = 120  # directions in which the outline is looked at
 STEPS = 160  # samples along each
-LEVEL = 0.4  # of the masks, where the outline lies: strands are thin and their share of a pixel is small
+LEVEL = 0.3  # of the masks, where the outline lies: strands are thin and their share of a pixel is small
 REACH = 2.2  # face heights, how far out the outline is looked for
 GAP = 0.12  # face heights of background that hair may leave before its last strand
 ROUNDS = 4
