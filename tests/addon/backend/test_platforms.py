@@ -1,4 +1,4 @@
-"""What Windows and macOS do otherwise, on facts recorded there: names, folders, programs and what they print."""
+"""What Windows and macOS do otherwise, as it is documented of them: names, folders, programs and what they print."""
 
 from __future__ import annotations
 
