@@ -1,4 +1,4 @@
-"""The network that tells hair, bare skin and the rest of a person from the background. training/parser makes it.
+"""The network that tells the parts of a head, what is worn, and what is before it. training/parser makes it.
 
 A U-Net on the first layers of MobileNetV2, which see the window at half its size.
 Frame: image frame of the window of parsing.py, resampled to SIDE px.
@@ -27,7 +27,12 @@ F32 = NDArray[np.float32]
 
 PARSING_NETWORK = Path(__file__).resolve().parent.parent / "data" / "parsing_network.npz"
 SIDE = 256  # px
-CLASSES = ("background", "hair", "skin", "other")
+CLASSES = ("background", "hair", "skin", "ears", "neck", "glasses", "clothes", "mask", "hand", "object")
+BACKGROUND, HAIR, SKIN, EARS, NECK, GLASSES, CLOTHES, MASK, HAND, OBJECT = range(len(CLASSES))
+BARE = slice(SKIN, CLOTHES)  # skin and what is worn close to it: frames and dark lenses hide little of a head's form
+REST = slice(
+    CLOTHES, len(CLASSES)
+)  # clothes, hats, masks and scarves, hands with their arms, all other things in front
 INPUTS = 8
 HINTS = INPUTS - 3  # all but the colours: the encoder does not see them, what is joined to its answers does
 DEPTH = 13  # of MobileNetV2's layers: to stride 16

@@ -13,7 +13,7 @@ from pathlib import Path
 from training.bench.machine import describe_machine
 
 BENCHMARKS = (
-    "raster", "tracker", "expressions", "reenact", "masks", "texture", "skin", "neutral", "head", "reconstruct",
+    "raster", "tracker", "expressions", "reenact", "masks", "parts", "texture", "skin", "neutral", "head", "reconstruct",
     "clips", "topology", "network", "head_models", "opencv", "gaussians",
 )  # fmt: skip
 
