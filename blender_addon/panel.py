@@ -103,6 +103,7 @@ class OptionsPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
         column.prop(fields, "face")
         column.prop(fields, "texture_size")
         column.prop(fields, "sway_bones")
+        column.prop(fields, "keep_glasses")
         column.prop(fields, "texture")
         column.prop(fields, "device")
         column.prop(fields, "frame_result")

@@ -58,6 +58,10 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
         name="Sway Bones",
         description="Bones for hair that hangs below the chin, to animate it or for a game engine's physics",
     )
+    keep_glasses: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Keep Glasses",
+        description="Leave dark glasses painted on the skin; otherwise the skin and the eyes behind them are completed",
+    )
     texture: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Light",
         description="What becomes of the light in the photo",

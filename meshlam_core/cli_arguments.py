@@ -13,6 +13,7 @@ AXES = ("y-down", "y-up")
 PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
 TEXTURES = ("photo", "albedo")
+KEPT = ("none", "glasses")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LANDMARKS = ("mediapipe", "face-alignment")
 RASTERISERS = ("auto", "warp", "nvdiffrast")
@@ -58,6 +59,8 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--texture", choices=TEXTURES, default="photo", help="with the photo's light, or albedo: without it"
     )
+    kept = "glasses: paint them onto the skin; otherwise the skin behind them is completed"
+    command.add_argument("--keep", choices=KEPT, default="none", help=kept)
     command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
     command.add_argument(
         "--weights", default="auto", metavar="auto|none|PATH", help="of the network; none keeps the tracker's result"

@@ -41,7 +41,15 @@ HAIR = ("hull", "bald")
 TEXTURES = ("photo", "albedo")  # with the photo's light, without it
 LANDMARKS = ("mediapipe", "face-alignment")
 RASTERISERS = ("auto", "warp", "nvdiffrast")
-CHOICES = {"preset": PRESETS, "hair": HAIR, "texture": TEXTURES, "landmarks": LANDMARKS, "rasteriser": RASTERISERS}
+KEPT = ("none", "glasses")  # what is painted on although it is before the face
+CHOICES = {
+    "preset": PRESETS,
+    "hair": HAIR,
+    "texture": TEXTURES,
+    "keep": KEPT,
+    "landmarks": LANDMARKS,
+    "rasteriser": RASTERISERS,
+}
 MAX_TEXTURE = 4096  # px
 BATCH = 8  # photos that go through the network together; bounds the memory of long lists
 
@@ -61,6 +69,7 @@ class ReconstructOptions:
     face: int | str = "largest"  # or 1 for the leftmost face, 2 for the next ...
     texture_size: int = 1024
     texture: str = "photo"  # or "albedo": without the photo's light
+    keep: str = "none"  # or "glasses": they are painted onto the skin
     device: str = "auto"
     seed: int = 0
     weights: str = AUTO  # of the network; "none" keeps the tracker's result, a path names a file
@@ -203,6 +212,7 @@ class _Draft:
     texture: Texture
     job: RefineJob | None  # for the network, if there is one
     clock: Clock
+    covered: tuple[str, ...]  # by what the face is
 
 
 def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clock) -> _Draft:
@@ -224,6 +234,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         picture = cut_head(photo, tracked)
         landmarks = landmarks_on_crop(tracked, picture.camera)
         regions = parse_person(picture.pixels, landmarks, picture.alpha)
+        regions = regions.with_glasses_kept() if options.keep == "glasses" else regions
         tracked = with_sides(tracked, regions, picture.camera, head)
     if options.hair == "hull":
         with clock.stage("hair"):
@@ -238,7 +249,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         )
         wanted = session.refiner and not shapes_only
         job = _network_job(tracked, picture, regions, texture, head) if wanted else None
-    return _Draft(path, photo.sha256, tracked, picture, texture, job, clock)
+    return _Draft(path, photo.sha256, tracked, picture, texture, job, clock, regions.covered)
 
 
 def _reshaped(
@@ -323,6 +334,7 @@ def _finish(
         unlit=avatar.albedo_photo is not None,
         wanted_unlit=options.texture == "albedo",
         tone_doubt=draft.texture.light.tone_doubt if draft.texture.light else None,
+        covered=draft.covered,
     )
     return Reconstruction(replace(avatar, provenance=making.provenance()), making.report(avatar))
 

@@ -27,6 +27,10 @@ ROUGH_FIT = 0.025  # landmark error above which the user is warned
 TURNED = np.radians(40)  # yaw from which half of the face is a guess
 FACE_CUT = 0.1  # share of the face's outline outside the picture from which a part of the face is missing
 CROWN = 0.18  # of the face's height, from the forehead's top up to where the skull ends
+# what covers a face, by its name in tracker/parsing.COVERS
+COVERING = {
+    "glasses": "glasses", "mask": "a mask or a scarf", "hand": "a hand", "object": "something in front of it"
+}  # fmt: skip
 USUAL_PRESET = "small"  # the others are chosen on purpose, so that missing weights are worth a warning
 
 
@@ -67,6 +71,7 @@ class Making:
     unlit: bool  # whether the texture is without the photo's light
     wanted_unlit: bool
     tone_doubt: float | None  # standard deviation of the logarithm of the skin's tone; None: light and skin are one
+    covered: tuple[str, ...] = ()  # what covers the face: names of tracker/parsing.COVERS
 
     @property
     def total_timings(self) -> dict[str, float]:
@@ -90,6 +95,10 @@ class Making:
                 f"The picture's border cuts off {cut}: what is not in the picture is completed. "
                 "A photo that shows the whole head helps."
             )
+        if self.covered:
+            things = [COVERING[name] for name in self.covered]
+            told = f"{', '.join(things[:-1])} and {things[-1]}" if things[1:] else things[0]
+            found.append(f"Part of the face is covered by {told}: what is behind was completed.")
         if tracked.hair and tracked.hair.doubt:
             found.append(f"The hair could not be made out ({tracked.hair.doubt}): the head is bald.")
         if self.wanted_unlit and not self.unlit:
@@ -155,6 +164,7 @@ class Making:
             "landmark_error": round(self.tracked.landmark_error, 5),
             "plausibility": round(self.tracked.plausibility, 3),
             "hair": self._hair(),
+            "covered": list(self.covered),
             "texture": self._texture(),
             "timings": self.total_timings,
             "warnings": self.warnings(),

@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         head=arguments.head,
         hair=arguments.hair,
         sway_bones=arguments.sway_bones,
+        keep=arguments.keep,
         texture=arguments.texture,
         face=arguments.face,
         texture_size=arguments.texture_size,

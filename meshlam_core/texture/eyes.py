@@ -74,11 +74,12 @@ def paint_eyes(
     """Fill the eyeballs' texels."""
     sides = {"eyeball_left": (LEFT_EYE, LEFT_IRIS), "eyeball_right": (RIGHT_EYE, RIGHT_IRIS)}
     skin_light = float(luminance(torch.from_numpy(regions.skin_colour)))
+    hiding = None if regions.in_front is None else torch.from_numpy(regions.in_front)[None, None]
     glimpses = []
     for name, layout in atlas.eyes.items():
         ring, iris = sides[name]
         opening, centre = landmarks[ring].astype(np.float64), landmarks[iris : iris + 5].astype(np.float64)
-        glimpses.append(_look(layout, opening, centre, image, posed, camera, valid, skin_light))
+        glimpses.append(_look(layout, opening, centre, image, hiding, posed, camera, valid, skin_light))
     if not glimpses:
         return []
     palette = _palette(glimpses, skin_light)
@@ -92,6 +93,7 @@ def _look(
     ring: F64,  # [16, 2] px, the lids' opening
     iris: F64,  # [5, 2] px, centre and four points of the edge
     image: Tensor,
+    hiding: Tensor | None,  # [1, 1, H, W] what is before the face
     posed: Tensor,
     camera: Camera,
     valid: tuple[float, float, float, float],  # px
@@ -123,6 +125,9 @@ def _look(
     shadow = 1 - smooth_step(luminance(colour) / max(skin_light, 0.02), *DARK)
     weight = torch.maximum(smooth_step(depth, *LID_SHADE), shadow * smooth_step(depth, *LASH_SHADE))
     weight = weight * smooth_step(facing, 0.2, 0.5)
+    if hiding is not None:
+        hidden = functional.grid_sample(hiding, grid[None, None], align_corners=False)[0, 0, 0]
+        weight = weight * (1 - hidden).clamp(0, 1)
     edge = np.linalg.norm(iris[1:] - iris[0], axis=1).mean()
     apparent = edge * -centre[2] / (camera.focal * radius)  # of the ball's radius
     angle = float(np.arcsin(np.clip(apparent, 0, 1))) if seen else 0.0

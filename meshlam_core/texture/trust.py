@@ -47,6 +47,7 @@ MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach o
 OPEN = 0.1  # height / width of the lips' opening from which the mouth's inside is read
 TURNED = (0.75, 1.05)  # lopsidedness between which a face counts as turned away: from about 30 to 40 degrees
 TURN_RIM = 0.02  # of the face height, by which a turned face is distrusted next to where it hides itself
+HIDDEN, HIDDEN_RIM = 0.35, 0.008  # share of what is before the face that hides it; of the face height, its soft edge
 LASH_LINE = 0.012  # of the face height, width of the band around the eye where lashes grow
 EYE_MARGIN = 0.004  # of the face height, by which lids keep away from the eye
 
@@ -66,7 +67,10 @@ def trust_maps(
     edges = _depth_edges(fragments.depth[0])
     if turn := _turned(points):
         edges |= dilated(edges & _far_half(points, size), TURN_RIM * span * turn)
-    good = _inside(valid, size) & ~edges & (person > 0.5)
+    free = np.ones(size, bool)
+    if (hiding := regions.in_front) is not None:
+        free = ~dilated(_shrunk(hiding, size) > HIDDEN, HIDDEN_RIM * span)
+    good = _inside(valid, size) & ~edges & (person > 0.5) & free
     # hair ends softly: its outermost pixels are mixed with what lies behind it
     good &= (hair < 0.5) | eroded(person > PURE, HAIR_RIM)
     good &= (hair < 0.5) | (shine_through(image, person, regions.hair_colour, SHORE * span) < SEE_THROUGH)
@@ -85,7 +89,7 @@ def trust_maps(
         # clothes must not reach the neck: only what is surely skin is trusted there, and fades slowly
         _soft(good & (skin > NECK_SKIN), NECK_SOFT),
         other,
-        person * box_blur(_mouth_opening(points, lips, span), SOFT),
+        person * box_blur(_mouth_opening(points, lips, span) & free, SOFT),
         shown & (dilated(eyes, LASH_LINE * span) | lips),
     )
     return torch.from_numpy(np.stack([np.asarray(m, np.float32) for m in maps], axis=-1))

@@ -3,10 +3,11 @@
 Frame: image frame (see frames.py) of the crop given. Masks are float32 in 0..1.
 Dims:  H, W crop rows and columns; N side of the window, px.
 
-A network of this project (parsing_network.py) tells hair, bare skin and the rest of the person from the background; it
-sees the answer of Google's selfie segmenter (Apache-2.0, from MediaPipe), which finds people but cuts curls, and the
-face, which says whose masks these are. Its probabilities are snapped to the image's edges with a guided filter (He, Sun
-and Tang, "Guided image filtering", PAMI 2013).
+A network of this project (parsing_network.py) tells hair, bare skin and the rest of the person from the background, and
+among them ears, neck, glasses, and masks, hands and other things in front of the face. It sees the answer of Google's
+selfie segmenter (Apache-2.0, from MediaPipe), which finds people but cuts curls, and the face, which says whose masks
+these are. Its probabilities are snapped to the image's edges with a guided filter (He, Sun and Tang, "Guided image
+filtering", PAMI 2013).
 
 The masks describe a square of WINDOW face heights around the head, as far as the picture reaches into it. Outside of it
 every mask is 0 and nothing is known: the picture's border is no outline.
@@ -14,8 +15,9 @@ every mask is 0 and nothing is known: the picture's border is no outline.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from threading import Lock
 from typing import Any
 
@@ -37,6 +39,7 @@ from meshlam_core.points import (
     RIGHT_EYE,
     RIGHT_EYE_OUTER,
 )
+from meshlam_core.tracker import parsing_network as net
 from meshlam_core.tracker.parsing_network import SIDE, load_parsing_network, network_inputs, positions, predict
 from meshlam_core.tracker.ramps import ramp
 from meshlam_core.tracker.sampling import Region, sample_region
@@ -51,8 +54,45 @@ PERSON_SIDE = 256  # px, the segmenter's input
 DOUBTFUL = 0.5  # trust below which the masks failed
 SOLID = 0.8  # from which a pixel is surely hair
 FEW_PIXELS = 200  # samples below which a median colour says nothing
+FAINT = 0.2  # probability below which a part is nowhere
+NETWORKS = (net.PARSING_NETWORK, net.PARTS_NETWORK)
+COVERS = {"glasses": 0.06, "mask": 0.05, "hand": 0.04, "object": 0.01}  # shares of the face from which they are told
 
 _lock = Lock()  # the interpreter keeps its tensors between calls
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Finer masks [H, W], made when they are asked for: most photos show neither glasses nor anything before the face.
+
+    Ears, neck and glasses are parts of the skin, the occluder is part of what is neither hair nor skin.
+    """
+
+    classes: F32  # [C, SIDE, SIDE] the network's probabilities
+    laid: Callable[[F32], F32]  # [SIDE, SIDE] -> [H, W]: a mask of the window, with the photo's edges, on the crop
+
+    @cached_property
+    def ears(self) -> F32:
+        return self._mask(net.EARS)
+
+    @cached_property
+    def neck(self) -> F32:
+        """Down to the collar."""
+        return self._mask(net.NECK)
+
+    @cached_property
+    def glasses(self) -> F32:
+        """Frames, and lenses too dark to see through."""
+        return self._mask(net.GLASSES)
+
+    @cached_property
+    def occluder(self) -> F32:
+        """Masks and scarves over the mouth, hands and their arms, telephones, microphones, cups, headphones."""
+        return self._mask(net.MASK, net.HAND, net.OBJECT)
+
+    def _mask(self, *members: int) -> F32:
+        share = self.classes[list(members)].sum(axis=0)
+        return self.laid(share if share.max() > FAINT else np.zeros_like(share))
 
 
 @dataclass(frozen=True)
@@ -64,8 +104,8 @@ class Regions:
 
     person: F32  # [H, W] the person, hair included
     hair: F32  # [H, W] hair of the head
-    skin: F32  # [H, W] face, ears, neck; eyes, brows, beard and lips count as skin
-    other: F32  # [H, W] clothes, hats, everything of the person that is neither hair nor skin
+    skin: F32  # [H, W] face, ears, neck; eyes, brows, beard, lips and glasses count as skin
+    other: F32  # [H, W] clothes, hats, what is in front: everything of the person that is neither hair nor skin
     skin_colour: F32  # [3] sRGB 0..1, median of cheeks, nose and forehead
     hair_colour: F32  # [3] sRGB 0..1, median of the hair, of doubtful hair where that is all; the skin's without any
     hair_share: float  # hair area / face area; below about 0.1 the head is practically bald
@@ -73,11 +113,28 @@ class Regions:
     known: F32 | None = None  # [H, W] 1 where the masks mean something, 0 where nothing was looked at; None: all known
     trust: float = 1.0  # 0..1 in the outline of person and hair; below DOUBTFUL the masks failed
     trouble: str = ""  # why, as a clause; empty when nothing is wrong
+    parts: Parts | None = None  # None: nobody looked for them
+    covered: tuple[str, ...] = ()  # which of COVERS lie over skin of the face
 
     @property
     def looked_at(self) -> F32:  # [H, W]
         """`known`, everywhere 1 where all is known."""
         return np.ones_like(self.hair) if self.known is None else self.known
+
+    @property
+    def in_front(self) -> F32 | None:  # [H, W] 0..1
+        """Glasses and whatever else is before the head, which is not its skin; None where nothing covers the face."""
+        return self.parts.glasses + self.parts.occluder if self.parts and self.covered else None
+
+    def with_glasses_kept(self) -> Regions:
+        """The same with glasses counted as skin: they are painted on."""
+        if self.parts is None:
+            return self
+        classes = self.parts.classes.copy()
+        classes[net.SKIN] += classes[net.GLASSES]
+        classes[net.GLASSES] = 0
+        covered = tuple(name for name in self.covered if name != "glasses")
+        return replace(self, parts=replace(self.parts, classes=classes), covered=covered)
 
 
 def parse_person(
@@ -95,12 +152,16 @@ def parse_person(
     if alpha is not None:
         known *= sample_region(np.dstack([alpha] * 3), window, WORK)[..., 0] / np.float32(255)
 
-    hair, skin, other = found = GuidedFilter(image)(_classes(image, local, known))
+    classes = _classes(image, local, known)
+    snapped = GuidedFilter(image)
+    coarse = np.stack([classes[net.HAIR], classes[net.BARE].sum(axis=0), classes[net.REST].sum(axis=0)])
+    hair, skin, other = found = snapped(coarse)
     found *= known / np.maximum(found.sum(axis=0), 1)
     person = np.minimum(hair + skin + other, 1)
     trust, trouble = judge_masks(person, hair, face, known)
 
-    skin_colour = _skin_colour(image, hair, face, local)
+    free = _grown_to(1 - classes[[net.GLASSES, net.MASK, net.HAND, net.OBJECT]].sum(axis=0), WORK) > 0.5
+    skin_colour = _skin_colour(image, hair, face, free, local)
     solid = hair > SOLID
     samples = (image[mask] for mask in (solid, hair > 0.5))
     sample = next((sample for sample in samples if len(sample) > FEW_PIXELS), None)
@@ -110,6 +171,10 @@ def parse_person(
     if alpha is not None:
         reached *= alpha / np.float32(255)
     on_crop = _to_crop(np.stack([person, hair, skin]), window_from_crop, shape) * reached
+
+    def laid(mask: F32) -> F32:
+        return np.asarray(_to_crop(snapped(mask[None]) * known, window_from_crop, shape)[0] * reached)
+
     return Regions(
         person=on_crop[0],
         hair=on_crop[1],
@@ -122,7 +187,34 @@ def parse_person(
         known=reached,
         trust=trust,
         trouble=trouble,
+        parts=Parts(classes, laid),
+        covered=what_covers(classes, local * (SIDE / WORK)),
     )
+
+
+def what_covers(
+    classes: F32,  # [C, SIDE, SIDE] the network's probabilities
+    points: NDArray[np.floating],  # [L, 2] landmarks, px of the same
+) -> tuple[str, ...]:  # of COVERS
+    """What of the things that the network knows lies over the face.
+
+    Each has to cover more of the face, glasses of the band of the eyes, than it does by mistake: see docs/masks.md.
+    """
+    shares = cover_shares(classes, points)
+    return tuple(name for name, least in COVERS.items() if shares[name] > least)
+
+
+def cover_shares(
+    classes: F32,  # [C, SIDE, SIDE]
+    points: NDArray[np.floating],  # [L, 2] px
+) -> dict[str, float]:  # 0..1 for each of COVERS
+    """How much of the face lies under each thing, of the face's area."""
+    face = polygon_mask(points[OVAL], classes.shape[1:]) > 0
+    size = max(int(face.sum()), 1)
+    kinds = {"glasses": net.GLASSES, "mask": net.MASK, "hand": net.HAND, "object": net.OBJECT}
+    return {
+        name: float((classes[kind] * (classes[kind] > net.LIKELY))[face].sum()) / size for name, kind in kinds.items()
+    }
 
 
 def judge_masks(
@@ -273,7 +365,7 @@ def _classes(
     image: U8,  # [N, N, 3]
     points: NDArray[np.floating],  # [L, 2] px of the window
     known: F32,  # [N, N]
-) -> F32:  # [3, SIDE, SIDE] probabilities of hair, skin and other
+) -> F32:  # [C, SIDE, SIDE] probabilities of the network's classes
     """Ask the network at its own size."""
     small = np.array(Image.fromarray(image).reduce(WORK // SIDE))
     reach = known[:: WORK // SIDE, :: WORK // SIDE] > 0.5
@@ -282,21 +374,22 @@ def _classes(
     selfie = segment_known(small, reach)
     hints = torch.from_numpy(np.stack([selfie, face, reach]).astype(np.float32))[None]
     inputs = network_inputs(rgb, hints[:, :1], hints[:, 1:2], hints[:, 2:], positions(SIDE))
-    background, *found = predict(load_parsing_network(), inputs)
+    found = net.with_parts(*(predict(load_parsing_network(path), inputs) for path in NETWORKS))
     # clothes come in more forms than the network has seen: below the face the segmenter counts as much
     chin = int(points[CHIN, 1] * SIDE / WORK)
-    found[2][max(0, chin) :] += (0.5 * background * selfie)[max(0, chin) :]
-    return np.stack(found)
+    found[net.CLOTHES, max(0, chin) :] += (0.5 * found[net.BACKGROUND] * selfie)[max(0, chin) :]
+    return found
 
 
 def _skin_colour(
     image: U8,  # [N, N, 3]
     hair: F32,  # [N, N]
     face: F32,  # [N, N]
+    free: NDArray[np.bool_],  # [N, N] nothing is worn there or lies in front
     points: NDArray[np.floating],  # [L, 2] px of the window
 ) -> F32:  # [3] sRGB 0..1
-    """Median of the face without hair, eyes and lips."""
-    plain = face * (hair < 0.3)
+    """Median of the face without hair, eyes, lips, and what covers it."""
+    plain = face * (hair < 0.3) * free
     for ring in (RIGHT_EYE, LEFT_EYE, LIPS_OUTER):
         plain *= 1 - polygon_mask(_grown(points[ring], 1.5), (WORK, WORK))
     sample = image[(plain if plain.sum() > FEW_PIXELS else face) > 0]
@@ -307,6 +400,12 @@ def _grown(ring: NDArray[np.floating], factor: float) -> NDArray[np.floating]:
     """A ring of points blown up about its centre."""
     centre = ring.mean(axis=0)
     return np.asarray(centre + factor * (ring - centre))
+
+
+def _grown_to(mask: F32, size: int) -> F32:  # [size, size]
+    """Each pixel repeated."""
+    times = size // len(mask)
+    return mask.repeat(times, 0).repeat(times, 1)
 
 
 def _resize(mask: F32, size: tuple[int, ...]) -> F32:  # [*size]
@@ -343,12 +442,12 @@ def _within(
 
 
 def _to_crop(
-    masks: F32,  # [3, N, N] over the window
+    masks: F32,  # [1 or 3, N, N] over the window
     window_from_crop: NDArray[np.floating],  # [2, 3]
     shape: tuple[int, ...],  # (height, width) of the crop
-) -> F32:  # [3, H, W] in steps of 1/255
+) -> F32:  # [1 or 3, H, W] in steps of 1/255
     """Resample masks of the window onto the crop's pixels, 0 outside of the window."""
-    picture = Image.fromarray((masks.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8))
+    picture = Image.fromarray((masks.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8).squeeze())
     size, data = (shape[1], shape[0]), tuple(window_from_crop.ravel())
     found = picture.transform(size, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
-    return np.asarray(np.asarray(found).transpose(2, 0, 1), np.float32) / np.float32(255)
+    return np.asarray(np.atleast_3d(np.asarray(found)).transpose(2, 0, 1), np.float32) / np.float32(255)

@@ -1,4 +1,4 @@
-"""The network that tells hair, bare skin and the rest of a person from the background. training/parser makes it.
+"""The network that tells the parts of a head, what is worn, and what is before it. training/parser makes it.
 
 A U-Net on the first layers of MobileNetV2, which see the window at half its size.
 Frame: image frame of the window of parsing.py, resampled to SIDE px.
@@ -25,9 +25,16 @@ from meshlam_core.nets.mobilenet import MobileNet
 
 F32 = NDArray[np.float32]
 
-PARSING_NETWORK = Path(__file__).resolve().parent.parent / "data" / "parsing_network.npz"
+DATA = Path(__file__).resolve().parent.parent / "data"
+PARSING_NETWORK = DATA / "parsing_network.npz"  # knows hair, skin and the rest best
+PARTS_NETWORK = DATA / "parts_network.npz"  # learned on from it, knows the finer classes
 SIDE = 256  # px
-CLASSES = ("background", "hair", "skin", "other")
+CLASSES = ("background", "hair", "skin", "ears", "neck", "glasses", "clothes", "mask", "hand", "object")
+BACKGROUND, HAIR, SKIN, EARS, NECK, GLASSES, CLOTHES, MASK, HAND, OBJECT = range(len(CLASSES))
+BARE = slice(SKIN, CLOTHES)  # skin and what is worn close to it: frames and dark lenses hide little of a head's form
+REST = slice(CLOTHES, len(CLASSES))  # clothes, hats, masks and scarves, hands and arms, all other things in front
+COVERING = [GLASSES, MASK, HAND, OBJECT]
+LIKELY = 0.3  # probability from which something is taken to cover the head
 INPUTS = 8
 HINTS = INPUTS - 3  # all but the colours: the encoder does not see them, what is joined to its answers does
 DEPTH = 13  # of MobileNetV2's layers: to stride 16
@@ -119,6 +126,22 @@ def predict(
     """Run the network on one window."""
     with torch.inference_mode():
         return np.asarray(functional.softmax(network(inputs), 1)[0].contiguous().numpy(), np.float32)
+
+
+def with_parts(
+    coarse: F32,  # [C, N, N] of PARSING_NETWORK
+    fine: F32,  # [C, N, N] of PARTS_NETWORK
+) -> F32:  # [C, N, N] probabilities, sum to 1
+    """What covers the head where the one is likely to see it, ears and neck as it parts the skin; else the other's."""
+    covering = fine[COVERING] * (fine[COVERING].sum(axis=0) > LIKELY)
+    told = np.zeros_like(coarse)
+    told[[BACKGROUND, HAIR]], told[CLOTHES] = coarse[[BACKGROUND, HAIR]], coarse[REST].sum(axis=0)
+    bare = [SKIN, EARS, NECK]
+    told[bare] = coarse[BARE].sum(axis=0) * fine[bare] / np.maximum(fine[bare].sum(axis=0), 1e-6)
+    told[SKIN] += coarse[BARE].sum(axis=0) - told[bare].sum(axis=0)  # where the one sees no skin at all
+    told *= 1 - covering.sum(axis=0)
+    told[COVERING] = covering
+    return told
 
 
 def _block(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

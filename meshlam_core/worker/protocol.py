@@ -38,6 +38,7 @@ class ReconstructFields:
     hair: str = "hull"
     sway_bones: bool = False
     texture: str = "photo"
+    keep: str = "none"
     face: int | str = "largest"
     texture_size: int = 1024
     device: str = "auto"

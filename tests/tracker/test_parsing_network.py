@@ -37,7 +37,7 @@ def test_stored_and_loaded_again_it_answers_as_the_trained_network_does(tmp_path
     expected = predict(trained, seen)
     found = predict(load_parsing_network(tmp_path / "network.npz"), seen)
     assert abs(expected - found).max() < 0.002  # half-precision weights
-    assert expected.std() > 0.01
+    assert expected.std() > 0.005
 
 
 def test_the_packaged_network_finds_no_hair_where_nobody_is() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from training.bench.machine import describe_machine
 
 BENCHMARKS = (
-    "raster", "tracker", "expressions", "reenact", "masks", "texture", "skin", "neutral", "head", "reconstruct",
-    "clips", "topology", "network", "head_models", "opencv", "gaussians",
+    "raster", "tracker", "expressions", "reenact", "masks", "parts", "texture", "skin", "neutral", "head",
+    "reconstruct", "clips", "topology", "network", "head_models", "opencv", "gaussians",
 )  # fmt: skip
 
 

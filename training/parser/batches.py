@@ -7,9 +7,12 @@ Dims: S samples, M stored side, B batch, N = CUT.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,10 +20,20 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from meshlam_core.tracker.parsing import segment_known
+from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE, LEFT_SIDE, RIGHT_EYE, RIGHT_SIDE
+from meshlam_core.tracker.parsing import polygon_mask, segment_known
 from meshlam_core.tracker.parsing_network import SIDE, network_inputs, positions
+from training.parser.people import BEFORE
+from training.parser.portraits import CHANNELS, MORE, PARTS, Sitters
+from training.synthetic.hands import Hand
+from training.synthetic.occluders import add_occluders
+from training.synthetic.world import GLASSES, HAND, MASK, OTHER, to_linear, to_srgb
 
 CUT = 160  # px
+FACE, HAIR, PERSON, SKIN, SURE = (CHANNELS.index(name) for name in ("face", "hair", "person", "skin", "sure"))
+FIRST, TOLD, CLEAR = (len(CHANNELS) + MORE.index(name) for name in (PARTS[0], "told", "clear"))
+DRAWN = (GLASSES, MASK, HAND, OTHER)  # labels of the last of PARTS
+GREY = 0.01  # mean distance of a grey picture's colours
 WAITING = 16  # batches that are seen again
 NONSENSE = 0.03  # of the pictures show nothing
 # portraits of what is rare among them are drawn so much more often: heads without hair, hair below the chin
@@ -40,8 +53,25 @@ class Masks:
     known: Tensor
     hair: Tensor
     person: Tensor
-    skin: Tensor
+    skin: Tensor  # glasses are skin, whatever is before a face is not
     sure: Tensor  # whether skin is told from other
+    parts: Tensor  # [B, 6, N, N] of portraits.PARTS
+    told: Tensor  # whether skin is face and the rest clothes wherever no part is named
+    clear: Tensor  # whether nothing unnamed is worn on or held before the head
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples of one kind."""
+
+    samples: Tensor  # [S, 9 or 17, M, M] uint8
+    share: float  # of a batch
+    clear: bool = False  # nobody wears or holds anything unnamed
+    sitters: Sitters | None = None  # of photographs, before which things are drawn
+
+    @cached_property
+    def chances(self) -> Tensor:  # [S]
+        return torch.ones(len(self.samples)) if self.sitters is None else chances(self.samples)
 
 
 class Batches:
@@ -49,13 +79,12 @@ class Batches:
 
     def __init__(
         self,
-        samples: list[Tensor],  # of [S, 9, M, M] uint8: portraits, figures
-        shares: list[float],  # of a batch
+        sources: list[Source],  # portraits first
         backgrounds: list[NDArray[np.uint8]],  # of [H, W, 3]
+        hands: Sequence[Hand] = (),
     ) -> None:
-        self._samples, self._backgrounds = samples, backgrounds
-        self._shares = torch.tensor(shares)
-        self._chances = [chances(samples[0]), *(torch.ones(len(drawn)) for drawn in samples[1:])]
+        self._sources, self._backgrounds, self._hands = sources, backgrounds, hands
+        self._shares = torch.tensor([source.share for source in sources])
         self._waiting: list[tuple[Tensor, Masks]] = []
 
     def next(self, count: int) -> tuple[Tensor, Masks]:
@@ -74,23 +103,35 @@ class Batches:
     def draw(self, count: int) -> tuple[Tensor, Masks]:  # [B, 8, N, N]
         """One batch."""
         source = torch.multinomial(self._shares, count, replacement=True)
-        picked = torch.stack([self._one(int(i)) for i in source]).float() / 255
-        moved, where = moved_about(picked)
-        rgb, face, known, hair, person, skin, sure = moved.split([3, 1, 1, 1, 1, 1, 1], 1)  # type: ignore[no-untyped-call]
-        sure = sure * (1 - (skin > 0.3).float() * far_below(face))
-        masks = Masks(known, hair, torch.maximum(person, hair), torch.minimum(skin, 1 - hair), sure)
+        moved, where = moved_about(torch.stack([self._one(self._sources[i]) for i in source]))
+        sizes = [3, 1, 1, 1, 1, 1, 1, len(PARTS), 1, 1]
+        rgb, face, known, hair, person, skin, sure, parts, told, clear = moved.split(sizes, 1)  # type: ignore[no-untyped-call]
+        named = (parts.sum(1, keepdim=True) > 0.3).float()
+        sure = sure * (1 - (skin > 0.3).float() * far_below(face) * (1 - torch.maximum(named, told)))
+        skin = torch.minimum(skin, 1 - hair)
+        told, clear = (told > 0.99).float(), (clear > 0.99).float()
+        masks = Masks(known, hair, torch.maximum(person, hair), skin, sure, parts, told, clear)
         rgb = recoloured(rgb, masks)
         rgb = self._before_another_background(rgb, masks)
         rgb, masks = with_nonsense(spoiled(relit(rgb)), masks)
         known = cut_off(known, face) > 0.5
-        masks = Masks(known.float(), masks.hair, masks.person, masks.skin, masks.sure)
+        masks = replace(masks, known=known.float())
         pictures = (rgb * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
         selfies = [segment_known(p, k[0].numpy()) for p, k in zip(pictures, known, strict=True)]
         seen = torch.from_numpy(np.stack(selfies))[:, None]
         return network_inputs(rgb, seen, (face > 0.5).float(), masks.known, where), masks
 
-    def _one(self, source: int) -> Tensor:
-        return self._samples[source][int(torch.multinomial(self._chances[source], 1))]
+    def _one(self, source: Source) -> Tensor:  # [17, M, M] 0..1
+        i = int(torch.multinomial(source.chances, 1))
+        sample = source.samples[i].float() / 255
+        if len(sample) < len(CHANNELS) + len(MORE):
+            sample = torch.cat([sample, sample.new_zeros(len(MORE), *sample.shape[1:])])
+            sample[CLEAR] = float(source.clear)
+        if source.sitters is not None:
+            rng = np.random.default_rng(int(torch.randint(2**31, ())))
+            points, glasses = source.sitters.points[i], bool(source.sitters.glasses[i])
+            sample = with_things_before(looked_at(sample, points, glasses), points, glasses, self._hands, rng)
+        return sample
 
     def _before_another_background(self, rgb: Tensor, masks: Masks) -> Tensor:
         """Walls, rooms, landscapes, other people, and what has the hair's colour."""
@@ -109,7 +150,8 @@ class Batches:
             elif kind < 0.8:
                 behind = self._room()
             else:
-                other = self._one(0)[:3].float() / 255
+                others = self._sources[0].samples
+                other = others[int(torch.randint(len(others), ()))][:3].float() / 255
                 left, top = (int(torch.randint(len(other[0]) - CUT, ())) for _ in range(2))
                 behind = other[:, top : top + CUT, left : left + CUT].roll(CUT // 2 * int(torch.rand(()) < 0.7), 2)
             slope = ramp.view(1, -1, 1) * torch.randn(()) + ramp.view(1, 1, -1) * torch.randn(())
@@ -130,7 +172,7 @@ class Batches:
 
 
 def chances(
-    samples: Tensor,  # [S, 9, M, M] uint8
+    samples: Tensor,  # [S, C, M, M] uint8
 ) -> Tensor:  # [S] in proportion to which samples are drawn
     """More for heads without hair and for hair below the chin."""
     face, hair = samples[:, 3].float() / 255, samples[:, 5].float() / 255
@@ -146,9 +188,65 @@ def load_backgrounds(folder: Path) -> list[NDArray[np.uint8]]:
     return [np.array(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.jpg"))]
 
 
+def looked_at(
+    sample: Tensor,  # [17, M, M]
+    points: NDArray[np.float64],  # [L, 2] px
+    glasses: bool,  # whether there may be some
+) -> Tensor:  # [17, M, M]
+    """A photograph about which it is known who wears glasses: the oval is face, and nothing else is before it."""
+    unclear = torch.zeros(sample.shape[1:])
+    if glasses:
+        sides, up = points[[RIGHT_SIDE, LEFT_SIDE]], 0.2 * (points[FOREHEAD] - points[CHIN])
+        eyes = points[[*RIGHT_EYE, *LEFT_EYE]].mean(axis=0)
+        ends = eyes + 1.3 * (sides - sides.mean(axis=0))
+        band = np.stack([ends[0] + up, ends[1] + up, ends[1] - up, ends[0] - up])
+        unclear = torch.from_numpy(polygon_mask(band, sample.shape[1:]))  # type: ignore[arg-type]
+    sample[CLEAR] = 1 - unclear
+    sample[TOLD] = (sample[FACE] > 0.99) * (1 - unclear)
+    return sample
+
+
+def with_things_before(
+    sample: Tensor,  # [17, M, M]
+    points: NDArray[np.float64],  # [L, 2] px
+    glasses: bool,  # the sitter has some
+    hands: Sequence[Hand],
+    rng: np.random.Generator,
+) -> Tensor:  # [17, M, M]
+    """Glasses, masks, hands and other things drawn onto a photograph."""
+    side = sample.shape[1]
+    picture = np.ascontiguousarray((sample[:3].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8))
+    colour = to_linear(cv2.resize(picture, (2 * side, 2 * side), interpolation=cv2.INTER_LINEAR))
+    label = np.zeros(colour.shape[:2], np.uint8)
+    bare = ((sample[FACE] > 0.9) & (sample[HAIR] < 0.2)).numpy()
+    tone = to_linear(picture[bare]) if bare.any() else np.full((1, 3), 0.4, np.float32)
+    shares = BEFORE | {"glasses": 0.0} if glasses else BEFORE
+    hull = points[:468] + 0.12 * (points[FOREHEAD] - points[CHIN])
+    cover = add_occluders(colour, label, 2 * points, 2 * hull, np.median(tone, axis=0), rng, hands, shares)
+    if not cover.any():
+        return sample
+    layers = (to_srgb(colour), np.dstack([cover * (label == part) for part in DRAWN]))
+    rgb, found = (
+        torch.from_numpy(cv2.resize(layer, (side, side), interpolation=cv2.INTER_AREA)).permute(2, 0, 1)
+        for layer in layers
+    )
+    if float((sample[:3].amax(0) - sample[:3].amin(0)).mean()) < GREY:
+        rgb = rgb.mean(0, keepdim=True).expand(3, -1, -1)
+    out = sample.clone()
+    out[:3] = rgb
+    covered = found.sum(0).clamp_max(1)
+    for channel in (HAIR, SKIN):
+        out[channel] *= 1 - covered
+    out[SKIN] += found[0]
+    out[PERSON] = out[PERSON] * (1 - covered) + covered
+    out[SURE] = torch.maximum(out[SURE], (covered > 0.3).float())
+    out[FIRST + 2 : FIRST + 6] = found
+    return out
+
+
 def moved_about(
-    samples: Tensor,  # [B, 9, M, M]
-) -> tuple[Tensor, Tensor]:  # [B, 9, N, N], [B, 2, N, N] positions in the window
+    samples: Tensor,  # [B, C, M, M]
+) -> tuple[Tensor, Tensor]:  # [B, C, N, N], [B, 2, N, N] positions in the window
     """Turn, zoom, shift and flip; show a part of the window."""
     count, _, stored, _ = samples.shape
     angle = torch.randn(count) * 0.1
@@ -159,7 +257,9 @@ def moved_about(
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     turn = torch.stack([torch.stack([cos * flip, -sin], 1), torch.stack([sin * flip, cos], 1)], 1) * (SIDE / stored)
     shift = (turn @ middle[..., None]) + (torch.rand(count, 2, 1) - 0.5) * 0.16
-    grid = functional.affine_grid(torch.cat([turn * (CUT / SIDE), shift], 2), [count, 9, CUT, CUT], align_corners=False)
+    grid = functional.affine_grid(
+        torch.cat([turn * (CUT / SIDE), shift], 2), [count, samples.shape[1], CUT, CUT], align_corners=False
+    )
     moved = functional.grid_sample(samples, grid, padding_mode="zeros", align_corners=False)
     where = positions(SIDE)[0]
     shown = [where[:, y : y + CUT, x : x + CUT] for x, y in corner.tolist()]
@@ -174,9 +274,11 @@ def recoloured(rgb: Tensor, masks: Masks) -> Tensor:
     target = HAIR_COLOURS[torch.randint(len(HAIR_COLOURS), (count,))][..., None, None]
     strands = (target * (light / level.clamp_min(0.03)).clamp(0, 3) ** 0.8).clamp(0, 1)
     dyed = rgb + (torch.rand(count, 1, 1, 1) < 0.3) * masks.hair * (strands - rgb)
-    clothes = (masks.person - masks.hair - masks.skin).clamp(0, 1) * masks.sure
+    clothes = (masks.person - masks.hair - masks.skin - masks.parts[:, 3:].sum(1, keepdim=True)).clamp(0, 1)
+    clothes = clothes * masks.sure
     like_skin = torch.rand(count, 1, 1, 1) < 0.5
-    tone = torch.where(like_skin, mean_colour(dyed, masks.skin), mean_colour(dyed, masks.hair))
+    bare = (masks.skin - masks.parts[:, 2:3]).clamp_min(0)
+    tone = torch.where(like_skin, mean_colour(dyed, bare), mean_colour(dyed, masks.hair))
     level = (light * clothes).sum((2, 3), keepdim=True) / clothes.sum((2, 3), keepdim=True).clamp_min(1)
     cloth = (tone * (0.8 + 0.4 * torch.rand(count, 1, 1, 1)) + 0.5 * (light - level)).clamp(0, 1)
     return dyed + (torch.rand(count, 1, 1, 1) < 0.35) * clothes * (cloth - dyed)
@@ -231,8 +333,8 @@ def with_nonsense(rgb: Tensor, masks: Masks) -> tuple[Tensor, Masks]:
     """Some pictures become noise, in which nobody is, whatever face was claimed to be there."""
     nothing = (torch.rand(len(rgb), 1, 1, 1) < NONSENSE).float()
     rgb = rgb + nothing * (torch.rand_like(rgb) - rgb)
-    hair, person, skin = (mask * (1 - nothing) for mask in (masks.hair, masks.person, masks.skin))
-    return rgb, Masks(masks.known, hair, person, skin, masks.sure)
+    hair, person, skin, parts = (mask * (1 - nothing) for mask in (masks.hair, masks.person, masks.skin, masks.parts))
+    return rgb, replace(masks, hair=hair, person=person, skin=skin, parts=parts)
 
 
 def cut_off(known: Tensor, face: Tensor) -> Tensor:

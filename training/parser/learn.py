@@ -18,17 +18,30 @@ from torch.nn import functional
 
 from meshlam_core.tracker.parsing import segment_known
 from meshlam_core.tracker.parsing_network import (
+    CLASSES,
+    CLOTHES,
+    EARS,
+    GLASSES,
+    HAIR,
+    HAND,
     LEARNED_FROM,
+    MASK,
+    NECK,
+    OBJECT,
     SIDE,
+    SKIN,
     ParsingNetwork,
     fused,
-    load_parsing_network,
     network_inputs,
     positions,
 )
 from training.parser.batches import Batches, Masks
 
-RATE, ENCODER_RATE = 3e-3, 6e-4
+RATE, ENCODER_RATE, LAST_RATE = 3e-3, 6e-4, 9e-3
+HOLD = 0.5  # weight of what a network that goes on learning said before
+NAMED_MORE = torch.tensor([1.0, 1.0, 2.0, 1.0, 1.0, 1.0])  # of portraits.PARTS: frames are thin
+COARSE = ((0,), (1,), (2, 3, 4, 5), (6, 7, 8, 9))  # classes now for each of background, hair, skin and other before
+AT_FIRST = (1, 1, 0.9, 0.03, 0.06, 0.01, 0.97, 0.01, 0.01, 0.01)  # share of each class in its coarse one
 Checks = dict[str, list[tuple[Tensor, Tensor]]]
 AVERAGE = 0.985  # of the weights' moving average
 WARM_UP = 30  # steps
@@ -53,16 +66,29 @@ def new_network(imagenet: Path) -> ParsingNetwork:
 
 
 def learned_network(path: Path) -> ParsingNetwork:
-    """A stored network that goes on learning, its batch normalisation folded in."""
-    return copy.deepcopy(load_parsing_network(path)).requires_grad_(True)
+    """A stored network that goes on learning, its batch normalisation folded in.
+
+    One that tells background, hair, skin and other alone is widened: the sums over the classes stay what they were.
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        values = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files}
+    if len(values["last.bias"]) == 4 * len(COARSE):
+        group = [k for k, members in enumerate(COARSE) for _ in members]
+        for name in ("last.weight", "last.bias"):
+            values[name] = values[name].reshape(len(COARSE), 4, *values[name].shape[1:])[group].flatten(0, 1)
+        values["last.bias"] += torch.tensor(AT_FIRST).log().repeat_interleave(4)
+    network = fused(ParsingNetwork())
+    network.load_state_dict(values)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def learn(network: ParsingNetwork, batches: Batches, checks: Checks, plan: Plan, checkpoint: Path) -> ParsingNetwork:
     """Train until the plan's time is up, from the checkpoint if there is one; returns the averaged network."""
     encoder = list(network.encoder[LEARNED_FROM:].parameters())
-    others = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
-    optimiser = torch.optim.AdamW([{"params": others}, {"params": encoder}], weight_decay=1e-2)
-    average = copy.deepcopy(network)
+    last = list(network.last.parameters())
+    others = [p for name, p in network.named_parameters() if not name.startswith(("encoder.", "last."))]
+    optimiser = torch.optim.AdamW([{"params": group} for group in (others, encoder, last)], weight_decay=1e-2)
+    average, before = copy.deepcopy(network), copy.deepcopy(network).eval() if plan.rate < 1 else None
     step, spent = 0, 0.0
     if checkpoint.is_file():
         kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -75,11 +101,16 @@ def learn(network: ParsingNetwork, batches: Batches, checks: Checks, plan: Plan,
     progress = 0.0
     while progress < 1:
         progress = min(1.0, (time.monotonic() - start) / (60 * plan.minutes))
-        for group, peak in zip(optimiser.param_groups, (RATE, ENCODER_RATE), strict=True):
+        for group, peak in zip(optimiser.param_groups, (RATE, ENCODER_RATE, LAST_RATE), strict=True):
             group["lr"] = plan.rate * peak * min(1.0, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
         set_training(network)
         inputs, masks = batches.next(plan.batch)
-        loss = loss_of(network(inputs), masks)
+        logits = network(inputs)
+        loss = loss_of(logits, masks)
+        if before is not None:
+            with torch.no_grad():
+                said = before(inputs)
+            loss = loss + HOLD * departure(logits, said, masks)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -122,16 +153,32 @@ def loss_of(
     logits: Tensor,  # [B, C, N, N]
     masks: Masks,
 ) -> Tensor:
-    """Cross entropy where the picture is known, and the hair's and the person's Dice loss."""
+    """Cross entropy where the picture is known, and the hair's and the person's Dice loss.
+
+    Where a label does not say which of several classes it means, any of them will do.
+    """
     log = functional.log_softmax(logits, 1)
-    behind, hair, skin, other = log.split(1, 1)  # type: ignore[no-untyped-call]
+    ears, neck, glasses, mask, hand, thing = masks.parts.split(1, 1)  # type: ignore[no-untyped-call]
     bare = torch.minimum(masks.skin, (masks.person - masks.hair).clamp_min(0))
     rest = (masks.person - masks.hair - bare).clamp_min(0)
+    plain = (bare - ears - neck - glasses).clamp_min(0)
+    cloth = (rest - mask - hand - thing).clamp_min(0)
+    told, clear = masks.told > 0, masks.clear > 0
+    skin = torch.where(
+        told,
+        log[:, SKIN : SKIN + 1],
+        torch.where(clear, any_of(log, SKIN, EARS, NECK), any_of(log, *range(SKIN, CLOTHES))),
+    )
+    other = torch.where(told | clear, log[:, CLOTHES : CLOTHES + 1], any_of(log, *range(CLOTHES, len(CLASSES))))
     # where skin is not told from the rest, either answer will do
     either = torch.logaddexp(skin, other)
-    told = bare * skin + rest * other
+    named = masks.parts * NAMED_MORE.view(1, -1, 1, 1) * log[:, [EARS, NECK, GLASSES, MASK, HAND, OBJECT]]
     fit = (
-        (1 - masks.person) * behind + masks.hair * hair + masks.sure * told + (1 - masks.sure) * (bare + rest) * either
+        (1 - masks.person) * log[:, :1]
+        + masks.hair * log[:, HAIR : HAIR + 1]
+        + masks.sure * (plain * skin + cloth * other)
+        + (1 - masks.sure) * (plain + cloth) * either
+        + named.sum(1, keepdim=True)
     )
     weight = masks.known
     entropy = -(fit * weight).sum() / weight.sum()
@@ -143,9 +190,28 @@ def loss_of(
     return total
 
 
+def departure(
+    logits: Tensor,  # [B, C, N, N]
+    said: Tensor,  # [B, C, N, N]
+    masks: Masks,
+) -> Tensor:
+    """How far the coarse classes have moved, where nothing is before the head: Kullback and Leibler's divergence."""
+    now, then = (
+        torch.cat([any_of(x, *members) for members in COARSE], 1)
+        for x in (functional.log_softmax(logits, 1), functional.log_softmax(said, 1))
+    )
+    weight = masks.known * (1 - masks.parts[:, 2:].sum(1, keepdim=True)).clamp_min(0)
+    return ((then.exp() * (then - now)).sum(1, keepdim=True) * weight).sum() / weight.sum().clamp_min(1)
+
+
+def any_of(log: Tensor, *members: int) -> Tensor:  # [B, 1, N, N]
+    """Log of the chance that it is one of several classes."""
+    return torch.logsumexp(log[:, list(members)], 1, keepdim=True)
+
+
 def check_inputs(
-    samples: Tensor,  # [S, 9, M, M] uint8
-) -> list[tuple[Tensor, Tensor]]:  # [1, 8, N, N] and [1, 9, N, N] each
+    samples: Tensor,  # [S, C, M, M] uint8
+) -> list[tuple[Tensor, Tensor]]:  # [1, 8, N, N] and [1, C, N, N] each
     """Stored samples as the network sees them at run time."""
     found = []
     edge = (samples.shape[-1] - SIDE) // 2

@@ -9,7 +9,8 @@ Dims: S samples, M side of a stored sample, px. Stored channels: see CHANNELS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,24 +28,52 @@ from training.evaluate.teachers import HairTeacher
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 
 STORED = 288  # px
 MADE = parsing.WORK  # px, at which the labels are made
 ROOM = 1.125
 # bald people on whose heads the teacher sees hair where the skin is in shade, found by looking
 BALD = ("C000984", "C001072", "D000355", "H000324", "L000287")
-CHANNELS = ("red", "green", "blue", "face", "known", "hair", "person", "skin", "sure")  # sure: of skin or not
+# sure: of skin or not. Samples whose parts are known have more, of which skin and person include their shares.
+# told: skin is face and the rest clothes wherever no part is named; clear: nothing unnamed is worn or before the head
+GLASSES = Path(__file__).with_name("glasses.txt")  # portraits whose sitters wear some, or may
+CHANNELS = ("red", "green", "blue", "face", "known", "hair", "person", "skin", "sure")
+PARTS = ("ears", "neck", "glasses", "mask", "hand", "object")
+MORE = (*PARTS, "told", "clear")
 
 
 def prepare(paths: Iterable[Path], detector: LandmarkDetector, teacher: HairTeacher) -> Tensor:  # [S, 9, M, M] uint8
     """Cut every portrait's window and ask the teachers."""
-    samples = []
+    return torch.stack(
+        [sample_of(picture, points, teacher, name in BALD) for name, picture, points in _faces(paths, detector)]
+    )
+
+
+@dataclass(frozen=True)
+class Sitters:
+    """What is known of those portraits beside their masks."""
+
+    points: F64  # [S, 478, 2] px of the stored sample
+    glasses: NDArray[np.bool_]  # [S] whether the sitter may wear some, found by looking
+
+    @staticmethod
+    def of(paths: Iterable[Path], detector: LandmarkDetector) -> Sitters:
+        wearers = set(GLASSES.read_text().split())
+        found, worn = [], []
+        for name, _, points in _faces(paths, detector):
+            inner = parsing.head_window(points)
+            found.append(_local(points, Region(inner.centre, inner.side * ROOM, inner.roll)) * (STORED / MADE))
+            worn.append(name in wearers)
+        return Sitters(np.stack(found), np.array(worn))
+
+
+def _faces(paths: Iterable[Path], detector: LandmarkDetector) -> Iterator[tuple[str, U8, F64]]:
+    """Name, picture and landmarks of those in which a face is found."""
     for path in paths:
         picture = load_photo(path).pixels
         if faces := detector.detect(picture):
-            points = faces[0].landmarks[:, :2].astype(np.float64)
-            samples.append(sample_of(picture, points, teacher, path.stem in BALD))
-    return torch.stack(samples)
+            yield path.stem, picture, faces[0].landmarks[:, :2].astype(np.float64)
 
 
 def sample_of(
@@ -72,12 +101,22 @@ def figure_sample(
     picture: U8,  # [H, W, 3]
     points: NDArray[np.float64],  # [L, 2] px
     truth: F32,  # [H, W, 3] shares of hair, skin and other
-) -> Tensor:  # [9, M, M] uint8
+    parts: F32 | None = None,  # [H, W, 6] of PARTS
+) -> Tensor:  # [9 or 17, M, M] uint8
     """One sample of a rendered figure, whose masks are known."""
     window, image, face, known = _look(picture, points)
-    shares = sample_region((truth.clip(0, 1) * 255 + 0.5).astype(np.uint8), window, MADE) / np.float32(255)
+
+    def shown(shares: F32) -> F32:  # [MADE, MADE, 3]
+        whole = sample_region((shares.clip(0, 1) * 255 + 0.5).astype(np.uint8), window, MADE)
+        return np.asarray(whole, np.float32) / np.float32(255)
+
+    shares = shown(truth)
     hair, skin = shares[..., 0], shares[..., 1]
-    return _stored(image, np.stack([face, known, hair, shares.sum(-1).clip(0, 1), skin, np.ones_like(hair)]))
+    masks = [face, known, hair, shares.sum(-1).clip(0, 1), skin, np.ones_like(hair)]
+    if parts is not None:
+        masks += [*shown(parts[..., :3]).transpose(2, 0, 1), *shown(parts[..., 3:]).transpose(2, 0, 1)]
+        masks += [np.ones_like(hair)] * 2
+    return _stored(image, np.stack(masks))
 
 
 def both_ways(
@@ -108,7 +147,7 @@ def _local(points: NDArray[np.float64], window: Region) -> NDArray[np.float64]:
     return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T * MADE)
 
 
-def _stored(image: U8, masks: F32) -> Tensor:  # [9, M, M] uint8
+def _stored(image: U8, masks: F32) -> Tensor:  # [C, M, M] uint8
     whole = torch.from_numpy(np.concatenate([image.transpose(2, 0, 1) / np.float32(255), masks]))[None].float()
     return (functional.interpolate(whole, size=(STORED, STORED), mode="area")[0] * 255 + 0.5).byte()
 

@@ -5,7 +5,7 @@
     people.py hair.py  a person: identity, hair, colours
     camera.py          a photograph: camera, pose, expression, and the crop that the pipeline would cut
     draw.py            the head's picture and label map
-    surroundings.py occluders.py spoil.py   what is behind, before, and wrong with the camera
+    surroundings.py occluders.py hands.py spoil.py   what is behind, before, and wrong with the camera
     masks.py           exact masks, and masks that are wrong as real ones are
     tracked.py         what tracker and hull fit would deliver, with their measured errors (tracker_errors.py)
     sample.py          all of it together

@@ -5,6 +5,7 @@ Frames and units: frames.py. Dims: H canvas side, R side of the masks, V vertice
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +18,7 @@ from training.synthetic.camera import Shot, take
 from training.synthetic.draw import draw_head, pose_person
 from training.synthetic.hair import HairSource
 from training.synthetic.masks import continued, disturbed, exact_masks
-from training.synthetic.occluders import add_occluders
+from training.synthetic.occluders import SHARES, add_occluders
 from training.synthetic.people import Person, draw_person
 from training.synthetic.spoil import Grade, spoiled
 from training.synthetic.surroundings import background, collar, shoulders
@@ -92,7 +93,14 @@ class Photograph:
     grade: Grade
 
 
-def photograph(world: World, person: Person, shot: Shot, rng: np.random.Generator, size: int = SIDE) -> Photograph:
+def photograph(
+    world: World,
+    person: Person,
+    shot: Shot,
+    rng: np.random.Generator,
+    size: int = SIDE,
+    before: Mapping[str, float] = SHARES,  # how often there are things before the head
+) -> Photograph:
     """The whole picture: background, shoulders, head, what is before it, the camera's faults."""
     drawn = round(DRAWN * size / SIDE)
     scale = drawn / shot.camera.size[0]
@@ -107,7 +115,8 @@ def photograph(world: World, person: Person, shot: Shot, rng: np.random.Generato
     if rng.random() < 0.4:
         collar(colour, label, neck, shot.face * scale, rng)
     landmarks = world.head.landmarks(head.pixels).astype(np.float64)[:, :2]
-    add_occluders(colour, label, landmarks, head.pixels[:, :2].astype(np.float64), bare, rng)
+    hull = head.pixels[:, :2].astype(np.float64)
+    add_occluders(colour, label, landmarks, hull, bare, rng, world.hands, before)
     colour, label = _frayed(colour, label, scale, rng)
     colour = cv2.resize(colour, (size, size), interpolation=cv2.INTER_AREA)
     label = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)

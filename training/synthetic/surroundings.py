@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.synthetic.world import CLOTHES, SKIN, World, to_linear
+from training.synthetic.world import CLOTHES, NECK, World, to_linear
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -86,7 +86,7 @@ def shoulders(
     open_part = np.zeros(label.shape, np.uint8)
     cv2.fillPoly(open_part, [opening.round().astype(np.int32)], 1)
     bare = (open_part > 0) & inside
-    colour[bare], label[bare] = skin * rng.uniform(0.6, 0.9), SKIN
+    colour[bare], label[bare] = skin * rng.uniform(0.6, 0.9), NECK
 
 
 def collar(

@@ -22,11 +22,12 @@ from meshlam_core.model.state import Rig
 from training.hairstyles.field import neck_border
 from training.rigs import training_rig, without_lashes
 from training.splits import held_out
+from training.synthetic.hands import Hands
 from training.synthetic.light import Light, Openness, load_light, measure_openness
 from training.synthetic.skins import skins_on
 
-LABELS = ("background", "skin", "hair", "ears", "neck", "clothes", "glasses", "other")
-BACKGROUND, SKIN, HAIR, EARS, NECK, CLOTHES, GLASSES, OTHER = range(8)
+LABELS = ("background", "skin", "hair", "ears", "neck", "clothes", "glasses", "other", "mask", "hand")
+BACKGROUND, SKIN, HAIR, EARS, NECK, CLOTHES, GLASSES, OTHER, MASK, HAND = range(10)
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -63,6 +64,7 @@ class World:
     portraits: tuple[Path, ...]  # of which the surroundings are used
     openness: Openness
     strands: F32  # [n, *STRANDS] about 0..1, mean 0.5
+    hands: Hands
 
 
 def load_world(
@@ -108,6 +110,7 @@ def load_world(
         else portraits,
         openness=_with_lit_teeth(measure_openness(head), head),
         strands=_strands(data),
+        hands=Hands(data),
     )
 
 

@@ -47,7 +47,7 @@ def test_labels_and_true_vertices_lie_on_each_other(samples: list[SyntheticPhoto
         width, height = sample.shot.filled
         shown = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
         on = sample.label[y[shown].round().astype(int), x[shown].round().astype(int)] != BACKGROUND
-        assert on.mean() > 0.93  # an open mouth and frayed hair are not in the neutral head
+        assert on.mean() > 0.82  # an open mouth, frayed hair and the simulated tracker's errors are not in the truth
 
 
 def test_tracker_and_hull_fit_are_off_but_not_lost(engine: Engine, samples: list[SyntheticPhoto]) -> None:
