@@ -36,7 +36,7 @@ def measure(clip: Path, session: Session, every: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as scratch:
         first = Path(scratch) / "first.png"
         Image.fromarray(frames[0]).save(first)
-        avatar = reconstruct(first, ReconstructOptions(), session).avatar
+        avatar = reconstruct(first, ReconstructOptions(keep="glasses"), session).avatar
     renderer = AvatarRenderer(avatar)
     poses = retarget(track, avatar_rig(avatar, session.head), len(avatar.joints), tracking_rig(session.head))
     quality, distance = [], []
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=CLIPS)
     parser.add_argument("--every", type=int, default=5)
     arguments = parser.parse_args()
-    session = Session.open(ReconstructOptions())
+    session = Session.open(ReconstructOptions(keep="glasses"))
     print("| clip | PSNR in the face outline | 68 landmarks, of the face height |")
     print("|---|---|---|")
     for clip in sorted(arguments.clips.glob("*.mp4")):

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=CLIPS)
     parser.add_argument("--pictures", type=Path, help="folder for rest, neutral and smile side by side")
     arguments = parser.parse_args()
-    session = Session.open(ReconstructOptions())
+    session = Session.open(ReconstructOptions(keep="glasses"))
     print("| clip | mouth's landmarks, of the face height | own | PSNR of the mouth's box | own |\n|" + " --- |" * 5)
     rows = []
     for clip in sorted(arguments.clips.glob("*.mp4")):
@@ -104,7 +104,7 @@ def avatar_of(frame: U8, session: Session) -> Avatar:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "frame.png"
         write_png(path, frame)
-        return reconstruct(path, ReconstructOptions(), session).avatar
+        return reconstruct(path, ReconstructOptions(keep="glasses"), session).avatar
 
 
 def laid_on(avatar: Avatar, pair: Pair, session: Session) -> U8:  # [H, W, 3]
