@@ -21,7 +21,9 @@ _PROPERTIES = (PHOTO_POSE, PROVENANCE, SOURCE, RESULT, LIGHT, "meshlam_kept")
 
 
 def can_go_back(built: BuiltAvatar) -> bool:
-    return built.rig.get(_MESH) is not None and _REST in built.rig and here(built.rig)
+    """Whether an earlier head is kept, and is this file's own: of a linked or overridden one only some data are."""
+    mine = all(item.library is None and item.override_library is None for item in (built.rig, built.head))
+    return mine and built.rig.get(_MESH) is not None and _REST in built.rig and here(built.rig)
 
 
 def kept_source(item: Any) -> str:
@@ -73,7 +75,8 @@ def go_back(built: BuiltAvatar) -> None:
         show_folds(head, rig.get(_FOLDS))
         if rig.get(_CAMERA) is not None and built.camera is not None:
             built.camera.data = rig[_CAMERA]
-            built.camera.data.name = built.camera.name
+            if built.camera.data.library is None:
+                built.camera.data.name = built.camera.name
             built.camera.location = rest["camera"]
             built.camera["meshlam_resolution"], built.camera["meshlam_pixel_aspect_y"] = rest["grid"]
         _place_bones(rig, rest["bones"])
@@ -92,8 +95,8 @@ def _swap_mesh(head: Any, mesh: Any) -> None:
     """The earlier mesh, with the expressions where they are now."""
     newer = head.data
     values = {key.name: key.value for key in newer.shape_keys.key_blocks} if newer.shape_keys is not None else {}
-    name, newer.name = newer.name, f"{newer.name} (undone)"
-    head.data, mesh.name = mesh, name
+    head.data = mesh
+    _take_name(mesh, newer)
     for key in mesh.shape_keys.key_blocks if mesh.shape_keys is not None else ():
         key.value = values.get(key.name, 0.0)
     if not newer.users:
@@ -107,10 +110,16 @@ def _swap_image(head: Any, image: Any) -> None:
         layers.take_off(tree, node)
         node.image = image
     if newer is not None and newer != image:
-        name, newer.name = newer.name, f"{newer.name} (undone)"
-        image.name = name
+        _take_name(image, newer)
         if not newer.users:
             bpy.data.images.remove(newer)
+
+
+def _take_name(older: Any, newer: Any) -> None:
+    """The earlier data take the newer's name; what is linked from another file has its name from there."""
+    if newer.library is None and older.library is None:
+        name, newer.name = newer.name, f"{newer.name} (undone)"
+        older.name = name
 
 
 def _place_bones(rig: Any, bones: dict[str, Any]) -> None:

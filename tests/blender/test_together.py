@@ -10,10 +10,12 @@ import pytest
 from mathutils import Euler, Matrix, Vector
 
 from blender_addon.scene import together
+from blender_addon.scene.before import can_go_back
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.copies import complete, delete, make_own, remove_leftovers
 from blender_addon.scene.found import active_avatar, editable, find_avatar, limits
 from blender_addon.scene.guard import objects_in_view
+from blender_addon.scene.renew import renew
 
 
 @pytest.fixture(autouse=True)
@@ -292,6 +294,23 @@ def test_an_instance_or_a_library_override_says_what_it_is(built, tmp_path):
     copy = find_avatar(next(item for item in plain.all_objects if item.type == "MESH"))
     assert not editable(copy)  # nobody asked for it, so Blender lets nobody pose it
     assert "linked from another file" in limits(copy)[0]
+
+
+def test_a_library_override_of_a_renewed_head_does_not_go_back(registered, built, avatar, tmp_path):
+    renew(built, avatar, avatar)
+    assert can_go_back(built)
+    library = tmp_path / "library.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(library), check_existing=False)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(library), link=True) as (source, target):
+        target.collections = source.collections
+    (collection,) = target.collections
+    override = collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer, do_fully_editable=True)
+    head = next(item for item in override.all_objects if item.type == "MESH")
+    bpy.context.view_layer.objects.active = head
+    assert editable(find_avatar(head))
+    assert not can_go_back(find_avatar(head))
+    assert not bpy.ops.meshlam.go_back.poll()
 
 
 def test_a_copy_that_lost_its_modifier_gets_one_with_its_own_bones(built):
