@@ -308,7 +308,6 @@ def test_a_library_override_of_a_renewed_head_does_not_go_back(registered, built
     override = collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer, do_fully_editable=True)
     head = next(item for item in override.all_objects if item.type == "MESH")
     bpy.context.view_layer.objects.active = head
-    assert editable(find_avatar(head))
     assert not can_go_back(find_avatar(head))
     assert not bpy.ops.meshlam.go_back.poll()
 
