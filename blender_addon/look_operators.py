@@ -18,7 +18,7 @@ from .scene.found import BuiltAvatar, active_avatar
 from .scene.layers import light_in_texture, set_light_in_texture
 from .scene.light import LIGHT, hide_photo_light, photo_light_shown, show_photo_light
 from .scene.studio import build_studio, middle_of, remove_studio, studio_camera, studio_of, turned
-from .scene.trust import TRUST
+from .scene.trust import MILLIMETRES, TRUST
 
 
 class MeshlamLook(bpy.types.PropertyGroup):  # type: ignore[misc]
@@ -90,23 +90,39 @@ class TogglePhotoLight(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
         return {"FINISHED"}
 
 
-class ToggleTrust(OnAvatar, bpy.types.Operator):  # type: ignore[misc]
+class ShowsTrust(OnAvatar):
+    """Base of operators that colour the head in all 3D views."""
+
+    changes_head = False
+    shows: str  # a colour attribute of scene/trust.py
+
+    @classmethod
+    def fits(cls, built: BuiltAvatar) -> bool:
+        return cls.shows in built.head.data.color_attributes
+
+    def execute(self, context: Any) -> set[str]:
+        mesh = self.avatar(context).head.data
+        if viewport.trust_shown() and viewport.trust_of(mesh) in (None, self.shows):
+            viewport.hide_trust()
+        else:
+            viewport.show_trust(mesh, self.shows)
+        return {"FINISHED"}
+
+
+class ToggleTrust(ShowsTrust, bpy.types.Operator):  # type: ignore[misc]
     """Colour the head by where its texture comes from; a second click brings your shading back"""
 
     bl_idname = "meshlam.toggle_trust"
     bl_label = "Trust"
-    changes_head = False
+    shows = TRUST
 
-    @classmethod
-    def fits(cls, built: BuiltAvatar) -> bool:
-        return TRUST in built.head.data.color_attributes
 
-    def execute(self, context: Any) -> set[str]:
-        if viewport.trust_shown():
-            viewport.hide_trust()
-        else:
-            viewport.show_trust(self.avatar(context).head.data)
-        return {"FINISHED"}
+class ToggleMillimetres(ShowsTrust, bpy.types.Operator):  # type: ignore[misc]
+    """Colour the head by how surely its shape is known; a second click brings your shading back"""
+
+    bl_idname = "meshlam.toggle_millimetres"
+    bl_label = "Millimetres"
+    shows = MILLIMETRES
 
 
 class RenderTurntable(OnAvatar, bpy.types.Operator, ImportHelper):  # type: ignore[misc]
@@ -198,22 +214,26 @@ def draw_look(layout: Any, context: Any, built: BuiltAvatar) -> None:
     column.operator("meshlam.render_turntable", icon="FILE_REFRESH")
     if LIGHT in built.rig:
         column.operator("meshlam.toggle_photo_light", icon="LIGHT_SUN", depress=photo_light_shown(scene))
-    if TRUST in built.head.data.color_attributes:
-        shown = viewport.trust_shown()
-        column.operator("meshlam.toggle_trust", icon="COLOR", depress=shown)
-        if shown:
-            _draw_legend(layout.box().column(align=True), built)
+    told = [kind for kind in (ToggleTrust, ToggleMillimetres) if kind.fits(built)]
+    if told:
+        shown, row = viewport.trust_of(built.head.data), column.row(align=True)
+        for kind in told:
+            row.operator(kind.bl_idname, icon="COLOR", depress=shown == kind.shows)
+        if shown is not None:
+            _draw_legend(layout.box().column(align=True), built, shown)
     if light_in_texture(built.head) is not None:
         layout.prop(scene.meshlam_look, "light_in_texture", slider=True)
 
 
-def _draw_legend(column: Any, built: BuiltAvatar) -> None:
-    """What the colours of the trust mean."""
-    for kind in trust.CLASSES:
+def _draw_legend(column: Any, built: BuiltAvatar, shown: str) -> None:
+    """What the colours that are shown mean."""
+    for kind in trust.CLASSES if shown == TRUST else ():
         column.label(text=kind.title, icon=kind.icon)
+    for step in trust.SCALE if shown == MILLIMETRES else ():
+        column.label(text=f"{step.millimetres:.0f} mm", icon=step.icon)
     doubt = trust.uncertainty_of(built.head.data)
     if doubt is not None:
         column.label(text=f"Shape: half of it known to {doubt:.1f} mm", icon="DRIVER_DISTANCE")
 
 
-CLASSES = (MeshlamLook, ToggleStudio, TogglePhotoLight, ToggleTrust, RenderTurntable)
+CLASSES = (MeshlamLook, ToggleStudio, TogglePhotoLight, ToggleTrust, ToggleMillimetres, RenderTurntable)

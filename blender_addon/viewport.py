@@ -13,7 +13,6 @@ from mathutils import Euler, Vector
 
 from .scene.camera import RenderFrame, fit_render_to_photo, render_frame, restore_render_frame
 from .scene.found import BuiltAvatar
-from .scene.trust import TRUST
 
 _FRAME_BEFORE = "meshlam_frame_before"  # on the scene while the photo camera is in use: what it replaced, JSON
 
@@ -90,8 +89,13 @@ def trust_shown() -> bool:
     return any(_SHADING_BEFORE in screen for screen in bpy.data.screens)
 
 
-def show_trust(mesh: Any) -> None:
-    """Let all 3D views show the colours of the trust, flat; materials, renderings and exports stay as they are."""
+def trust_of(mesh: Any) -> str | None:
+    """The attribute of a mesh that all 3D views show; None where they show none of its."""
+    return str(mesh.color_attributes.active_color_name) if trust_shown() and _COLOURS_BEFORE in mesh else None
+
+
+def show_trust(mesh: Any, attribute: str) -> None:
+    """Let all 3D views show a colour attribute of scene/trust.py, flat; nothing else looks other than before."""
     hide_trust()
     for screen in bpy.data.screens:
         views = {}
@@ -106,7 +110,7 @@ def show_trust(mesh: Any) -> None:
         # screens are not undone, nor is their shading: what it was belongs there
         screen[_SHADING_BEFORE] = json.dumps(views)
     mesh[_COLOURS_BEFORE] = mesh.color_attributes.active_color_name
-    mesh.color_attributes.active_color_name = TRUST
+    mesh.color_attributes.active_color_name = attribute
 
 
 def hide_trust() -> None:

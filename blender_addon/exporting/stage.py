@@ -20,7 +20,7 @@ from ..scene.found import RIG, BuiltAvatar, armature_modifier
 from ..scene.mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from ..scene.neck_tone import SKIN
 from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX
-from ..scene.trust import TRUST, UNCERTAINTY
+from ..scene.trust import MILLIMETRES, TRUST, UNCERTAINTY
 from .expressions import add_expressions
 from .maps import carry_maps
 from .modifiers import apply_modifiers, shown_modifiers
@@ -128,7 +128,7 @@ def _copy_mesh(workshop: Workshop, original: Any, copies: dict[Any, Any], option
         mesh.parent_type, mesh.matrix_parent_inverse = "OBJECT", Matrix.Identity(4)
         mesh.matrix_basis = Matrix.Identity(4)
     _clean_keys(mesh, options)
-    for name in (ORIGINAL_ATTRIBUTE, HAIR_ATTRIBUTE, TRUST, UNCERTAINTY, SKIN):
+    for name in (ORIGINAL_ATTRIBUTE, HAIR_ATTRIBUTE, TRUST, UNCERTAINTY, MILLIMETRES, SKIN):
         if name in mesh.data.attributes:
             mesh.data.attributes.remove(mesh.data.attributes[name])
     _bend_by(workshop, mesh, rig, options.bones, apply_others=not of_head or options.modifiers)

@@ -1,7 +1,8 @@
 """Where a head's texture comes from and how surely its shape is known, as attributes of the mesh.
 
 "Trust" is a colour attribute, the mixture of CLASSES in which each vertex's texels came about; "Uncertainty" a number,
-one standard deviation of the vertex's position in millimetres. Files of older backends lack them, and so do the meshes.
+one standard deviation of the vertex's position in millimetres, and "Millimetres" the same as a colour of SCALE.
+Files of older backends lack them, and so do the meshes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ..avatar_reader import AvatarFile, PngImage
 from .layers import pixels_of
 
-TRUST, UNCERTAINTY = "Trust", "Uncertainty"  # names of the attributes
+TRUST, UNCERTAINTY, MILLIMETRES = "Trust", "Uncertainty", "Millimetres"  # names of the attributes
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,51 @@ CLASSES = (  # in the order of trust.png's channels
 )
 
 
+@dataclass(frozen=True)
+class ScaleStep:
+    """A colour of the millimetres; between two of them the logarithm counts."""
+
+    millimetres: float
+    colour: tuple[float, float, float]  # linear
+    icon: str  # of the same colour
+
+
+SCALE = (
+    ScaleStep(1.0, (0.13, 0.55, 0.13), "COLLECTION_COLOR_04"),
+    ScaleStep(3.0, (0.80, 0.62, 0.05), "COLLECTION_COLOR_03"),
+    ScaleStep(8.0, (0.85, 0.27, 0.04), "COLLECTION_COLOR_02"),
+    ScaleStep(20.0, (0.70, 0.03, 0.04), "COLLECTION_COLOR_01"),
+)
+
+
 def store_trust(avatar: AvatarFile, mesh: Any) -> None:
-    """Put both attributes onto a mesh of the avatar, in the place of earlier ones; which colours are active stays."""
+    """Put the attributes onto a mesh of the avatar, in the place of earlier ones; which colours are active stays."""
     chosen = mesh.color_attributes.active_color_name, mesh.color_attributes.default_color_name
-    for name in (TRUST, UNCERTAINTY):
+    for name in (TRUST, UNCERTAINTY, MILLIMETRES):
         if name in mesh.attributes:
             mesh.attributes.remove(mesh.attributes[name])
     if avatar.uncertainty is not None:
         told = mesh.attributes.new(UNCERTAINTY, "FLOAT", "POINT")
-        told.data.foreach_set("value", np.ascontiguousarray(1000 * avatar.uncertainty, np.float32))
+        millimetres = np.ascontiguousarray(1000 * avatar.uncertainty, np.float32)
+        told.data.foreach_set("value", millimetres)
+        _store_colours(mesh, MILLIMETRES, colours_of(millimetres))
     if avatar.trust is not None:
-        colours = np.ones((len(avatar.vertices), 4), np.float32)
-        colours[:, :3] = shares_at_vertices(avatar, avatar.trust) @ np.array([kind.colour for kind in CLASSES])
-        layer = mesh.color_attributes.new(TRUST, "FLOAT_COLOR", "POINT")
-        layer.data.foreach_set("color", colours.ravel())
+        colours = shares_at_vertices(avatar, avatar.trust) @ np.array([kind.colour for kind in CLASSES])
+        _store_colours(mesh, TRUST, colours)
     mesh.color_attributes.active_color_name, mesh.color_attributes.default_color_name = chosen
+
+
+def colours_of(millimetres: NDArray[np.floating]) -> NDArray[np.floating]:  # [V] -> [V, 3] linear
+    """The colours of SCALE, the first and the last beyond its ends."""
+    at = np.log([step.millimetres for step in SCALE])
+    where = np.log(np.maximum(millimetres, 1e-6))
+    return np.stack([np.interp(where, at, channel) for channel in np.transpose([s.colour for s in SCALE])], axis=1)
+
+
+def _store_colours(mesh: Any, name: str, colours: NDArray[np.floating]) -> None:  # [V, 3] linear
+    layer = mesh.color_attributes.new(name, "FLOAT_COLOR", "POINT")
+    opaque = np.column_stack([colours, np.ones(len(colours))]).astype(np.float32)
+    layer.data.foreach_set("color", opaque.ravel())
 
 
 def shares_at_vertices(avatar: AvatarFile, picture: PngImage) -> NDArray[np.float32]:  # [V, 4] rows sum to 1

@@ -15,7 +15,7 @@ from blender_addon.export import ExportOptions, export_avatar, verify
 from blender_addon.scene.before import go_back
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.renew import renew
-from blender_addon.scene.trust import CLASSES, TRUST, UNCERTAINTY
+from blender_addon.scene.trust import CLASSES, MILLIMETRES, SCALE, TRUST, UNCERTAINTY, colours_of
 
 
 def told_sample(sample, shares, doubt):
@@ -101,6 +101,25 @@ def test_the_overlay_changes_the_views_alone_and_goes_without_a_trace(built, dra
     assert views() == before
     assert mesh.color_attributes.active_color_name == "Mine"
     assert not [key for item in (mesh, *bpy.data.screens) for key, _ in item.items() if "before" in key]
+    assert not viewport.trust_shown()
+
+
+def test_the_millimetres_have_colours_of_their_own_and_a_legend(built, drawn):
+    mesh, before = built.head.data, views()
+    colours = values(mesh, MILLIMETRES, "color", 4)
+    np.testing.assert_allclose(colours[:, :3], colours_of(np.full(len(colours), 2.5)), atol=1e-5)
+    ends = colours_of(np.array([0.0, SCALE[0].millimetres, SCALE[-1].millimetres, 90.0]))
+    np.testing.assert_allclose(ends, [SCALE[i].colour for i in (0, 0, -1, -1)])
+    assert colours[0, 0] > 0.4  # between green and yellow
+
+    bpy.ops.meshlam.toggle_trust()
+    bpy.ops.meshlam.toggle_millimetres()
+    assert mesh.color_attributes.active_color_name == MILLIMETRES
+    text = drawn(panel.AvatarPanel)
+    assert "8 mm" in text
+    assert CLASSES[0].title not in text
+    bpy.ops.meshlam.toggle_millimetres()
+    assert views() == before
     assert not viewport.trust_shown()
 
 
