@@ -39,6 +39,7 @@ def test_a_seed_always_gives_the_same_photograph(engine: Engine, samples: list[S
 
 
 def test_labels_and_true_vertices_lie_on_each_other(samples: list[SyntheticPhoto]) -> None:
+    shares = []
     for sample in samples:
         assert sample.label.max() < len(LABELS)
         tracked = sample.tracked
@@ -47,7 +48,10 @@ def test_labels_and_true_vertices_lie_on_each_other(samples: list[SyntheticPhoto
         width, height = sample.shot.filled
         shown = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
         on = sample.label[y[shown].round().astype(int), x[shown].round().astype(int)] != BACKGROUND
-        assert on.mean() > 0.82  # an open mouth, frayed hair and the simulated tracker's errors are not in the truth
+        shares.append(on.mean())
+    # an open mouth, frayed hair and the simulated tracker's errors, large in some, are not in the truth
+    assert np.median(shares) > 0.93
+    assert min(shares) > 0.8
 
 
 def test_tracker_and_hull_fit_are_off_but_not_lost(engine: Engine, samples: list[SyntheticPhoto]) -> None:
