@@ -80,12 +80,8 @@ def jacobian(
 ) -> NDArray[np.floating]:  # [2, N + K + 7, L] px per unit, in the basis' precision
     """Derivative of the pixels by every parameter."""
     shapes, count = rig.basis.shape[1:]
-    x, y, z = projection.view
-    depth = np.maximum(-z, NEAREST / 2)
-    scale = np.exp(face.log_focal) / depth
-    zero = np.zeros(count)
-    # d pixel / d view position, one row of three an axis of the picture
-    by_view = np.stack([[scale, zero, scale * x / depth], [zero, -scale, -scale * y / depth]])
+    focal = float(np.exp(face.log_focal))
+    by_view = pixels_by_view(projection.view, focal)
     precision = rig.basis.dtype
     out = np.empty((2, shapes + POSE, count), precision)
     buffer = np.empty((shapes, count), precision)
@@ -94,9 +90,28 @@ def jacobian(
         np.multiply(rig.basis[0], by_avatar[0], out=out[axis, :shapes])
         for c in (1, 2):
             out[axis, :shapes] += np.multiply(rig.basis[c], by_avatar[c], out=buffer)
-        # g . (w x Rx) = w . (Rx x g)
-        out[axis, shapes : shapes + 3] = np.cross(projection.turned, by_view[axis], axis=0)
-        out[axis, shapes + 3 : shapes + 6] = by_view[axis]
+        out[axis, shapes : shapes + 6] = by_pose(projection.turned, by_view[axis])
+    x, y, z = projection.view
+    scale = focal / np.maximum(-z, NEAREST / 2)
     out[0, -1] = scale * x
     out[1, -1] = -scale * y
     return out
+
+
+def pixels_by_view(
+    view: F64,  # [3, L] m, view frame
+    focal: float,  # px
+) -> F64:  # [2, 3, L] px per m
+    """Derivative of pixels by positions, for each axis of the picture."""
+    x, y, z = view
+    depth = np.maximum(-z, NEAREST / 2)
+    scale, zero = focal / depth, np.zeros_like(x)
+    return np.stack([[scale, zero, scale * x / depth], [zero, -scale, -scale * y / depth]])
+
+
+def by_pose(
+    turned: F64,  # [3, L] m, from what the head turns about
+    by_view: F64,  # [3, L] derivative of something by positions
+) -> F64:  # [6, L] by w in rad and t in m
+    """Its derivative by the pose: g . (w x Rx) = w . (Rx x g)."""
+    return np.concatenate([np.cross(turned, by_view, axis=0), by_view])

@@ -25,7 +25,9 @@ from torch import Tensor
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle
+from meshlam_core.raster.render import Samples
 from meshlam_core.tracker.parsing import segment_person
+from meshlam_core.tracker.problem import by_pose, pixels_by_view
 from meshlam_core.tracker.retarget import AvatarPose
 from meshlam_core.tracker.rig import LandmarkRig
 from meshlam_core.viewing.viewer import AvatarRenderer, Pose
@@ -78,13 +80,15 @@ def aligned(
     rotation = np.asarray(rotation_from_axis_angle(pose.rotations[0]), np.float64)
     place = rotation @ middle + pose.translation
     sight = _look(renderer, pose, picture)
-    if sight is None or not _met(renderer, sight, pose):
+    if sight is None:
         return pose
     held = LANDMARK_WEIGHT * _landmark_precision(rig, rotation, pose.translation.astype(np.float64), place)
     moved = np.zeros(6)  # from the start: rotation in rad, translation in m
-    for _ in range(ROUNDS):
-        now = _posed(pose, rotation, place - rotation @ middle)
-        hessian, gradient = _differences(renderer, sight, now, place)
+    for count in range(ROUNDS):
+        drawn = _draw(renderer, _posed(pose, rotation, place - rotation @ middle), sight.camera)
+        if count == 0 and not _met(sight, drawn):
+            return pose
+        hessian, gradient = _differences(renderer.avatar, sight, drawn, place)
         step = -np.linalg.solve(hessian + held + 1e-9 * np.eye(6), gradient + held @ moved)
         moved += step
         rotation = np.asarray(rotation_from_axis_angle(step[:3]), np.float64) @ rotation
@@ -119,43 +123,42 @@ def _look(renderer: AvatarRenderer, pose: AvatarPose, picture: U8) -> Sight | No
     part = np.ascontiguousarray(picture[first[1] : last[1], first[0] : last[0]])
     person = segment_person(part)
     size = camera.scaled(factor).size
-    # each axis' own factor, so that rounded sides do not shift the picture
     small = Image.fromarray(part).resize(size, Image.Resampling.BOX)
     colours = _blurred(np.asarray(small, np.float32) / 255)
     mask = Image.fromarray((person * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX)
     return Sight(camera.scaled(factor), colours, _slopes(colours), np.asarray(np.asarray(mask) / 255, np.float32))
 
 
-def _met(renderer: AvatarRenderer, sight: Sight, pose: AvatarPose) -> bool:
+def _draw(renderer: AvatarRenderer, pose: AvatarPose, camera: Camera) -> Samples:
+    return renderer.mesh.samples(_vertices(renderer, pose), camera, renderer.folded(pose.expression))
+
+
+def _met(sight: Sight, drawn: Samples) -> bool:
     """Whether a person is where the avatar is."""
-    inside = renderer.mesh.samples(_vertices(renderer, pose), sight.camera).mask.numpy()
+    inside = drawn.mask.numpy()
     return bool(inside.any() and sight.person[inside].mean() > LEAST_MET)
 
 
-def _differences(
-    renderer: AvatarRenderer, sight: Sight, pose: AvatarPose, place: F64
-) -> tuple[F64, F64]:  # [6, 6], [6]
+def _differences(avatar: Avatar, sight: Sight, drawn: Samples, place: F64) -> tuple[F64, F64]:  # [6, 6], [6]
     """Half the Gauss-Newton Hessian and gradient of what differs between avatar and frame."""
-    vertices = _vertices(renderer, pose)
-    drawn = renderer.mesh.samples(vertices, sight.camera, renderer.folded(pose.expression))
-    inside, corners = drawn.mask.numpy(), renderer.avatar.faces[drawn.face.numpy()]
+    inside, corners = drawn.mask.numpy(), avatar.faces[drawn.face.numpy()]
     flow = _flow(drawn.points.numpy(), place, sight.camera.focal)
     share = _blurred(inside.astype(np.float32)[..., None])
     colours = np.zeros_like(sight.colours)
     colours[inside] = drawn.colours.numpy()
     colours = np.asarray(_blurred(colours) / np.maximum(share, 1e-3), np.float32)
 
-    counts = (ndimage.binary_erosion(inside, iterations=2)[inside]) & ~_among(renderer.avatar, corners, MOVING)
+    counts = (ndimage.binary_erosion(inside, iterations=2)[inside]) & ~_among(avatar, corners, MOVING)
     wrong = colours[inside] - sight.colours[inside]
     wrong -= np.median(wrong[counts], axis=0) if counts.any() else 0  # a light that has changed
     slope = (sight.slopes[:, inside] + _slopes(colours)[:, inside]) / 2
-    by_pose = -np.einsum("dpc,pdk->pck", slope, flow)
+    change = -np.einsum("dpc,pdk->pck", slope, flow)
     weight = counts[:, None] / (1 + (wrong / (COLOUR_BEND * COLOUR_NOISE)) ** 2) ** 2
     weight = weight * COLOUR_WEIGHT / (COLOUR_NOISE**2 * max(3 * counts.sum(), 1))
-    hessian = np.einsum("pc,pck,pcl->kl", weight, by_pose, by_pose)
-    gradient = np.einsum("pc,pck,pc->k", weight, by_pose, wrong)
+    hessian = np.einsum("pc,pck,pcl->kl", weight, change, change)
+    gradient = np.einsum("pc,pck,pc->k", weight, change, wrong)
 
-    edge, normal, gap, met = _outline(sight, inside, ~_among(renderer.avatar, corners, ENDING))
+    edge, normal, gap, met = _outline(sight, inside, ~_among(avatar, corners, ENDING))
     along = np.einsum("pd,pdk->pk", normal, flow[edge])
     held = met / (1 + (gap / EDGE_BEND) ** 2) ** 2 * EDGE_WEIGHT / (EDGE_NOISE**2 * max(len(edge), 1))
     hessian += np.einsum("p,pk,pl->kl", held, along, along)
@@ -199,10 +202,9 @@ def _flow(
     focal: float,  # px
 ) -> F64:  # [P, 2, 6] px by rotation in rad and translation in m
     """How pixels of the head move with its pose."""
-    x, y, z = points.T.astype(np.float64)
-    scale, zero = focal / -z, np.zeros_like(x)
-    by_view = np.stack([np.stack([scale, zero, scale * x / -z], 1), np.stack([zero, -scale, scale * y / z], 1)], 1)
-    return np.concatenate([np.cross((points - place)[:, None], by_view), by_view], axis=2)
+    view = points.T.astype(np.float64)
+    turned = view - place[:, None]
+    return np.stack([by_pose(turned, slopes).T for slopes in pixels_by_view(view, focal)], axis=1)
 
 
 def _landmark_precision(rig: LandmarkRig, rotation: F64, translation: F64, place: F64) -> F64:  # [6, 6]

@@ -14,23 +14,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from meshlam_core.assets import asset_path
 from meshlam_core.errors import UsageError
 from meshlam_core.files.images import PHOTO_SUFFIXES
 from meshlam_core.files.outputs import write_file
-from meshlam_core.head.io import load_head
-from meshlam_core.head.model import HeadModel
 from meshlam_core.model.weights import topology_hash
-from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from training.data.make import MANIFEST
 from training.data.shards import Item, shard_path, write_shard
 from training.data.spread import AGAIN, spread
 from training.evaluate.run import CLIP_SUFFIXES
 from training.pictures.people import item_of, look_at_clip
-from training.pictures.portraits import look_at
+from training.pictures.portraits import Looking, look_at
 from training.splits import held_out
 
 PER_SHARD = 16
@@ -54,22 +49,12 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Collector:
-    """Makes shards; opens detector and head model when it makes its first."""
+class Collector(Looking):
+    """Makes shards."""
 
     out: Path
-    head_file: Path | None  # a head model's; None: the open head
+    head_file: Path | None
     frames: int  # of a clip
-
-    @cached_property
-    def head(self) -> HeadModel:
-        """The head model."""
-        return load_head(self.head_file)
-
-    @cached_property
-    def detector(self) -> LandmarkDetector:
-        """Finds faces."""
-        return MediaPipeDetector(asset_path("face_landmarker.task"))
 
     def __call__(self, shard: Shard) -> Written:
         """Write one. Where it stands, its list of what was left out stands, too. UsageError where the disk is full."""

@@ -45,12 +45,28 @@ STREAM = 3  # of random numbers
 SURE, NONE = 0.6, 0.2  # of a mask, from and up to which a pixel's class is known
 
 
+class Looking:
+    """What looks at photographs; head model and landmark network are opened when the first of them is needed."""
+
+    head_file: Path | None  # a head model's; None: the open head
+
+    @cached_property
+    def head(self) -> HeadModel:
+        """The head model."""
+        return load_head(self.head_file)
+
+    @cached_property
+    def detector(self) -> LandmarkDetector:
+        """Finds faces."""
+        return MediaPipeDetector(asset_path("face_landmarker.task"))
+
+
 @dataclass(frozen=True)
-class Portraits:
+class Portraits(Looking):
     """Picks the batch of a step, always the same one."""
 
     folder: Path
-    head_file: Path | None  # a head model's; None: the open head
+    head_file: Path | None
     batch: int
     size: int  # px, of the targets
     seed: int
@@ -62,16 +78,6 @@ class Portraits:
         if not found:
             raise UsageError(f"Expected portraits (*.jpg) to learn from in {self.folder}, found none.")
         return found
-
-    @cached_property
-    def head(self) -> HeadModel:
-        """The head model."""
-        return load_head(self.head_file)
-
-    @cached_property
-    def detector(self) -> LandmarkDetector:
-        """Finds faces."""
-        return MediaPipeDetector(asset_path("face_landmarker.task"))
 
     def __call__(self, step: int) -> Sample:
         """A batch; a portrait that cannot be read, or shows no face, is reported, and another one takes its place."""
