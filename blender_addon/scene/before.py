@@ -12,10 +12,11 @@ from .action import PHOTO_POSE, build_actions, hide_photo_pose
 from .folds import folds_of, show_folds
 from .found import PROVENANCE, RESULT, SOURCE, BuiltAvatar
 from .guard import editing, here, scene_as_found
+from .lashes import lash_nodes
 from .light import LIGHT
 
 _MESH, _IMAGE, _CAMERA = "meshlam_before_mesh", "meshlam_before_albedo", "meshlam_before_camera"
-_LIT, _FOLDS = "meshlam_before_lit", "meshlam_before_folds"
+_LIT, _FOLDS, _LASHES = "meshlam_before_lit", "meshlam_before_folds", "meshlam_before_lashes"
 _REST = "meshlam_before"  # JSON: bones, custom properties
 _PROPERTIES = (PHOTO_POSE, PROVENANCE, SOURCE, RESULT, LIGHT, "meshlam_kept")
 
@@ -46,6 +47,9 @@ def keep_before(built: BuiltAvatar) -> None:
     lit = layers.lit_images(head)
     if lit:
         rig[_LIT] = lit[0].image
+    strands = lash_nodes(head)
+    if strands:
+        rig[_LASHES] = strands[0].image
     rig.pop(_FOLDS, None)
     if (group := folds_of(head)) is not None:
         rig[_FOLDS] = group
@@ -72,6 +76,8 @@ def go_back(built: BuiltAvatar) -> None:
             _swap_image(head, rig[_IMAGE])
         for node in layers.lit_images(head) if rig.get(_LIT) is not None else ():
             node.image = rig[_LIT]
+        for node in lash_nodes(head) if rig.get(_LASHES) is not None else ():
+            node.image = rig[_LASHES]
         show_folds(head, rig.get(_FOLDS))
         if rig.get(_CAMERA) is not None and built.camera is not None:
             built.camera.data = rig[_CAMERA]
@@ -85,7 +91,7 @@ def go_back(built: BuiltAvatar) -> None:
                 rig[key] = rest["properties"][key]
             elif key in rig:
                 del rig[key]
-        for key in (_MESH, _IMAGE, _LIT, _FOLDS, _CAMERA, _REST):
+        for key in (_MESH, _IMAGE, _LIT, _FOLDS, _LASHES, _CAMERA, _REST):
             if key in rig:
                 del rig[key]
         build_actions(rig, head, head.name)

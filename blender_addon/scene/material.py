@@ -1,4 +1,4 @@
-"""Materials: one Principled BSDF a surface, all fed by the one packed albedo texture."""
+"""Materials: one Principled BSDF a surface, fed by the one packed albedo texture; lashes by a picture of strands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import bpy
 
 from .. import compat
 from ..avatar_reader import AvatarFile, PngImage
+from .lashes import PICTURE, lash_picture
 from .layers import ALBEDO, ORM, add_lit
 from .mesh import UV_LAYER
 from .parts import EYES, HAIR, LASHES, MOUTH, SKIN, SURFACES, TEETH
@@ -76,6 +77,9 @@ def build_materials(avatar: AvatarFile, name: str, unit: float = 1.0) -> list[An
     )
     seen = pack_image(avatar.albedo_seen, f"{name} Seen", "Non-Color")
     materials = [_material(f"{name} {surface}", maps, LOOKS[surface], unit) for surface in SURFACES]
+    strands = lash_picture(avatar, f"{name} Lashes", maps.albedo)
+    if strands is not None:
+        _wear_strands(materials[SURFACES.index(LASHES)], strands, LOOKS[LASHES])
     # Not linked to the shader: an artist can look at it to tell what the photo showed from what was filled in
     note = compat.node_tree(materials[SURFACES.index(SKIN)]).nodes.new("ShaderNodeTexImage")
     note.image, note.label, note.location = seen, "White: seen in the photo", (-600, -420)
@@ -122,6 +126,20 @@ def _material(name: str, maps: _Maps, look: Look, unit: float) -> Any:
         tree.links.new(tangent.outputs["Tangent"], shader.inputs["Tangent"])
     material.use_backface_culling = False
     return material
+
+
+def _wear_strands(material: Any, image: Any, look: Look) -> None:
+    """Colour and alpha from the picture of strands, without the maps, which are those of the albedo's layout."""
+    tree = compat.node_tree(material)
+    shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
+    uv = next(node for node in tree.nodes if node.type == "UVMAP")
+    for node in list(tree.nodes):
+        if node not in (shader, uv) and node.type != "OUTPUT_MATERIAL":
+            tree.nodes.remove(node)
+    texture = _texture(tree, uv, image, 220)
+    texture.label, texture.extension = PICTURE, "EXTEND"
+    tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    tree.links.new(texture.outputs["Alpha"], shader.inputs["Alpha"])
 
 
 def _texture(tree: Any, uv: Any, image: Any, height: float) -> Any:

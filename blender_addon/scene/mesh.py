@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..avatar_reader import AvatarFile
 from ..axes import blender_from_avatar
+from .lashes import lash_corners, lash_faces
 from .parts import surface_of_faces
 from .trust import store_trust
 
@@ -26,6 +27,9 @@ def build_mesh(avatar: AvatarFile, name: str) -> Any:
     mesh.from_pydata(blender_from_avatar(avatar.vertices), [], avatar.faces)
     layer = mesh.uv_layers.new(name=UV_LAYER)
     corners = np.ascontiguousarray(avatar.uvs[avatar.uv_faces], dtype=np.float32)  # [F, 3, 2]
+    hairs = lash_faces(avatar)
+    if hairs is not None:
+        corners[hairs], _ = lash_corners(avatar, hairs)  # they have a picture of their own
     layer.uv.foreach_set("vector", corners.ravel())
     attribute = mesh.attributes.new(PART_ATTRIBUTE, "INT", "POINT")
     attribute.data.foreach_set("value", avatar.part.astype(np.int32))

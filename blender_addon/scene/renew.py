@@ -22,6 +22,7 @@ from .camera import aim_camera
 from .folds import build_folds, show_folds
 from .found import PROVENANCE, SOURCE, BuiltAvatar
 from .guard import editing, here, scene_as_found
+from .lashes import lash_nodes, lash_picture
 from .light import store_light
 from .material import pack_image
 from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
@@ -226,6 +227,10 @@ def _renew_albedo(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | N
     layer = layers.paint_layer(f"{name} Paint", painted, layers.layer_of(nodes)) if painted is not None else None
     for lit in layers.lit_images(built.head):  # without one of its own, the new texture is all there is
         lit.image = lit_texture or fresh
+    strands = lash_nodes(built.head)
+    picture = lash_picture(avatar, f"{name.removesuffix(' Albedo')} Lashes", fresh) if strands else None
+    for lashes in strands if picture is not None else ():
+        lashes.image = picture
     show_folds(built.head, build_folds(avatar, name.removesuffix(" Albedo")))
     for tree, node in nodes:
         node.image = fresh

@@ -35,6 +35,13 @@ LIMBUS = (0.95, 1.1)  # of the iris' radius, over which it passes into the white
 SHUT = 0.13  # height / width of the lids' opening below which nothing is read
 LID_SHADE = (0.0, 0.05)  # distances from the lids, in opening widths, between which the photo is believed
 LASH_SHADE = (-0.03, 0.02)  # the same for dark pixels, the lashes' shadow
+WHITE_SHADE = (0.02, 0.1)  # distances from the lids, in opening widths, between which their shade on the white ends
+WHITE = (0.6, 0.85)  # of the white's brightness, between which a pixel is some of it without shade
+FAR = (0.7, 1.2)  # rad, theta between which the eye's white takes over from it
+CELLS = 24  # across an eye's front in which its white is gathered
+REACH = 1.5  # cells, standard deviation by which it goes on
+SOLID = 0.1  # of the fullest cell's weight, from which the white found there outweighs the eye's
+CORNERS = (0.0, 0.12)  # of the opening's width, between which its corners end, whose red is no shade
 DARK = (0.45, 0.7)  # of the skin's brightness, between which a pixel is no such shadow
 FEW = 40  # samples
 BROWN = (0.27, 0.17, 0.11)
@@ -49,6 +56,8 @@ class _Glimpse:
     rows: Tensor  # [Q] which of the eyeball's texels the photo may show
     colour: Tensor  # [Q, 3] the photo there
     weight: Tensor  # [Q] 0..1
+    middle: Tensor  # [Q] 0..1 how far from the corners
+    shaded: Tensor  # [Q] 0..1 how far the lids may shade a white there
     iris_angle: float  # rad; 0 where the iris was not seen
 
 
@@ -128,10 +137,14 @@ def _look(
     if hiding is not None:
         hidden = functional.grid_sample(hiding, grid[None, None], align_corners=False)[0, 0, 0]
         weight = weight * (1 - hidden).clamp(0, 1)
+    across = ring[8] - ring[0]
+    along = (pixel - torch.from_numpy(ring[0])) @ torch.from_numpy(across / max(width, 1e-6) ** 2)
+    middle = smooth_step(torch.minimum(along, 1 - along).float(), *CORNERS)
+    shaded = middle * (1 - smooth_step(depth, *WHITE_SHADE))
     edge = np.linalg.norm(iris[1:] - iris[0], axis=1).mean()
     apparent = edge * -centre[2] / (camera.focal * radius)  # of the ball's radius
     angle = float(np.arcsin(np.clip(apparent, 0, 1))) if seen else 0.0
-    return _Glimpse(layout, rows, colour, weight * float(seen), angle)
+    return _Glimpse(layout, rows, colour, weight * float(seen), middle, shaded, angle)
 
 
 def _palette(glimpses: list[_Glimpse], skin_light: float) -> _Palette:
@@ -177,6 +190,8 @@ def _paint(glimpse: _Glimpse, palette: _Palette) -> Tensor:  # [R, 3]
     ratio = theta / palette.iris_angle
     flushed = palette.sclera * palette.sclera.new_tensor([0.92, 0.68, 0.64])
     painted = palette.sclera + 0.7 * smooth_step(theta, 0.8, 1.5)[:, None] * (flushed - palette.sclera)
+    front = glimpse.layout.front
+    painted[front] = _continued(glimpse, palette, painted[front])
     inner = (ratio < LIMBUS[1]).nonzero()[:, 0]
     iris = _paint_iris(ratio[inner], glimpse.layout.fibres[inner], palette)
     painted[inner] = iris + smooth_step(ratio[inner], *LIMBUS)[:, None] * (painted[inner] - iris)
@@ -185,9 +200,36 @@ def _paint(glimpse: _Glimpse, palette: _Palette) -> Tensor:  # [R, 3]
     below = painted[glimpse.rows]
     excess = luminance(glimpse.colour) - luminance(below)
     glint = smooth_step(excess, 0.08, 0.2) * (1 - smooth_step(ratio[glimpse.rows], 1.0, 1.2))
-    trust = glimpse.weight * 0.95 * (1 - 0.75 * glint)
+    # a shade does not turn with the eye either
+    shade = glimpse.shaded * smooth_step(ratio[glimpse.rows], *LIMBUS)
+    trust = glimpse.weight * 0.95 * (1 - 0.75 * glint) * (1 - shade)
     painted[glimpse.rows] = below + trust[:, None] * (glimpse.colour - below)
     return painted
+
+
+def _continued(
+    glimpse: _Glimpse,
+    palette: _Palette,
+    otherwise: Tensor,  # [N, 3] the front's colours far from what the photo shows
+) -> Tensor:  # [N, 3]
+    """The white of the eye's front: as the photo shows it between the lids, it goes on below them."""
+    front, theta = glimpse.layout.front, glimpse.layout.theta
+    bright = smooth_step(luminance(glimpse.colour) / luminance(palette.sclera), *WHITE)
+    lit = glimpse.weight * glimpse.middle * (1 - glimpse.shaded) * bright
+    lit = lit * (theta[glimpse.rows] > 1.2 * palette.iris_angle)
+    place = glimpse.layout.front_direction[:, :2]  # -1..1
+    cell = ((place[torch.searchsorted(front, glimpse.rows)] + 1) / 2 * CELLS).long().clamp(0, CELLS - 1)
+    sums = torch.zeros(CELLS**2, 4)
+    sums.index_add_(0, cell[:, 1] * CELLS + cell[:, 0], torch.cat([glimpse.colour * lit[:, None], lit[:, None]], 1))
+    reach = round(3 * REACH)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / REACH) ** 2)
+    grid = sums.T.reshape(4, 1, CELLS, CELLS)
+    grid = functional.conv2d(grid, taps[None, None, None], padding=(0, reach))
+    grid = functional.conv2d(grid, taps[None, None, :, None], padding=(reach, 0))
+    found = functional.grid_sample(grid.reshape(1, 4, CELLS, CELLS), place[None, None], align_corners=False)[0, :, 0].T
+    weight = found[:, 3:]
+    share = weight / (weight + SOLID * grid[3].max()).clamp_min(1e-9) * (1 - smooth_step(theta[front], *FAR))[:, None]
+    return otherwise + share * (found[:, :3] / weight.clamp_min(1e-9) - otherwise)
 
 
 def _paint_iris(

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from meshlam_core.head.model import HeadModel
+from meshlam_core.points import LEFT_EYE, RIGHT_EYE
 from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lid_share
+from meshlam_core.texture.mathematics import depth_inside
 from meshlam_core.texture.skin import TRUSTED, compose
 from tests.texture.conftest import IRIS, SIZE, SKIN, Portrait, make_portrait
 
@@ -174,6 +176,22 @@ def test_the_iris_is_centred_on_the_gaze_axis_and_keeps_its_colour(
         white = (direction[:, 2] < 0.85) & (direction[:, 2] > 0.5)
         assert np.quantile(np.ptp(colours[white], axis=1), 0.99) < 0.2  # never skin-coloured
         assert colours[white].mean() > 0.6
+
+
+def test_the_lids_shade_stays_off_the_white_of_the_eye(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    photo = frontal.photo.copy()
+    rows, columns = np.mgrid[: photo.shape[0], : photo.shape[1]] + 0.5
+    at = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    for ring in (LEFT_EYE, RIGHT_EYE):
+        opening = frontal.tracked.detection.landmarks[ring, :2].astype(np.float64)
+        depth = depth_inside(at, opening) / np.linalg.norm(opening[0] - opening[8])
+        photo.reshape(-1, 3)[(depth > -0.02) & (depth < 0.03)] //= 3
+    shaded = bake_albedo(photo, frontal.regions, frontal.tracked, frontal.tracked.camera, head, SIZE).photo
+    for eye in atlas.eyes.values():
+        # beside the iris and away from the corners, where the lids' edge lies
+        white = eye.rows[(eye.theta > 0.55) & (eye.theta < 0.75)].numpy()
+        tone = shaded.reshape(-1, 3)[atlas.uv_map.texel.numpy()[white]].mean(axis=1)
+        assert tone.min() > 0.75 * np.median(tone)
 
 
 def test_an_eye_beyond_the_photos_border_looks_like_the_other_one(

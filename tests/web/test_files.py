@@ -68,7 +68,11 @@ def report(glb: Path) -> dict[str, Any]:
 
 
 def test_the_validator_finds_no_error_and_no_warning(report):
-    assert (report["errors"], report["warnings"], report["messages"]) == (0, 0, [])
+    assert (report["errors"], report["warnings"]) == (0, 0)
+    # Blender writes tangents for the whole head, also for the lashes, which have no normals to look up
+    (lashes,) = (number for number, material in enumerate(report["materials"]) if material["alphaMode"] == "BLEND")
+    known = f"UNUSED_MESH_TANGENT /meshes/0/primitives/{lashes}/"
+    assert [message for message in report["messages"] if not message.startswith(known)] == []
 
 
 def test_the_morphs_are_exactly_the_52_at_zero(report):
@@ -84,7 +88,10 @@ def test_the_skin_has_the_five_joints_without_rotations(report):
 
 
 def test_every_material_has_normals_and_one_picture_of_occlusion_roughness_and_metal(report):
+    assert [material["alphaMode"] for material in report["materials"]].count("BLEND") == 1
     for material in report["materials"]:
+        if material["alphaMode"] == "BLEND":  # lashes have a picture of their own
+            continue
         assert material["normal"].endswith("_Normal")
         assert material["occlusion"] == material["roughnessAndMetal"]
         assert material["occlusion"].endswith("_ORM")

@@ -20,6 +20,7 @@ console.log(JSON.stringify({
   jointRotations: (gltf.skins ?? []).map((skin) => skin.joints.map((index) => gltf.nodes[index].rotation ?? null)),
   materials: (gltf.materials ?? []).map((material) => ({
     name: material.name,
+    alphaMode: material.alphaMode ?? 'OPAQUE',
     normal: imageOf(material.normalTexture),
     occlusion: imageOf(material.occlusionTexture),
     roughnessAndMetal: imageOf(material.pbrMetallicRoughness?.metallicRoughnessTexture),
