@@ -1,4 +1,4 @@
-"""Ears and neck as wide as the photo shows them: no landmark lies on them, but their outlines do.
+"""Ears and neck as wide, and ears as long, as the photo shows them: no landmark lies on them, but their outlines do.
 
 Across the view, along the head's own axis from ear to ear, the outline of skin against the background is compared with
 the mesh's, height by height; a line through the gaps is what an ear stands off or a neck is wider. Where hair, clothes
@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 from meshlam_core.frames import Camera, project, rotation_from_axis_angle, yaw_of
 from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.tracker.contour import outermost
+from meshlam_core.tracker.lobes import longer_ears
 from meshlam_core.tracker.parsing import DOUBTFUL, Regions
 from meshlam_core.tracker.pose import posed_vertices, with_neutral
 from meshlam_core.tracker.ramps import smooth_step
@@ -57,7 +58,7 @@ def with_sides(
     camera: Camera,  # of the crop
     head: HeadModel,
 ) -> TrackedFace:
-    """The tracked head with ears and neck moved out to the photo's outline of skin."""
+    """The tracked head with ears and neck moved out, and ears down, to the photo's outline of skin."""
     rotation = rotation_from_axis_angle(tracked.rotations[0])
     yaw = yaw_of(rotation)
     if regions.trust < DOUBTFUL or abs(yaw) > TURNED:
@@ -69,7 +70,9 @@ def with_sides(
         if len(gaps) >= ANSWERS:
             change = straight(height, gaps, vertices[region.rows, 1]).clip(region.least, region.most)
             vertices[region.rows, 0] += region.side * change * region.share
-    return with_neutral(tracked, vertices, head)
+    wider = with_neutral(tracked, vertices, head)
+    posed = posed_vertices(replace(wider, hair=None), head).numpy().astype(np.float64)
+    return with_neutral(wider, longer_ears(wider.vertices, posed, rotation, regions, camera, head), head)
 
 
 def outline_gaps(

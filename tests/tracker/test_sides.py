@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from meshlam_core.head.model import ById, HeadModel
+from meshlam_core.tracker.lobes import ears_of
 from meshlam_core.tracker.sides import side_regions, with_sides
 from meshlam_core.tracker.types import Detection, TrackedFace
 from tests.tracker.test_hair import CAMERA, PLACE, covered, in_view, masks
@@ -65,6 +66,39 @@ def test_each_ear_has_its_own_width(head: HeadModel, tracked: TrackedFace) -> No
     found = with_sides(tracked, masks(photo, photo, head, hairy=False), CAMERA, head)
     assert grown(found, head, "ears", 1) > 0.6 * WIDER
     assert abs(grown(found, head, "ears", -1)) < 0.002
+
+
+def lengthened(head: HeadModel, by: float, sides: tuple[int, ...] = (1, -1)) -> F32:
+    """The template with lobes that end so much lower, m."""
+    vertices = head.template.copy()
+    for ear in ears_of(ById(head)):
+        if ear.side in sides:
+            height = head.template[ear.rows, 1]
+            down = np.clip((height.mean() - height) / (height.mean() - height.min()), 0, 1) * by
+            vertices[ear.around, 1] -= ear.share * down[ear.leader]
+    return vertices
+
+
+@pytest.mark.parametrize("by", [0.007, -0.004])
+def test_lobes_end_where_they_do_in_the_photo(by: float, head: HeadModel, tracked: TrackedFace) -> None:
+    photo = in_view(lengthened(head, by), 0)
+    found = with_sides(tracked, masks(photo, photo, head, hairy=False), CAMERA, head)
+    ears = [ear.rows for ear in ears_of(ById(head))]
+    for rows in ears:
+        lobe = rows[head.template[rows, 1].argmin()]
+        down = (head.template - found.vertices)[lobe, 1] + (tracked.translation - found.translation)[1]
+        assert abs(down - by) < 0.0025
+
+
+def test_an_ear_that_is_hidden_is_as_long_as_the_other(head: HeadModel, tracked: TrackedFace) -> None:
+    photo = in_view(lengthened(head, 0.007), 0)
+    regions = masks(photo, photo, head, hairy=False)
+    half = regions.person.shape[1] // 2
+    regions.hair[:, :half], regions.skin[:, :half] = regions.person[:, :half], 0
+    found = with_sides(tracked, regions, CAMERA, head)
+    left, right = (float((head.template - found.vertices)[ear.rows, 1].max()) for ear in ears_of(ById(head)))
+    assert left > 0.004
+    assert abs(left - right) < 0.001
 
 
 def test_hair_over_the_ears_says_nothing_about_them(head: HeadModel, tracked: TrackedFace) -> None:
