@@ -71,7 +71,7 @@ class LightFit:
     coefficients: F64  # [K]
     robust: F64  # [N] 0..1, how far each point fits
     tone_doubt: float  # standard deviation of the logarithm of the skin's tone
-    spread: F64  # [K, K] covariance of the coefficients, the light being unknown too
+    paler: F64  # [3] of the logarithm, by which the person is paler than the coefficients say
 
 
 def shading(
@@ -122,9 +122,9 @@ def fit_light(points: Points, prior: LightPrior) -> LightFit:
         # a logarithm is linear over short steps only: no place may lose most of its light in one
         loss = float((-(points.transfer @ change[modes:-1].reshape(COUNT, 3)) / lit).max())
         x = x + min(1.0, DIMMING / max(loss, 1e-9)) * change
-    spread = np.asarray(np.linalg.inv(left)[:modes, :modes], np.float64)
-    doubt = float(np.hypot(np.sqrt(tone @ spread @ tone), MISJUDGED))
-    return LightFit(np.exp(x[-1]) * x[modes:-1].reshape(COUNT, 3), x[:modes], robust, doubt, spread)
+    direction = np.concatenate([tone, np.zeros(LIGHT + 1)])
+    doubt = float(np.hypot(np.sqrt(direction @ np.linalg.solve(left, direction)), MISJUDGED))
+    return LightFit(np.exp(x[-1]) * x[modes:-1].reshape(COUNT, 3), x[:modes], robust, doubt, np.zeros(3))
 
 
 def _tinted(prior: LightPrior) -> F64:  # [27, 27]

@@ -4,7 +4,7 @@ One photo shows albedo times light: how bright the skin is is settled by priors 
 the light lets dark skins come out too pale and pale ones too dark. What people are like under which photographs is
 no Gaussian: a small network has learnt it from drawn people (training/skin/tone.py).
 
-Colours are linear, their logarithms natural. Dims: F = 9 cues, H hidden units, N points, K coefficients of the skin.
+Colours are linear, their logarithms natural. Dims: F = 9 cues, H hidden units.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ TONE_MODEL = Path(__file__).resolve().parent.parent / "data" / "skin_tone.npz"
 FORMAT, VERSION = "meshlam-skin-tone", 1
 CUES = 9
 FARTHEST = 3.0  # standard deviations to which a cue is believed
-FIRM = 0.01  # of the logarithm: how exactly the person's coefficients take the judged tone
 HUE = 0.5  # of the judged hue that is taken: it comes from twelve skins, the fit's from all portraits
 ARRAYS = {
     "centre": "9",
@@ -67,22 +66,12 @@ def cues(points: Points, fit: LightFit) -> F64:  # [9]
 
 
 def with_tone(fit: LightFit, points: Points, model: ToneModel) -> LightFit:
-    """The same light but for its strength and tint, and the same person in another tone.
-
-    The coefficients move as the fit's posterior says that they move together.
-    """
+    """The same light but for its strength and tint, and the same person in the tone that is judged."""
     bare = np.median(points.colour - np.log(shading(points.transfer, fit.light)), axis=0)
     shift = model.judge(cues(points, fit)) - bare
     shift = shift.mean() + HUE * (shift - shift.mean())
-    along = points.basis.mean(axis=1, dtype=np.float64).T  # [3, K] of the tone
-    moved = fit.spread @ along.T
-    step = moved @ np.linalg.solve(along @ moved + FIRM**2 * np.eye(3), shift)
-    return replace(
-        fit,
-        light=fit.light * np.exp(-shift),
-        coefficients=fit.coefficients + step,
-        tone_doubt=float(model.doubt[int(points.white is not None)]),
-    )
+    doubt = float(model.doubt[int(points.white is not None)])
+    return replace(fit, light=fit.light * np.exp(-shift), paler=fit.paler + shift, tone_doubt=doubt)
 
 
 @cache

@@ -85,7 +85,7 @@ def separate(
         return None
     fit = with_tone(fit_light(shown.points, skin.prior), shown.points, load_tone_model())
     colour, weight, rows, transfer = shown.colour, shown.weight, shown.rows, shown.transfer
-    person = skin.vertices_of(fit.coefficients)
+    person = skin.vertices_of(fit.coefficients) + (fit.paler * skin.describes[:, None]).astype(np.float32)
     lit = np.log(shading(transfer, fit.light)).astype(np.float32)
     face = (model.part == model.parts.index("face")) & (skin.normals[:, 2] > 0.5)
     level = lit[face].mean(axis=0)
