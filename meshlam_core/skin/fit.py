@@ -71,6 +71,7 @@ class LightFit:
     coefficients: F64  # [K]
     robust: F64  # [N] 0..1, how far each point fits
     tone_doubt: float  # standard deviation of the logarithm of the skin's tone
+    paler: F64  # [3] of the logarithm, by which the person is paler than the coefficients say
 
 
 def shading(
@@ -123,7 +124,7 @@ def fit_light(points: Points, prior: LightPrior) -> LightFit:
         x = x + min(1.0, DIMMING / max(loss, 1e-9)) * change
     direction = np.concatenate([tone, np.zeros(LIGHT + 1)])
     doubt = float(np.hypot(np.sqrt(direction @ np.linalg.solve(left, direction)), MISJUDGED))
-    return LightFit(np.exp(x[-1]) * x[modes:-1].reshape(COUNT, 3), x[:modes], robust, doubt)
+    return LightFit(np.exp(x[-1]) * x[modes:-1].reshape(COUNT, 3), x[:modes], robust, doubt, np.zeros(3))
 
 
 def _tinted(prior: LightPrior) -> F64:  # [27, 27]

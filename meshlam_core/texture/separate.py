@@ -21,6 +21,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.skin.fit import Points, fit_light, shading
 from meshlam_core.skin.model import GAMMA, SkinModel
+from meshlam_core.skin.tone import load_tone_model, with_tone
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
 
@@ -55,6 +56,19 @@ class Separation:
     tone: float  # mean logarithm of that, on the face
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a photo shows at the vertices."""
+
+    colour: F32  # [V, 3] logarithm
+    weight: F32  # [V] 0..1
+    hair: F32  # [V] share of hair in the colour
+    transfer: F32  # [V, 9]
+    rows: NDArray[np.intp]  # vertices that show
+    some: NDArray[np.intp]  # as many of them as are solved for
+    points: Points  # at these
+
+
 def separate(
     seen: Tensor,  # [P, 5] colour, share of hair, trust
     posed: Tensor,  # [V, 3] view frame, m
@@ -66,6 +80,49 @@ def separate(
     atlas: Atlas,
 ) -> Separation | None:  # None where the photo shows too little skin
     """Solve for the light and for the person, and spread the light over the whole head."""
+    shown = what_shows(seen, posed, rotation, cover, white, skin, model, atlas)
+    if shown is None:
+        return None
+    fit = with_tone(fit_light(shown.points, skin.prior), shown.points, load_tone_model())
+    colour, weight, rows, transfer = shown.colour, shown.weight, shown.rows, shown.transfer
+    person = skin.vertices_of(fit.coefficients) + (fit.paler * skin.describes[:, None]).astype(np.float32)
+    lit = np.log(shading(transfer, fit.light)).astype(np.float32)
+    face = (model.part == model.parts.index("face")) & (skin.normals[:, 2] > 0.5)
+    level = lit[face].mean(axis=0)
+    # beyond what the photo shows the light is a guess: nothing is left without any, nor is it brighter than the face
+    low, high = np.quantile(lit[rows], SHOWN_LIGHT, axis=0)
+    lit = lit.clip(low - DARKER, high).astype(np.float32)
+    believed = np.zeros_like(weight)
+    believed[rows] = weight[rows]
+    lit += _sided(colour - person - lit, believed, model, atlas)
+    share = np.maximum(cover.numpy(), shown.hair)[:, None]
+    lit += share * (HAIR_SHADE * (lit - level) + level - lit)
+    # no skin gives back more light than it gets: what would is lit more brightly
+    plain = rows[np.abs((colour - lit - person)[rows].mean(axis=1)) < PLAIN]
+    most = float(np.quantile((colour - lit)[plain], BRIGHTEST[0], axis=0).max()) if len(plain) else -np.inf
+    brighter = max(0.0, most - float(np.log(BRIGHTEST[1])))
+    lit, level = lit + brighter, level + brighter
+    hidden = believed == 0
+    lit[hidden] = np.minimum(lit[hidden], level)
+    lit = _around_openings(lit, hidden, level, model, atlas)
+    shade, whole, skin_colour = (
+        torch.from_numpy(np.exp(values / GAMMA).astype(np.float32)) for values in (lit, level, person)
+    )
+    light = (np.exp(brighter) * fit.light).astype(np.float32)
+    return Separation(light, fit.tone_doubt, shade, whole, skin_colour, float(person[face].mean()))
+
+
+def what_shows(
+    seen: Tensor,  # [P, 5] colour, share of hair, trust
+    posed: Tensor,  # [V, 3] view frame, m
+    rotation: F32,  # [3] axis-angle, the head's
+    cover: Tensor,  # [V] how far each vertex is hair and no skin
+    white: F64 | None,  # [3] of the eyes
+    skin: SkinModel,
+    model: HeadModel,
+    atlas: Atlas,
+) -> Shown | None:  # None where the photo shows too little skin
+    """What a photo says of the skin, at the vertices."""
     mean, sure = (values.numpy() for values in atlas.at_vertices(seen))
     weight = sure * (1 - cover.numpy()) * (1 - 2 * mean[:, 3]).clip(0) * skin.describes
     normals = vertex_normals(posed[None], torch.from_numpy(model.faces.astype(np.int64)))[0].numpy()
@@ -85,32 +142,7 @@ def separate(
         None if white is None else GAMMA * np.log(np.maximum(white, DARK)),
         transfer[eyes].mean(axis=0).astype(np.float64),
     )
-    fit = fit_light(points, skin.prior)
-    person = skin.vertices_of(fit.coefficients)
-    lit = np.log(shading(transfer, fit.light)).astype(np.float32)
-    face = (model.part == model.parts.index("face")) & (skin.normals[:, 2] > 0.5)
-    level = lit[face].mean(axis=0)
-    # beyond what the photo shows the light is a guess: nothing is left without any, nor is it brighter than the face
-    low, high = np.quantile(lit[rows], SHOWN_LIGHT, axis=0)
-    lit = lit.clip(low - DARKER, high).astype(np.float32)
-    believed = np.zeros_like(weight)
-    believed[rows] = weight[rows]
-    lit += _sided(colour - person - lit, believed, model, atlas)
-    share = np.maximum(cover.numpy(), mean[:, 3] * (sure > SHOWN))[:, None]
-    lit += share * (HAIR_SHADE * (lit - level) + level - lit)
-    # no skin gives back more light than it gets: what would is lit more brightly
-    plain = rows[np.abs((colour - lit - person)[rows].mean(axis=1)) < PLAIN]
-    most = float(np.quantile((colour - lit)[plain], BRIGHTEST[0], axis=0).max()) if len(plain) else -np.inf
-    brighter = max(0.0, most - float(np.log(BRIGHTEST[1])))
-    lit, level = lit + brighter, level + brighter
-    hidden = believed == 0
-    lit[hidden] = np.minimum(lit[hidden], level)
-    lit = _around_openings(lit, hidden, level, model, atlas)
-    shade, whole, skin_colour = (
-        torch.from_numpy(np.exp(values / GAMMA).astype(np.float32)) for values in (lit, level, person)
-    )
-    light = (np.exp(brighter) * fit.light).astype(np.float32)
-    return Separation(light, fit.tone_doubt, shade, whole, skin_colour, float(person[face].mean()))
+    return Shown(colour, weight, mean[:, 3] * (sure > SHOWN), transfer, rows, some, points)
 
 
 def _around_openings(

@@ -7,8 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from meshlam_core.head.model import HeadModel
-from meshlam_core.texture.albedo import Texture, bake_albedo
+from meshlam_core.skin.model import load_skin_model
+from meshlam_core.texture.albedo import Texture, bake_albedo, observe
 from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.separate import separate
 from tests.texture.conftest import SIZE, Portrait, make_portrait
 
 
@@ -77,3 +79,19 @@ def test_skin_in_dazzling_light_is_not_brighter_than_skin_is(head: HeadModel, at
     shown = albedo.reshape(-1, 3)[atlas.places.numpy()[face]]
     assert (shown.max(axis=1) >= 254).mean() < 0.03
     assert np.median(shown[:, 0]) < 230
+
+
+def test_the_skin_that_the_model_has_for_a_person_is_as_pale_as_the_photos_without_its_light(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    tracked, skin = frontal.tracked, load_skin_model(head)
+    assert skin is not None
+    with torch.inference_mode():
+        found = observe(frontal.photo, frontal.regions, tracked, tracked.camera, head, atlas)
+        shown = found.sight.skin
+        parted = separate(shown, found.posed, tracked.rotations[0], found.cover, None, skin, head, atlas)
+        assert parted is not None
+        colour = atlas.at_vertices(shown)[0][:, :3] / parted.shade
+    face = (head.part == head.parts.index("face")) & (skin.normals[:, 2] > 0.5)
+    off = np.log((parted.person / colour).numpy()[face].clip(1e-3))
+    assert np.abs(np.median(off, axis=0)).max() < 0.05
