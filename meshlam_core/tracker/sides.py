@@ -1,11 +1,12 @@
-"""Ears and neck as wide, and ears as long, as the photo shows them: no landmark lies on them, but their outlines do.
+"""Cheeks, ears and neck as wide, and ears as long, as the photo shows them: landmarks say little or nothing of it, but
+their outlines do.
 
 Across the view, along the head's own axis from ear to ear, the outline of skin against the background is compared with
-the mesh's, height by height; a line through the gaps is what an ear stands off or a neck is wider. Where hair, clothes
-or the picture's border end the skin, or the head is turned, nothing is said and the head keeps the width of its
-identity.
+the mesh's, height by height; a line through the gaps is what a side of the head is wider, an ear stands off or a neck
+is wider. Where hair, clothes or the picture's border end the skin, or the head is turned, nothing is said and the head
+keeps the width of its identity.
 
-Frames: avatar frame, view frame, image frame of the crop (frames.py). Dims: V vertices, R rows of a region, B bins.
+Frames: avatar frame, view frame, image frame of the crop (frames.py). Dims: V vertices, R rows of a region, B heights.
 """
 
 from __future__ import annotations
@@ -30,14 +31,18 @@ from meshlam_core.tracker.types import TrackedFace
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-BINS = 16  # heights at which an outline is looked at
+BIN = 0.0022  # m between heights at which an outline is looked at
+BESIDE = 2  # heights around another part's outline that are not asked
 ANSWERS = 5  # heights that must show skin against background
 STEP = 0.0005  # m between samples across
 INWARDS = 0.006  # m of skin that must lie inside the outline
 TURNED = 0.5  # rad of yaw from which an outline is no longer the ear's or the neck's
+CHEEKS = 0.0015, 0.0, 0.008  # m that the landmarks know; least and most change: of the whole side, ear and all
+OUTWARDS = 0.02, 0.055  # m from the head's middle plane over which a side begins to follow its cheek
+BELOW = 0.03  # m below the chin over which the neck ends to do so
 REGIONS = (  # part, m from the rest of the head over which it follows, least and most change, m
-    ("ears", 0.018, -0.003, 0.010),
-    ("neck", 0.040, -0.006, 0.020),
+    ("ears", 0.018, -0.003, 0.015),
+    ("neck", 0.020, -0.006, 0.025),
 )
 
 
@@ -45,9 +50,12 @@ REGIONS = (  # part, m from the rest of the head over which it follows, least an
 class Side:
     """A part of one side of the head that can be wider or narrower."""
 
-    rows: NDArray[np.intp]  # [R] vertices, on their own side
-    share: F32  # [R] 0..1 how much of the change each takes
+    rows: NDArray[np.intp]  # [R] vertices whose outline is looked at, on their own side
+    asked: NDArray[np.bool_]  # [R] where they form it, the photo's outline is theirs
+    moved: NDArray[np.intp]  # [M] vertices that move
+    share: F32  # [M] 0..1 how much of the change each takes
     side: int  # 1: the subject's left (+X), -1: right
+    known: float  # m to which landmarks tell the width already
     least: float  # m of change
     most: float  # m
 
@@ -64,15 +72,34 @@ def with_sides(
     if regions.trust < DOUBTFUL or abs(yaw) > TURNED:
         return tracked
     posed = posed_vertices(replace(tracked, hair=None), head).numpy().astype(np.float64)
+    tracked = _wider(tracked, cheeks(ById(head)), True, rotation, regions, camera, head)
+    tracked = _wider(tracked, ears_and_neck(ById(head)), False, rotation, regions, camera, head)
+    posed = posed_vertices(replace(tracked, hair=None), head).numpy().astype(np.float64)
+    return with_neutral(tracked, longer_ears(tracked.vertices, posed, rotation, regions, camera, head), head)
+
+
+def _wider(
+    tracked: TrackedFace,
+    sides: tuple[Side, ...],
+    alike: bool,  # a side that says nothing is like the other; otherwise it stays
+    rotation: F64,
+    regions: Regions,
+    camera: Camera,
+    head: HeadModel,
+) -> TrackedFace:
+    posed = posed_vertices(replace(tracked, hair=None), head).numpy().astype(np.float64)
+    answers = [outline_gaps(side, tracked.vertices, posed, rotation, regions, camera) for side in sides]
+    enough = [answer for answer in answers if len(answer[1]) >= ANSWERS]
     vertices = np.array(tracked.vertices)
-    for region in side_regions(ById(head)):
-        height, gaps = outline_gaps(region, tracked.vertices, posed, rotation, regions, camera)
-        if len(gaps) >= ANSWERS:
-            change = straight(height, gaps, vertices[region.rows, 1]).clip(region.least, region.most)
-            vertices[region.rows, 0] += region.side * change * region.share
-    wider = with_neutral(tracked, vertices, head)
-    posed = posed_vertices(replace(wider, hair=None), head).numpy().astype(np.float64)
-    return with_neutral(wider, longer_ears(wider.vertices, posed, rotation, regions, camera, head), head)
+    for side, answer in zip(sides, answers, strict=True):
+        if len(answer[1]) < ANSWERS:
+            if not alike or not enough:
+                continue
+            answer = enough[0]
+        change = straight(*answer, vertices[side.moved, 1])
+        change = (change - change.clip(-side.known, side.known)).clip(side.least, side.most)
+        vertices[side.moved, 0] += side.side * change * side.share
+    return with_neutral(tracked, vertices, head)
 
 
 def outline_gaps(
@@ -94,10 +121,13 @@ def outline_gaps(
     per_metre = 1000 * float(np.linalg.norm(np.median(ahead, axis=0)))  # px
     out = np.median(ahead, axis=0) * 1000 / max(per_metre, 1e-6)
     across, along = pixel @ out, pixel @ [out[1], -out[0]]
-    low, high = np.quantile(along, [0.1, 0.9])
-    which = np.floor((along - low) / max(high - low, 1e-6) * BINS).clip(-1, BINS).astype(int)
+    low, high = np.quantile(along[region.asked], [0.1, 0.9])
+    which = np.floor((along - low) / (BIN * per_metre)).astype(int)
+    count = int((high - low) / (BIN * per_metre))
     outer = outermost(across, which)
-    outer = outer[(which[outer] >= 0) & (which[outer] < BINS)]
+    outer = outer[(which[outer] >= 0) & (which[outer] < count)]
+    others = which[outer[~region.asked[outer]]]  # beside these the photo's outline may be theirs
+    outer = outer[~np.isin(which[outer], others[:, None] + np.arange(-BESIDE, BESIDE + 1))]
     reach = np.arange(region.least - INWARDS, region.most + INWARDS, STEP)  # [S] m
     line = pixel[outer, None] + reach[:, None] * per_metre * out  # [B, S, 2] px
     person, skin = sample_nearest(regions.person, line) > 0.5, sample_nearest(regions.skin, line) > 0.5
@@ -118,7 +148,25 @@ def straight(height: F64, gaps: F64, at: F64) -> F64:
 
 
 @lru_cache(maxsize=4)
-def side_regions(head: ById) -> tuple[Side, ...]:
+def cheeks(head: ById) -> tuple[Side, ...]:
+    """Both sides of the head, as wide as their cheeks."""
+    model = head.model
+    if "face" not in model.parts:
+        return ()
+    x, y = model.template[:, 0], model.template[:, 1]
+    face = model.part == model.parts.index("face")
+    chin = float(y[face].min())
+    share = smooth_step(abs(x), *OUTWARDS) * smooth_step(y, chin - BELOW, chin)
+    found = []
+    for side in (1, -1):
+        rows = np.flatnonzero(side * x > OUTWARDS[0])
+        moved = rows[share[rows] > 0]
+        found.append(Side(rows, face[rows], moved, share[moved].astype(np.float32), side, *CHEEKS))
+    return tuple(found)
+
+
+@lru_cache(maxsize=4)
+def ears_and_neck(head: ById) -> tuple[Side, ...]:
     """Both ears, and both sides of the neck."""
     model = head.model
     found = []
@@ -133,5 +181,6 @@ def side_regions(head: ById) -> tuple[Side, ...]:
             share = share * (abs(x) / abs(x).max()).clip(0, 1)
         for side in (1, -1):
             own = side * x > 0
-            found.append(Side(rows[own], share[own].astype(np.float32), side, least, most))
+            all_asked = np.ones(own.sum(), bool)
+            found.append(Side(rows[own], all_asked, rows[own], share[own].astype(np.float32), side, 0.0, least, most))
     return tuple(found)

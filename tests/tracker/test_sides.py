@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.tracker.lobes import ears_of
-from meshlam_core.tracker.sides import side_regions, with_sides
+from meshlam_core.tracker.sides import cheeks, ears_and_neck, with_sides
 from meshlam_core.tracker.types import Detection, TrackedFace
 from tests.tracker.test_hair import CAMERA, PLACE, covered, in_view, masks
 
@@ -37,7 +39,7 @@ def widened(head: HeadModel, part: str, sides: tuple[int, ...] = (1, -1)) -> F32
     """The template with one part wider."""
     vertices = head.template.copy()
     index = head.parts.index(part)
-    for region in side_regions(ById(head)):
+    for region in ears_and_neck(ById(head)):
         if head.part[region.rows[0]] == index and region.side in sides:
             vertices[region.rows, 0] += region.side * WIDER * region.share
     return vertices
@@ -66,6 +68,31 @@ def test_each_ear_has_its_own_width(head: HeadModel, tracked: TrackedFace) -> No
     found = with_sides(tracked, masks(photo, photo, head, hairy=False), CAMERA, head)
     assert grown(found, head, "ears", 1) > 0.6 * WIDER
     assert abs(grown(found, head, "ears", -1)) < 0.002
+
+
+@pytest.mark.parametrize("yaw", [0, -25])
+def test_a_head_that_is_wider_than_its_landmarks_say_becomes_wider_as_a_whole(
+    yaw: float, head: HeadModel, tracked: TrackedFace
+) -> None:
+    vertices = head.template.copy()
+    for side in cheeks(ById(head)):
+        vertices[side.moved, 0] += side.side * WIDER * side.share
+    photo = in_view(vertices, yaw)
+    turned = np.zeros((5, 3), np.float32)
+    turned[0, 1] = np.radians(yaw)
+    found = with_sides(replace(tracked, rotations=turned), masks(photo, photo, head, hairy=False), CAMERA, head)
+    wanted, _ = covered(photo, head)
+    before, _ = covered(in_view(head.template, yaw), head)
+    after, _ = covered(in_view(found.vertices, yaw), head)
+    assert (wanted ^ after).sum() < 0.75 * (wanted ^ before).sum()
+    if yaw == 0:
+        return  # ears stand before most of the cheeks
+    face = head.part == head.parts.index("face")
+    for end in (np.argmin, np.argmax):  # a side that the photo does not show is like the other
+        outermost = np.flatnonzero(face)[end(head.template[face, 0])]
+        inner = np.flatnonzero(face)[abs(head.template[face, 0]).argmin()]
+        moved = np.abs((found.vertices - head.template)[outermost, 0] - (found.vertices - head.template)[inner, 0])
+        assert 0.4 * WIDER < moved < 1.2 * WIDER
 
 
 def lengthened(head: HeadModel, by: float, sides: tuple[int, ...] = (1, -1)) -> F32:
