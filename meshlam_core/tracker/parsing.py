@@ -271,7 +271,7 @@ class GuidedFilter:
     """Makes masks follow the edges of one colour image; the image's statistics are computed once.
 
     The statistics are taken at a quarter of the size (He and Sun, "Fast guided filter", 2015). With
-    OpenCV's box filters the same takes twice as long (docs/benchmarks/opencv.md).
+    OpenCV's box filters the same takes 1.2 to 2 times as long (docs/benchmarks/opencv.md).
     """
 
     def __init__(

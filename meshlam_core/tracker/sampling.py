@@ -49,7 +49,7 @@ def sample_region(
     matrix = region.picture_from_unit()
     corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ matrix.T
     # an integer box filter first, so that the bilinear step never skips pixels
-    shrink = max(1, int(region.side / size))
+    shrink = max(1, round(region.side / size))
     low = np.floor(corners.min(axis=0) - 2 * shrink).astype(int)
     high = np.ceil(corners.max(axis=0) + 2 * shrink).astype(int)
     width, height = (high - low) // shrink
