@@ -57,7 +57,7 @@ def cases() -> list[Case]:
     """What the runtime does with pictures on the processor."""
     picture = np.ascontiguousarray(Image.fromarray(data.astronaut()).resize((1024, 1024)))  # type: ignore[no-untyped-call]
     window = np.ascontiguousarray(cv2.resize(picture, (MASK, MASK), interpolation=cv2.INTER_AREA))
-    region, small = Region((420.0, 260.0), 500.0, 0.2), Region((420.0, 260.0), 150.0, 0.2)
+    region, small = Region((520.0, 460.0), 500.0, 0.2), Region((520.0, 460.0), 150.0, 0.2)
     noise = np.random.default_rng(0).random((3, MASK, MASK)).astype(np.float32)
     blobs = np.stack([cv2.GaussianBlur(one, (0, 0), 20) for one in noise])
     masks = np.clip(blobs * 8 - 3.5, 0, 1).astype(np.float32)
