@@ -66,7 +66,7 @@ def imported(folder: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("meshlam_core", ("paper", "face-alignment", "train")),  # the head's builder belongs to training
+        ("meshlam_core", ("paper", "face-alignment")),
         ("training", ("train", "dev", "evaluate", "ray")),
         ("tests", ("train", "dev", "paper", "ray")),
     ],
