@@ -61,8 +61,9 @@ def signed_distance(
     inside = (mask > 0.5).astype(np.uint8)
     if not inside.any() or inside.all():
         return np.full(mask.shape, len(mask) if inside.any() else -len(mask), np.float32)
-    within = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    beyond = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    found = (cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for side in (inside, 1 - inside))
+    # squares are whole numbers: OpenCV's roots differ from call to call in their last bits
+    within, beyond = (np.sqrt(np.rint(distance**2)) for distance in found)
     return np.asarray(np.where(inside > 0, within - 0.5, 0.5 - beyond), np.float32)
 
 
