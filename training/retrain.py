@@ -15,13 +15,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.model.config import preset
 from meshlam_core.model.files import bundled_weights, trained_weights
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import start_from, topology_hash
+from meshlam_core.opencv import set_threads
 from training.backbones import folded
 from training.data.make import make
 from training.synthetic import open_engine
@@ -56,7 +55,7 @@ def main(arguments: list[str]) -> None:
     start = options.start or bundled_weights(PRESET)
     if start is None:
         raise AssetError(f"The weights of the preset {PRESET} are missing.", "Name some with --start.")
-    torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     network = MeshLAM(preset(PRESET)).eval()
     start_from(network, network.preset, start)
     engine = open_engine(options.data, options.out, model=options.head)

@@ -29,6 +29,7 @@ from PIL import Image
 from meshlam_core.head.io import load_head
 from meshlam_core.model.config import COMPONENTS, PEERS, preset
 from meshlam_core.model.weights import save_weights, start_from
+from meshlam_core.opencv import set_threads
 from training.backbones import load_imagenet
 from training.board import Board
 from training.geometry.curve import Curve
@@ -147,7 +148,7 @@ def main(arguments: list[str]) -> None:
 def learn(arguments: list[str], **changes: object) -> dict[str, float]:
     """The same for a variant of the preset. Returns the held-out errors, and how many `samples` were seen."""
     options = parse(arguments)
-    torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     if "WORLD_SIZE" in os.environ:  # torchrun
         torch.distributed.init_process_group("gloo")
     options.out.mkdir(parents=True, exist_ok=True)

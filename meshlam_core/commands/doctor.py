@@ -19,7 +19,18 @@ from meshlam_core.head.model import OPEN_HEAD
 from meshlam_core.model import files
 from meshlam_core.progress import Progress
 
-PACKAGES = ("numpy", "pillow", "torch", "warp-lang", "ai-edge-litert", "av", "safetensors", "platformdirs")
+PACKAGES = (
+    "numpy",
+    "pillow",
+    "torch",
+    "warp-lang",
+    "ai-edge-litert",
+    "av",
+    "safetensors",
+    "platformdirs",
+    "opencv-python-headless",
+    "scipy",
+)
 ROOM = 500  # MB that should be free in the data folder
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
@@ -24,6 +23,7 @@ from meshlam_core.raster.project import project
 from meshlam_core.texture.trust import box_blur, eroded
 from meshlam_core.tracker.parsing import Regions, head_window, polygon_mask
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
+from meshlam_core.tracker.sampling import resized
 from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
@@ -51,12 +51,12 @@ def believable(
     points *= scale
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
-    ours = _resized(regions.skin + regions.hair, size) > SURE
+    ours = resized(regions.skin + regions.hair, size) > SURE
     ours &= ~_refused(tracked, camera.scaled(scale), head, seen, size)
     eyes_and_mouth = [polygon_mask(points[ring], size) for ring in (RIGHT_EYE, LEFT_EYE, LIPS_INNER)]
     kept = eroded(ours, RIM * span) & eroded(np.max(eyes_and_mouth, axis=0) == 0, OPENING_RIM * span)
     soft = box_blur(kept, max(1, round(RIM * span / 2)))
-    return _resized(np.minimum(soft, ours), (height, width))
+    return resized(np.minimum(soft, ours), (height, width))
 
 
 def _refused(
@@ -75,8 +75,3 @@ def _refused(
     refused = np.zeros(size, bool)
     refused[rows, columns] = texel < ACCEPTED
     return refused
-
-
-def _resized(mask: F32, size: tuple[int, int]) -> F32:  # [h, w] -> [*size]
-    picture = Image.fromarray(np.ascontiguousarray(mask, np.float32))
-    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR), np.float32).clip(0, 1)

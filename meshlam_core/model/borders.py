@@ -12,15 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import rotation_matrices
 from meshlam_core.model.encoding import encode_positions, encoded_width
+from meshlam_core.opencv import cv2
 from meshlam_core.raster.project import intrinsics, project
 from meshlam_core.raster.shapes import check_shape
+
+F32 = NDArray[np.float32]
 
 SIDE = 128  # R
 FIELDS = 9  # signed distances (2), their slopes (2 x 2), hair, person, known
@@ -34,12 +39,11 @@ ABOUT = encoded_width(2, PLACE_OCTAVES) + 7  # channels of about_start
 
 def border_fields(
     masks: Tensor,  # [B, 3, R, R] hair and person 0..1, and where they are known
-    distance: Tensor | None = None,  # [B, 2, R, R] px of R, signed_distance of hair and person if it is there already
 ) -> Tensor:  # [B, FIELDS, R, R]
     """What is sampled at the vertices. Distances are in sides of the canvas."""
     check_shape("masks", masks, "B 3 R R")
-    if distance is None:
-        distance = torch.stack([signed_distance(masks[:, i]) for i in range(2)], 1)
+    found = [[signed_distance(mask) for mask in both] for both in masks[:, :2].cpu().numpy()]
+    distance = torch.from_numpy(np.array(found)).to(masks)
     side = masks.shape[-1]
     padded = functional.pad(distance, (1, 1, 1, 1), mode="replicate")
     smooth = functional.avg_pool2d(padded, 3, 1)
@@ -51,26 +55,16 @@ def border_fields(
 
 
 def signed_distance(
-    mask: Tensor,  # [N, R, R] 0..1
-) -> Tensor:  # [N, R, R] px, positive inside; +-R where there is no border
+    mask: F32,  # [R, R] 0..1
+) -> F32:  # [R, R] px, positive inside; +-R where there is no border
     """Euclidean distance to the border between pixels above and below one half."""
-    inside = mask > 0.5
-    side = float(mask.shape[-1])
-    within, beyond = (_nearest(region).sqrt() for region in (~inside, inside))
-    found = torch.where(inside, within - 0.5, 0.5 - beyond)
-    return found.clamp(-side, side)
-
-
-def _nearest(region: Tensor) -> Tensor:  # [N, R, R] bool -> [N, R, R] px^2
-    """Squared distance to the nearest pixel of a region: along the rows, then over them."""
-    side = region.shape[-1]
-    at = torch.arange(side, device=region.device, dtype=torch.float32)
-    far = 4.0 * side
-    left = torch.where(region, at, -far).cummax(-1).values
-    right = torch.where(region, at, far + side).flip(-1).cummin(-1).values.flip(-1)
-    along = torch.minimum(at - left, right - at).square()  # [N, R, R]
-    down = (at[:, None] - at).square()  # [R, R]
-    return torch.stack([(one[None] + down[..., None]).amin(1) for one in along])
+    inside = (mask > 0.5).astype(np.uint8)
+    if not inside.any() or inside.all():
+        return np.full(mask.shape, len(mask) if inside.any() else -len(mask), np.float32)
+    found = (cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for side in (inside, 1 - inside))
+    # squares are whole numbers: OpenCV's roots differ from call to call in their last bits
+    within, beyond = (np.sqrt(np.rint(distance**2)) for distance in found)
+    return np.asarray(np.where(inside > 0, within - 0.5, 0.5 - beyond), np.float32)
 
 
 def look_at_borders(

@@ -208,6 +208,7 @@ def _borders(job: RefineJob, side: int) -> Tensor | None:  # [1, FIELDS, R, R]
     padded = functional.pad(padded, (0, side - width, 0, side - height), mode="replicate")
     padded[:, 2, height:] = 0
     padded[:, 2, :, width:] = 0
+    # OpenCV wants the channels side by side: with laying them so it takes longer (docs/benchmarks/opencv.md)
     return border_fields(functional.interpolate(padded, size=(SIDE, SIDE), mode="area"))
 
 

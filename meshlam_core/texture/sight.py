@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
+from meshlam_core.opencv import cv2
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
@@ -87,7 +87,8 @@ def see(
     fragments = get_rasteriser("auto").rasterise(projected, torch.from_numpy(faces), size)
     view = view_texels(posed[None], torch.from_numpy(np.array(model.faces)), atlas.uv_map, camera, fragments)
     within = (valid[0] * scale, valid[1] * scale, valid[2] * scale, valid[3] * scale)
-    small = functional.interpolate(image, size=size, mode="area")[0].permute(1, 2, 0).numpy()
+    whole = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
+    small = np.asarray(cv2.resize(whole, size[::-1], interpolation=cv2.INTER_AREA))
     on_skin = atlas.skin_vertex.numpy()[faces[:, 0]]
     maps = trust_maps(regions, landmarks * scale, within, fragments, on_skin, small)
     photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)

@@ -6,14 +6,12 @@ Dims: h, w rows and columns of the maps; F triangles, L landmarks.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 from torch import Tensor
-from torch.nn import functional
 
+from meshlam_core.opencv import cv2
 from meshlam_core.points import (
     CHIN,
     FOREHEAD,
@@ -29,6 +27,7 @@ from meshlam_core.points import (
 from meshlam_core.raster.interface import Fragments
 from meshlam_core.tracker.parsing import Regions, polygon_mask
 from meshlam_core.tracker.ramps import ramp
+from meshlam_core.tracker.sampling import resized
 
 F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -62,14 +61,14 @@ def trust_maps(
 ) -> Tensor:  # [h, w, 6] 0..1
     """Trust as skin, share of hair, trust as neck, share of neither, trust in the mouth, trust as a dark line."""
     size = (fragments.depth.shape[1], fragments.depth.shape[2])
-    person, hair, skin, other = (_shrunk(m, size) for m in (regions.person, regions.hair, regions.skin, regions.other))
+    person, hair, skin, other = (resized(m, size) for m in (regions.person, regions.hair, regions.skin, regions.other))
     span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
     edges = _depth_edges(fragments.depth[0])
     if turn := _turned(points):
         edges |= dilated(edges & _far_half(points, size), TURN_RIM * span * turn)
     free = np.ones(size, bool)
     if (hiding := regions.in_front) is not None:
-        free = ~dilated(_shrunk(hiding, size) > HIDDEN, HIDDEN_RIM * span)
+        free = ~dilated(resized(hiding, size) > HIDDEN, HIDDEN_RIM * span)
     good = _inside(valid, size) & ~edges & (person > 0.5) & free
     # hair ends softly: its outermost pixels are mixed with what lies behind it
     good &= (hair < 0.5) | eroded(person > PURE, HAIR_RIM)
@@ -103,7 +102,7 @@ def shine_through(
     alike: float = LIKE_HAIR,  # distance of colours below which background and hair are not told apart
 ) -> F32:  # [h, w] 0..1, 0 where no background is near or it has the hair's colour
     """How much of a pixel's colour is that of the background beside it rather than the hair's."""
-    size = (2 * max(1, round(radius)) + 1,) * 2
+    size = _square(radius)
     free = (person < FREE).astype(np.float32)
     near = cv2.blur(free, size)
     beside = cv2.blur(image * free[..., None], size) / np.maximum(near, 1e-3)[..., None]
@@ -119,7 +118,7 @@ def box_blur(
 ) -> F32:  # [h, w] 0..1 in steps of 1/255; 0 and 1 stay exact
     """Mean over a square."""
     grey = mask.view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else (mask * 255 + 0.5).astype(np.uint8)
-    blurred = Image.fromarray(grey).filter(ImageFilter.BoxBlur(radius))
+    blurred = cv2.blur(grey, _square(radius), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(blurred, np.float32) / np.float32(255)
 
 
@@ -128,8 +127,7 @@ def eroded(
     radius: float,  # px
 ) -> Mask:  # [h, w]
     """Without the pixels closer than the radius to its edge; the picture's border is none."""
-    # a mean over a square is full where the whole square is; many times faster than a minimum
-    return np.asarray(box_blur(mask, max(1, round(radius))) == 1)
+    return np.asarray(cv2.erode(mask.view(np.uint8), np.ones(_square(radius), np.uint8)).view(bool))
 
 
 def dilated(
@@ -137,7 +135,11 @@ def dilated(
     radius: float,  # px
 ) -> Mask:  # [h, w]
     """With all pixels within the radius."""
-    return box_blur(mask, max(1, round(radius))) > 0
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones(_square(radius), np.uint8)).view(bool))
+
+
+def _square(radius: float) -> tuple[int, int]:  # px
+    return (2 * max(1, round(radius)) + 1,) * 2
 
 
 def _soft(good: Mask, radius: int = SOFT) -> F32:  # [h, w] 0..1
@@ -221,11 +223,3 @@ def _mouth_opening(
         return np.zeros_like(lips)
     # the mesh's lips open a little further or less than the photo's: a rim of lip reads as gum, a gap does not
     return dilated(lips, MOUTH_RIM * span)
-
-
-def _shrunk(mask: F32, size: tuple[int, int]) -> F32:
-    """[h, w] the mask at the trust maps' size."""
-    if mask.shape == size:
-        return mask
-    whole = torch.from_numpy(np.ascontiguousarray(mask))[None, None]
-    return np.asarray(functional.interpolate(whole, size=size, mode="bilinear", align_corners=False)[0, 0].numpy())

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from meshlam_core.opencv import cv2
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -48,17 +49,17 @@ def sample_region(
     matrix = region.picture_from_unit()
     corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ matrix.T
     # an integer box filter first, so that the bilinear step never skips pixels
-    shrink = max(1, int(region.side / size))
+    shrink = max(1, round(region.side / size))
     low = np.floor(corners.min(axis=0) - 2 * shrink).astype(int)
     high = np.ceil(corners.max(axis=0) + 2 * shrink).astype(int)
-    patch = Image.fromarray(_cut(image, low, high, outside))
+    width, height = (high - low) // shrink
+    patch = _cut(image, low, low + shrink * np.array([width, height]), outside)
     if shrink > 1:
-        patch = patch.reduce(shrink)
-    matrix = matrix / size  # picture_from_output pixel
-    matrix[:, 2] = (matrix[:, 2] * size - low) / shrink
-    matrix[:, :2] /= shrink
-    data = tuple(matrix.ravel())
-    return np.asarray(patch.transform((size, size), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR))
+        patch = cv2.resize(patch, (int(width), int(height)), interpolation=cv2.INTER_AREA)
+    matrix[:, 2] -= low
+    matrix /= shrink
+    matrix[:, :2] /= size  # patch from output
+    return warped(patch, matrix, (size, size), cv2.BORDER_REPLICATE)
 
 
 def _cut(image: U8, low: NDArray[np.int_], high: NDArray[np.int_], outside: int | None) -> U8:
@@ -69,12 +70,34 @@ def _cut(image: U8, low: NDArray[np.int_], high: NDArray[np.int_], outside: int 
     inside = image[y0:y1, x0:x1]
     pad = ((y0 - low[1], high[1] - y1), (x0 - low[0], high[0] - x1))
     if not any(side for axis in pad for side in axis):
-        return np.ascontiguousarray(inside)
+        return inside
     # a region wholly outside leaves one edge pixel and a negative counterpart; it is all padding anyway
-    widths = [(max(0, int(before)), max(0, int(after))) for before, after in pad] + [(0, 0)]
-    if outside is None:
-        return np.pad(inside, widths, mode="edge")
-    return np.pad(inside, widths, constant_values=outside)
+    top, bottom, left, right = (max(0, int(side)) for axis in pad for side in axis)
+    kind = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
+    return np.asarray(cv2.copyMakeBorder(inside, top, bottom, left, right, kind, value=(outside or 0,) * 3))
+
+
+def warped(
+    picture: U8,  # [h, w] or [h, w, C]
+    matrix: NDArray[np.floating],  # [2, 3] px, picture from output
+    size: tuple[int, int],  # px, (height, width) of the output
+    border: int,  # OpenCV's, what stands beyond the picture
+) -> U8:  # [*size] or [*size, C]
+    """Bilinear samples of a picture."""
+    centred = matrix.copy()
+    centred[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV's pixels have their centres at integers
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(picture, centred, size[::-1], flags=flags, borderMode=border))
+
+
+def resized(
+    values: F32,  # [h, w] smooth at the size it shrinks to
+    size: tuple[int, int],  # px, (height, width)
+) -> F32:  # [*size]
+    """The same values at other pixels, bilinear."""
+    if values.shape == size:
+        return values
+    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def sample_nearest(

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from meshlam_core.errors import FaceTooSmall, NoFace
 from meshlam_core.files.images import Frame
+from meshlam_core.opencv import cv2
 from meshlam_core.tracker.face_nets import overlaps
 from meshlam_core.tracker.fit import HeadFitter
 from meshlam_core.tracker.landmarks import (
@@ -132,7 +132,7 @@ class _Change:
     ) -> bool:
         """Whether another shot begins with this frame."""
         step = max(1, min(pixels.shape[:2]) // 90)
-        small = Image.fromarray(np.ascontiguousarray(pixels[::step, ::step])).resize(SMALL, Image.Resampling.BOX)
+        small = cv2.resize(np.ascontiguousarray(pixels[::step, ::step]), SMALL, interpolation=cv2.INTER_AREA)
         now = np.asarray(small, np.float32)
         change = 0.0 if self._last is None else float(np.abs(now - self._last).mean())
         self._last = now

@@ -19,12 +19,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle
+from meshlam_core.opencv import cv2
 from meshlam_core.raster.render import Samples
 from meshlam_core.tracker.parsing import segment_person
 from meshlam_core.tracker.problem import by_pose, pixels_by_view
@@ -123,10 +122,9 @@ def _look(renderer: AvatarRenderer, pose: AvatarPose, picture: U8) -> Sight | No
     part = np.ascontiguousarray(picture[first[1] : last[1], first[0] : last[0]])
     person = segment_person(part)
     size = camera.scaled(factor).size
-    small = Image.fromarray(part).resize(size, Image.Resampling.BOX)
-    colours = _blurred(np.asarray(small, np.float32) / 255)
-    mask = Image.fromarray((person * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX)
-    return Sight(camera.scaled(factor), colours, _slopes(colours), np.asarray(np.asarray(mask) / 255, np.float32))
+    small, mask = (cv2.resize(whole, size, interpolation=cv2.INTER_AREA) for whole in (part, person))
+    colours = _blurred(np.asarray(small, np.float32) / np.float32(255))
+    return Sight(camera.scaled(factor), colours, _slopes(colours), np.asarray(mask))
 
 
 def _draw(renderer: AvatarRenderer, pose: AvatarPose, camera: Camera) -> Samples:
@@ -143,12 +141,12 @@ def _differences(avatar: Avatar, sight: Sight, drawn: Samples, place: F64) -> tu
     """Half the Gauss-Newton Hessian and gradient of what differs between avatar and frame."""
     inside, corners = drawn.mask.numpy(), avatar.faces[drawn.face.numpy()]
     flow = _flow(drawn.points.numpy(), place, sight.camera.focal)
-    share = _blurred(inside.astype(np.float32)[..., None])
+    share = _blurred(inside.astype(np.float32))[..., None]
     colours = np.zeros_like(sight.colours)
     colours[inside] = drawn.colours.numpy()
     colours = np.asarray(_blurred(colours) / np.maximum(share, 1e-3), np.float32)
 
-    counts = (ndimage.binary_erosion(inside, iterations=2)[inside]) & ~_among(avatar, corners, MOVING)
+    counts = _eroded(inside, 2)[inside] & ~_among(avatar, corners, MOVING)
     wrong = colours[inside] - sight.colours[inside]
     wrong -= np.median(wrong[counts], axis=0) if counts.any() else 0  # a light that has changed
     slope = (sight.slopes[:, inside] + _slopes(colours)[:, inside]) / 2
@@ -181,13 +179,14 @@ def _outline(
     and whether there is one."""
     border = np.zeros_like(inside)
     border[EDGE_REACH + 1 : -EDGE_REACH - 1, EDGE_REACH + 1 : -EDGE_REACH - 1] = True
-    edge = np.flatnonzero((inside & ~ndimage.binary_erosion(inside) & border)[inside] & taken)
+    edge = np.flatnonzero((inside & ~_eroded(inside, 1) & border)[inside] & taken)
     row, column = (index[edge] for index in np.nonzero(inside))
-    fall = -np.stack(np.gradient(ndimage.gaussian_filter(inside.astype(np.float32), 2.0)))[:, row, column]
+    fall = -_slopes(_blurred(inside.astype(np.float32), 2.0))[::-1, row, column]
     normal = (fall / np.maximum(np.linalg.norm(fall, axis=0), 1e-9))[::-1].T  # x, y
     way = np.arange(-EDGE_REACH, EDGE_REACH + 0.1, 0.5)
     spots = np.stack([row[:, None] + normal[:, 1:] * way, column[:, None] + normal[:, :1] * way])
-    person = ndimage.map_coordinates(sight.person, spots, order=1, mode="nearest")
+    x, y = spots[::-1].astype(np.float32)
+    person = cv2.remap(sight.person, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     ends = (person[:, :-1] >= 0.5) & (person[:, 1:] < 0.5)
     gaps = np.where(ends, way[:-1] - 0.25, np.inf)  # an outline pixel's centre lies half a pixel inside
     nearest = np.abs(gaps).argmin(axis=1)
@@ -214,8 +213,15 @@ def _landmark_precision(rig: LandmarkRig, rotation: F64, translation: F64, place
     return np.asarray(np.einsum("pdk,pdl->kl", flow, flow), np.float64)
 
 
-def _blurred(picture: Floats) -> F32:  # [H, W, C]
-    return np.asarray(ndimage.gaussian_filter(picture, (BLUR, BLUR, 0)), np.float32)
+def _blurred(picture: F32, sigma: float = BLUR) -> F32:  # [H, W] or [H, W, C]
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+
+
+def _eroded(mask: Mask, times: int) -> Mask:  # [H, W]
+    """Without its outermost pixels; beyond the picture there is nothing."""
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    beyond = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
+    return np.asarray(cv2.erode(mask.view(np.uint8), cross, iterations=times, **beyond).view(bool))
 
 
 def _slopes(picture: Floats) -> F32:  # [H, W, C] -> [2, H, W, C] by x and y, a px

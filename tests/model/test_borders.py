@@ -26,16 +26,14 @@ def fields_of(hair: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
 def test_the_distance_is_that_of_scipy_s_transform() -> None:
     random = np.random.default_rng(0)
     mask = random.random((3, 24, 24)) < 0.2
-    found = signed_distance(torch.from_numpy(mask.astype(np.float32))).numpy()
-    for ours, one in zip(found, mask, strict=True):
+    for one in mask:
         wanted = np.where(one, distance_transform_edt(one) - 0.5, 0.5 - distance_transform_edt(~one))
-        np.testing.assert_allclose(ours, wanted, atol=1e-5)
+        np.testing.assert_allclose(signed_distance(one.astype(np.float32)), wanted, atol=1e-5)
 
 
 def test_a_mask_without_a_border_is_far_from_everything() -> None:
-    found = signed_distance(torch.stack([torch.zeros(8, 8), torch.ones(8, 8)]))
-    assert bool((found[0] == -8).all())
-    assert bool((found[1] == 8).all())
+    assert (signed_distance(np.zeros((8, 8), np.float32)) == -8).all()
+    assert (signed_distance(np.ones((8, 8), np.float32)) == 8).all()
 
 
 def test_a_vertex_outside_the_hair_is_shown_the_way_to_it_in_metres() -> None:

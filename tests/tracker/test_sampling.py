@@ -1,5 +1,11 @@
-import numpy as np
+import os
+import subprocess
+import sys
 
+import numpy as np
+import torch
+
+from meshlam_core.opencv import cv2, set_threads
 from meshlam_core.tracker.sampling import Region, sample_region
 
 
@@ -35,6 +41,29 @@ def test_shrinking_averages_instead_of_skipping_pixels():
     picture = sample_region(image, Region((100.0, 100.0), 160.0), 20)
     assert abs(picture.mean() - 15) < 2
     assert picture.std() < 2
+
+
+def test_one_thread_and_two_sample_the_same():
+    image = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
+    region, threads = Region((500.0, 400.0), 1300.0, 0.3), torch.get_num_threads()
+    try:
+        found = []
+        for count in (1, 2):
+            set_threads(count)
+            assert cv2.getNumThreads() == torch.get_num_threads() == count
+            found.append([sample_region(image, region, size) for size in (256, 512, 2000)])
+        for one, two in zip(*found, strict=True):
+            np.testing.assert_array_equal(one, two)
+    finally:
+        set_threads(threads)
+
+
+def test_opencv_takes_as_many_threads_as_torch_from_the_start():
+    told = "from meshlam_core.opencv import cv2; print(cv2.getNumThreads())"
+    for count in ("1", "2"):
+        environment = os.environ | {"OMP_NUM_THREADS": count}
+        ran = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
+        assert ran.stdout.strip() == count
 
 
 def test_outside_the_picture_the_edge_repeats_or_a_grey_stands():

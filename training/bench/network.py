@@ -29,6 +29,7 @@ from meshlam_core.model.describe import describe
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.state import Photo, Rig, make_rig
 from meshlam_core.model.topology import correct, epsilon_for
+from meshlam_core.opencv import set_threads
 from training.losses import LossWeights, PaperStage
 from training.synthetic.waves import SyntheticSettings, make_sample
 from training.trainer import Trainer, TrainingSettings
@@ -175,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", choices=list(CASES), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     if options.one:
         print(json.dumps(asdict(CASES[options.one](options.runs))))
         return

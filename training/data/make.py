@@ -13,13 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from meshlam_core.errors import UsageError
 from meshlam_core.head.model import HeadModel
 from meshlam_core.model.config import preset
 from meshlam_core.model.network import MeshLAM
 from meshlam_core.model.weights import start_from, topology_hash
+from meshlam_core.opencv import set_threads
 from training.backbones import folded, load_imagenet
 from training.data.record import make_item
 from training.data.shards import Item, shard_path, write_shard
@@ -85,7 +84,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
     parser.add_argument("--stride", type=int, default=1, help="take every n-th shard only")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    set_threads(1)
     network = MeshLAM(preset("small"))
     if options.start is None:
         load_imagenet(network, options.backbone)

@@ -16,9 +16,8 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any, TypeVar, cast
 
-import torch
-
 from meshlam_core.errors import UsageError
+from meshlam_core.opencv import set_threads
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -85,7 +84,7 @@ def _on_ray(task: Callable[[Job], Result], jobs: Sequence[Job], address: str) ->
 
 
 def _do(task: Callable[[Job], Result], job: Job) -> Result:
-    torch.set_num_threads(1)
+    set_threads(1)
     return cast(Callable[[Job], Result], _kept(cast(Hashable, task)))(job)
 
 

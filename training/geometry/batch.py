@@ -17,7 +17,6 @@ from meshlam_core.model.borders import SIDE, border_fields
 from meshlam_core.model.state import Photo
 from training.data.record import Record
 from training.geometry.subset import Subset
-from training.synthetic.masks import signed_distance
 
 F32 = NDArray[np.float32]
 
@@ -44,7 +43,6 @@ def make_batch(
 ) -> GeometryBatch:
     """Stack records on a subset of the vertices."""
     at = subset.vertices.numpy()
-    masks, distances = zip(*(_masks(record) for record in records), strict=True)
 
     def stacked(name: str, rows: bool = False) -> Tensor:
         values = [getattr(record, name)[at] if rows else getattr(record, name) for record in records]
@@ -63,7 +61,7 @@ def make_batch(
         vertices=stacked("start", rows=True),
         joints=stacked("joints"),
         texture=blank,
-        borders=border_fields(torch.from_numpy(np.stack(masks)), torch.from_numpy(np.stack(distances))),
+        borders=border_fields(torch.from_numpy(np.stack([_masks(record) for record in records]))),
     )
     return GeometryBatch(
         subset,
@@ -75,8 +73,8 @@ def make_batch(
     )
 
 
-def _masks(record: Record) -> tuple[F32, F32]:  # [3, R, R], [2, R, R]
+def _masks(record: Record) -> F32:  # [3, R, R]
     hair, person = (np.asarray(mask, np.float32) / np.float32(255) for mask in (record.hair, record.person))
     known = np.zeros((SIDE, SIDE), np.float32)
     known[: record.known[1], : record.known[0]] = 1
-    return np.stack([hair, person, known]), np.stack([signed_distance(hair), signed_distance(person)])
+    return np.stack([hair, person, known])

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, Generic, TypeVar
 
-import torch
+from meshlam_core.opencv import set_threads
 
 Made = TypeVar("Made")
 
@@ -43,7 +43,7 @@ class Ahead(Generic[Made]):
 
 
 def _begin(make: Callable[[int], Any]) -> None:
-    torch.set_num_threads(1)
+    set_threads(1)
     _make.append(make)
 
 

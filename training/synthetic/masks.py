@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.model.borders import signed_distance
 from training.synthetic.world import BACKGROUND, EARS, HAIR, NECK, SKIN
 
 F32 = NDArray[np.float32]
@@ -34,16 +35,6 @@ def continued(
 def skin_mask(label: U8) -> NDArray[np.bool_]:  # [H, H]
     """Face, ears and neck."""
     return np.isin(label, (SKIN, EARS, NECK))
-
-
-def signed_distance(mask: F32) -> F32:  # [h, h] px, positive inside
-    """Distance to the border of a mask."""
-    inside = (mask > 0.5).astype(np.uint8)
-    if not inside.any() or inside.all():
-        return np.full(mask.shape, len(mask) if inside.any() else -len(mask), np.float32)
-    within = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    beyond = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(np.where(inside > 0, within - 0.5, 0.5 - beyond), np.float32)
 
 
 def disturbed(hair: F32, person: F32, rng: np.random.Generator) -> tuple[F32, F32]:  # [h, h] each

@@ -11,13 +11,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from meshlam_core.assets import asset_path
 from meshlam_core.errors import InputError
 from meshlam_core.files.images import Photo
 from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle, yaw_of
+from meshlam_core.opencv import set_threads
 from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.track import track_photo
 from training.synthetic import open_engine
@@ -100,7 +100,7 @@ def main() -> None:
     options.add_argument("--count", type=int, default=300)
     options.add_argument("--out", type=Path, default=STORED)
     chosen = options.parse_args()
-    torch.set_num_threads(1)
+    set_threads(1)
     engine = open_engine(chosen.data, chosen.cache)
     detector = MediaPipeDetector(asset_path("face_landmarker"))
     found, failures = [], 0

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from meshlam_core.model.borders import signed_distance as distance_of_the_network
-from training.synthetic.masks import continued, disturbed, exact_masks, signed_distance
+from training.synthetic.masks import continued, disturbed, exact_masks
 from training.synthetic.world import BACKGROUND, CLOTHES, HAIR, SKIN
 
 SIDE = 96
@@ -26,13 +24,6 @@ def test_exact_masks_are_the_labels_averaged() -> None:
     assert hair.shape == person.shape == (SIDE // 2, SIDE // 2)
     assert hair.sum() == pytest.approx((label() == HAIR).sum() / 4)
     assert bool((hair <= person).all())
-
-
-def test_training_and_network_measure_the_same_distances() -> None:
-    hair, person = exact_masks(label(), SIDE)
-    for mask in (hair, person, np.zeros_like(hair), np.ones_like(hair)):
-        theirs = distance_of_the_network(torch.from_numpy(mask)[None])[0].numpy()
-        np.testing.assert_allclose(signed_distance(mask), theirs, atol=1e-3)
 
 
 def test_beyond_the_photo_labels_go_on_as_at_its_edge() -> None:
