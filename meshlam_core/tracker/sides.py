@@ -32,7 +32,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 BIN = 0.0022  # m between heights at which an outline is looked at
-BESIDE = 2  # heights around another part's outline that are not asked
+BESIDE = 2  # heights around the outline of another part, that are not asked
 ANSWERS = 5  # heights that must show skin against background
 STEP = 0.0005  # m between samples across
 INWARDS = 0.006  # m of skin that must lie inside the outline
@@ -124,10 +124,14 @@ def outline_gaps(
     low, high = np.quantile(along[region.asked], [0.1, 0.9])
     which = np.floor((along - low) / (BIN * per_metre)).astype(int)
     count = int((high - low) / (BIN * per_metre))
-    outer = outermost(across, which)
+    own, others = (np.flatnonzero(region.asked == asked) for asked in (True, False))
+    outer = own[outermost(across[own], which[own])]
     outer = outer[(which[outer] >= 0) & (which[outer] < count)]
-    others = which[outer[~region.asked[outer]]]  # beside these the photo's outline may be theirs
-    outer = outer[~np.isin(which[outer], others[:, None] + np.arange(-BESIDE, BESIDE + 1))]
+    beyond = others[
+        outermost(across[others], which[others])
+    ]  # where these reach farther, the photo's outline is theirs
+    near = abs(which[beyond] - which[outer, None]) <= BESIDE
+    outer = outer[~(near & (across[beyond] > across[outer, None])).any(axis=1)]
     reach = np.arange(region.least - INWARDS, region.most + INWARDS, STEP)  # [S] m
     line = pixel[outer, None] + reach[:, None] * per_metre * out  # [B, S, 2] px
     person, skin = sample_nearest(regions.person, line) > 0.5, sample_nearest(regions.skin, line) > 0.5
@@ -169,6 +173,9 @@ def cheeks(head: ById) -> tuple[Side, ...]:
 def ears_and_neck(head: ById) -> tuple[Side, ...]:
     """Both ears, and both sides of the neck."""
     model = head.model
+    every = np.arange(len(model.template))
+    # on a turned head cheek and jaw may stand before an ear and the neck
+    face = model.part == model.parts.index("face") if "face" in model.parts else np.zeros(len(every), bool)
     found = []
     for part, softness, least, most in REGIONS:
         if part not in model.parts:
@@ -181,6 +188,7 @@ def ears_and_neck(head: ById) -> tuple[Side, ...]:
             share = share * (abs(x) / abs(x).max()).clip(0, 1)
         for side in (1, -1):
             own = side * x > 0
-            all_asked = np.ones(own.sum(), bool)
-            found.append(Side(rows[own], all_asked, rows[own], share[own].astype(np.float32), side, 0.0, least, most))
+            beside = np.flatnonzero((side * model.template[:, 0] > 0) & (face | np.isin(every, rows)))
+            asked, moved = np.isin(beside, rows), rows[own]
+            found.append(Side(beside, asked, moved, share[own].astype(np.float32), side, 0.0, least, most))
     return tuple(found)

@@ -40,8 +40,8 @@ def widened(head: HeadModel, part: str, sides: tuple[int, ...] = (1, -1)) -> F32
     vertices = head.template.copy()
     index = head.parts.index(part)
     for region in ears_and_neck(ById(head)):
-        if head.part[region.rows[0]] == index and region.side in sides:
-            vertices[region.rows, 0] += region.side * WIDER * region.share
+        if head.part[region.moved[0]] == index and region.side in sides:
+            vertices[region.moved, 0] += region.side * WIDER * region.share
     return vertices
 
 
