@@ -18,6 +18,9 @@ from .job_operator import WorkerJob
 from .preferences import settings
 from .scene.layers import pixels_of
 
+# How the images of a head are called; of another name are only those of photos
+_OF_HEAD = re.compile(r" (Albedo( Lit)?|Albedo Paint|Seen|Normal|ORM|Lashes|Fold \S+)(\.\d{3})?$")
+
 
 class PhotoError(ValueError):
     """No photo came of it; one sentence for the user."""
@@ -221,7 +224,7 @@ def _room(folder: Path) -> Path:
 
 def _is_of_head(image: Any) -> bool:
     """Textures of heads are no photos."""
-    return image.name.rsplit(" ", 1)[-1].split(".")[0] in ("Albedo", "Seen", "Normal", "ORM", "Paint")
+    return _OF_HEAD.search(image.name) is not None
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from . import (
     photo_operators,
     preferences,
     state,
+    viewport,
 )
 from .scene import paint, together
 
@@ -66,6 +67,7 @@ def register() -> None:
     paint.register()
     bpy.app.handlers.load_pre.append(_before_load)
     bpy.app.handlers.save_post.append(_after_save)
+    bpy.app.handlers.undo_post.append(_after_undo)
     bpy.types.TOPBAR_MT_file_import.append(_import_entry)
     bpy.types.IMAGE_MT_image.append(_photo_entry)
     bpy.app.timers.register(_idle_check, first_interval=_IDLE_CHECK_SECONDS, persistent=True)
@@ -80,6 +82,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_idle_check)
     bpy.types.IMAGE_MT_image.remove(_photo_entry)
     bpy.types.TOPBAR_MT_file_import.remove(_import_entry)
+    bpy.app.handlers.undo_post.remove(_after_undo)
     bpy.app.handlers.save_post.remove(_after_save)
     bpy.app.handlers.load_pre.remove(_before_load)
     paint.unregister()
@@ -105,6 +108,11 @@ def _before_load(*_: Any) -> None:
 @persistent  # type: ignore[untyped-decorator]
 def _after_save(*_: Any) -> None:
     state.keep_used_files()
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _after_undo(*_: Any) -> None:
+    viewport.hide_lost_trust()
 
 
 def _close() -> None:

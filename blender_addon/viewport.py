@@ -130,6 +130,12 @@ def hide_trust() -> None:
         del mesh[_COLOURS_BEFORE]
 
 
+def hide_lost_trust() -> None:
+    """Undo takes the mark off the mesh, but shading is not undone: the views follow."""
+    if trust_shown() and not any(_COLOURS_BEFORE in mesh for mesh in bpy.data.meshes):
+        hide_trust()
+
+
 def _view(space: Any) -> tuple[list[float], list[float], float]:
     """Where a 3D view stands: centre, rotation, distance."""
     region = space.region_3d

@@ -22,7 +22,8 @@ from .camera import aim_camera
 from .folds import build_folds, show_folds
 from .found import PROVENANCE, SOURCE, BuiltAvatar
 from .guard import editing, here, scene_as_found
-from .lashes import lash_nodes, lash_picture
+from .lashes import PICTURE, lash_nodes, lash_picture
+from .layers import ALBEDO
 from .light import store_light
 from .material import pack_image
 from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
@@ -261,11 +262,20 @@ def _kept_as_they_are(built: BuiltAvatar) -> list[str]:
     others = [item.name for item in built.head.modifiers if item.type != "ARMATURE"]
     if others:
         kept.append(f"Modifiers: {', '.join(others[:4])}")
+    own = [slot.material.name for slot in built.head.material_slots if slot.material and not _of_file(slot.material)]
+    if own:
+        kept.append(f"Materials: {', '.join(own[:4])}")
     mine = {built.head, built.camera, built.eye_target}
     worn = [item.name for item in built.rig.children_recursive if item not in mine]
     if worn:
         kept.append(f"Objects on the head: {', '.join(worn[:4])}")
     return kept
+
+
+def _of_file(material: Any) -> bool:
+    """Whether a material shows a picture of the head's file."""
+    nodes = material.node_tree.nodes if material.node_tree is not None else ()
+    return any(node.label in (ALBEDO, PICTURE) for node in nodes)
 
 
 def _vectors(items: Any, attribute: str) -> Any:

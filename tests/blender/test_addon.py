@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import bpy
 import pytest
 from sample import write_sample
 
-from blender_addon.building import repository
+from blender_addon.building import extension, repository
 from blender_addon.scene.found import RESULT, active_avatar
 
 ROOT = Path(__file__).parents[2]
@@ -226,3 +227,14 @@ def test_the_extension_repository_names_the_zip_with_its_size_and_hash(extension
     data = (tmp_path / "repository" / extension_zip.name).read_bytes()
     assert entry["archive_size"] == len(data)
     assert entry["archive_hash"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def test_the_publishers_website_stands_in_the_manifest(extension_zip, tmp_path):
+    with zipfile.ZipFile(extension_zip) as archive:
+        archive.extractall(tmp_path, [name for name in archive.namelist() if name.startswith("backend/wheels/")])
+    words = ["--out", str(tmp_path / "dist"), "--wheels", str(tmp_path / "backend" / "wheels")]
+    assert extension.main([*words, "--website", "https://example.org/meshlam"]) == 0
+    with zipfile.ZipFile(tmp_path / "dist" / extension_zip.name) as archive:
+        manifest = tomllib.loads(archive.read("blender_manifest.toml").decode())
+    assert manifest["website"] == "https://example.org/meshlam"
+    assert set(manifest["permissions"]) == {"files", "network", "clipboard"}

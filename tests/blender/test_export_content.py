@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import addon_utils
 import bpy
@@ -26,6 +27,7 @@ from blender_addon.export_operator import ExportAvatar
 from blender_addon.exporting import solid
 from blender_addon.exporting.check import Expected, differences
 from blender_addon.exporting.expressions import VRM
+from blender_addon.exporting.options import PRESETS
 from blender_addon.exporting.preflight import PAINT, POSE, findings, fix
 from blender_addon.exporting.solid import is_closed
 from blender_addon.reimport import usd_module
@@ -262,9 +264,11 @@ def test_for_printing_the_head_is_one_closed_solid_in_millimetres(built, tmp_pat
     assert verify(tmp_path / f"a{suffix}", wanted) == []
     if suffix == ".stl":
         bpy.ops.wm.stl_import(filepath=str(tmp_path / "a.stl"))
-        printed = bpy.context.object
-        assert is_closed(printed.data)
-        assert printed.dimensions.z == pytest.approx(200, abs=3)
+    else:
+        bpy.ops.wm.obj_import(filepath=str(tmp_path / "a.obj"), forward_axis="Y", up_axis="Z")
+    printed = bpy.context.object
+    assert is_closed(printed.data)
+    assert printed.dimensions.z == pytest.approx(200, abs=3)
 
 
 def test_formats_that_this_blender_lacks_are_not_offered(registered, built, tmp_path):
@@ -589,3 +593,68 @@ def test_an_option_of_another_format_does_no_harm(built, tmp_path):
     wanted = export_avatar(built, tmp_path / "a.stl", replace(ExportOptions(), levels=3, names="meta"))
     assert wanted.bones == ()
     assert [item.name for item in tmp_path.iterdir()] == ["a.stl"]
+
+
+def test_the_name_in_the_file_browser_follows_the_format_and_keeps_what_was_typed(registered):
+    dialog = SimpleNamespace(filepath="/heads/head.v2.glb", file_format=".fbx")
+    assert ExportAvatar.check(dialog, bpy.context)
+    assert Path(dialog.filepath).name == "head.v2.fbx"
+    assert not ExportAvatar.check(dialog, bpy.context)
+
+
+TOLD = {  # what each program finds: the ending, how a key of one side is spelt, and whether there is a skeleton
+    "WEB": (".glb", "mouthSmileLeft", True),
+    "GODOT": (".glb", "mouthSmileLeft", True),
+    "UNITY": (".fbx", "MouthSmileLeft", True),
+    "UNREAL": (".fbx", "MouthSmileLeft", True),
+    "METAHUMAN": (".fbx", "CTRL_expressions_mouthCornerPullL", True),
+    "META": (".glb", "mouthSmile_L", False),
+    "VRM": (".glb", "mouthSmileLeft", True),
+    "USD": (".usdc", "mouthSmileLeft", True),
+    "APPLE": (".usdz", "mouthSmileLeft", True),
+    "PRINT": (".stl", "", False),
+}
+
+
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"SPLATS"}))  # a backend makes Gaussians: test_export.py
+def test_what_a_preset_promises_is_what_lies_in_its_file(registered, built, tmp_path, capfd, preset):
+    suffix, key, bones = TOLD[preset]
+    select_only([built.head.name], built.head.name)
+    path = tmp_path / f"a{suffix}"
+    assert bpy.ops.meshlam.export(filepath=str(tmp_path / "a"), preset=preset, reimport=True) == {"FINISHED"}
+    assert f"Wrote {path.name}, checked" in capfd.readouterr().out
+    known = set(bpy.data.objects)
+    import_file(path)
+    made = set(bpy.data.objects) - known
+    keyed = [item for item in made if item.type == "MESH" and item.data.shape_keys]
+    names = {block.name for item in keyed for block in item.data.shape_keys.key_blocks}
+    assert (key in names) == bool(key)
+    assert ({"happy", "aa", "blink"} <= names) == (preset == "VRM")
+    skeletons = [set(item.data.bones.keys()) for item in made if item.type == "ARMATURE"]
+    assert any({"root", "neck", "jaw"} <= skeleton for skeleton in skeletons) == bones
+    if suffix == ".glb":
+        both_sides = any(material.get("doubleSided") for material in gltf_json(path)["materials"])
+        assert both_sides != PRESETS[preset].options.single_sided
+
+
+def import_file(path: Path) -> None:
+    """Read a file into the scene."""
+    imports = {
+        ".glb": bpy.ops.import_scene.gltf,
+        ".fbx": bpy.ops.import_scene.fbx,
+        ".stl": bpy.ops.wm.stl_import,
+    }
+    imports.get(path.suffix, bpy.ops.wm.usd_import)(filepath=str(path))
+
+
+def test_the_file_tells_the_photos_hash_and_every_licence(built, tmp_path):
+    told = {
+        "photo_sha256": "ab" * 32, "head": "sample", "head_licence": "CC0-1.0",
+        "weights": "small", "weights_sha256": "cd" * 32, "weights_licence": "CC0-1.0",
+    }  # fmt: skip
+    built.rig["meshlam_provenance"] = json.dumps(told)
+    export_avatar(built, tmp_path / "a.glb", ExportOptions())
+    assert gltf_json(tmp_path / "a.glb")["asset"]["extras"]["meshlam"].items() >= told.items()
+    export_avatar(built, tmp_path / "a.usda", ExportOptions())
+    text = (tmp_path / "a.usda").read_text()
+    assert all(f'userProperties:{name} = "{value}"' in text for name, value in told.items())

@@ -12,6 +12,7 @@ from blender_addon.animation.parameters import read_parameters
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.axes import avatar_from_blender
 from blender_addon.scene.build import build_avatar
+from blender_addon.scene.found import active_avatar
 from blender_addon.scene.mesh import limited_weights
 
 EXPRESSIONS = tuple(f"expression{i + 1:03d}" for i in range(4))
@@ -176,3 +177,17 @@ def test_a_head_without_parameters_shows_no_panel_and_a_wrong_file_changes_nothi
     bpy.context.view_layer.objects.active = other.head
     assert not parameter_panel.ParameterPanel.poll(bpy.context)
     assert not bpy.ops.meshlam.import_parameters.poll()
+
+
+@pytest.mark.parametrize("button", ["add_raw_keys", "import_parameters"])
+def test_what_its_buttons_do_can_be_undone(built, sequence, button):
+    bpy.context.preferences.edit.use_global_undo = True
+    bpy.ops.ed.undo_push(message="before")
+    keys, actions = list(keys_of(built).keys()), len(bpy.data.actions)
+    options = {"filepath": str(sequence[0])} if button == "import_parameters" else {"expressions": 2}
+    assert getattr(bpy.ops.meshlam, button)(**options) == {"FINISHED"}
+    bpy.ops.ed.undo_push(message=button)
+    assert list(keys_of(active_avatar(bpy.context)).keys()) != keys
+    bpy.ops.ed.undo()
+    assert list(keys_of(active_avatar(bpy.context)).keys()) == keys
+    assert len(bpy.data.actions) == actions

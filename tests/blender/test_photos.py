@@ -12,6 +12,7 @@ from doubles import Settled
 
 from blender_addon import panel, photo_operators, state
 from blender_addon.job import JobError, State
+from blender_addon.scene.build import build_avatar
 
 PHOTOS = ("b.png", "a.jpg", "c.JPG")
 
@@ -108,6 +109,19 @@ def test_an_image_with_a_file_of_its_own_is_taken_from_there_unless_it_was_paint
     image.update()
     bpy.ops.meshlam.photo_from_image(image=image.name)
     assert bpy.context.scene.meshlam.photo != str(folder / "b.png")
+
+
+def test_images_of_heads_are_not_offered_as_photos_and_others_are(folder, drawn, avatar):
+    names = ("Albedo", "Albedo Lit", "Albedo Paint", "Seen", "Normal", "ORM", "Lashes", "Fold smile", "Lashes.001")
+    textures = [bpy.data.images.new(f"Ada {name}", 8, 8) for name in names]
+    own = [bpy.data.images.new(name, 8, 8) for name in ("Oil Paint.png", "Normal.png", "Lashes")]
+    made = build_avatar(avatar, "Bob")
+    offered = drawn(photo_operators.PhotoMenu)
+    assert not [image.name for image in textures if f" {image.name}\n" in offered + "\n"]
+    assert all(image.name in offered for image in own)
+    assert [line.split(maxsplit=2)[2] for line in offered.splitlines() if "Bob" in line] == [
+        made.camera.data.background_images[0].image.name
+    ]
 
 
 def test_a_copied_path_is_taken_and_an_empty_clipboard_says_so(folder):

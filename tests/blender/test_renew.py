@@ -272,3 +272,20 @@ def test_without_the_old_file_or_with_another_model_the_new_head_stands_beside_i
     with pytest.raises(RenewError, match="another head model"):
         renew(worked_on, elsewhere, avatar)
     assert not can_go_back(worked_on)
+
+
+@pytest.mark.parametrize("other", ["second", "finer"])
+def test_materials_and_weights_of_ones_own_are_kept_and_listed(worked_on, avatar, request, other):
+    head = worked_on.head
+    own = bpy.data.materials.new("Gold")
+    head.material_slots[0].material.node_tree.nodes["Principled BSDF"].inputs["Coat Weight"].default_value = 0.75
+    head.material_slots[1].material = own
+    head.vertex_groups["jaw"].add([3], 0.625, "REPLACE")
+    listed = "; ".join(renew(worked_on, request.getfixturevalue(other), avatar))
+    head = find_avatar(worked_on.rig).head
+    assert head.material_slots[1].material == own
+    skin = head.material_slots[0].material.node_tree.nodes["Principled BSDF"]
+    assert skin.inputs["Coat Weight"].default_value == 0.75
+    if other == "second":  # a mesh with other vertices brings its own
+        assert head.vertex_groups["jaw"].weight(3) == pytest.approx(0.625)
+    assert "Materials: Gold" in listed

@@ -321,3 +321,39 @@ def test_a_copy_that_lost_its_modifier_gets_one_with_its_own_bones(built):
     own = make_own(find_avatar(copy))
     assert own.rig != built.rig
     assert own.head.modifiers[0].object == own.rig
+
+
+def test_pieces_separated_by_material_act_as_the_one_head_they_were(registered, built):
+    built.head.select_set(True)
+    bpy.context.view_layer.objects.active = built.head
+    bpy.ops.mesh.separate(type="MATERIAL")
+    found = find_avatar(built.rig)
+    meshes = (found.head, *found.pieces)
+    assert len(meshes) > 2
+    for mesh in meshes:
+        bpy.context.view_layer.objects.active = mesh
+        assert active_avatar(bpy.context).head == found.head
+        assert (find_avatar(mesh).camera, find_avatar(mesh).eye_target) == (built.camera, built.eye_target)
+    bpy.ops.meshlam.toggle_photo_pose()
+    shown = [[key.value for key in mesh.data.shape_keys.key_blocks] for mesh in meshes]
+    assert max(shown[0]) > 0.1
+    assert all(values == shown[0] for values in shown)
+    bpy.ops.meshlam.toggle_photo_camera()
+    assert bpy.context.scene.camera == built.camera
+    bpy.ops.meshlam.toggle_eye_aim()
+    before = [world(mesh) for mesh in meshes]
+    built.eye_target.location.x += 0.5
+    moved = [np.abs(world(mesh) - there).max() for mesh, there in zip(meshes, before, strict=True)]
+    assert max(moved) > 0.002
+
+
+def test_a_head_joined_with_something_stays_the_head_of_its_panel(registered, built):
+    bpy.ops.mesh.primitive_cube_add(size=0.02)
+    built.head.select_set(True)
+    bpy.context.view_layer.objects.active = built.head
+    bpy.ops.object.join()
+    found = active_avatar(bpy.context)
+    assert (found.head, found.camera, found.eye_target) == (built.head, built.camera, built.eye_target)
+    assert limits(found) == ()
+    for button in ("toggle_photo_pose", "toggle_photo_camera", "toggle_eye_aim"):
+        assert getattr(bpy.ops.meshlam, button)() == {"FINISHED"}

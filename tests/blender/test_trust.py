@@ -172,3 +172,15 @@ def test_an_uncertainty_of_another_mesh_is_refused(sample, tmp_path):
     wrong = replace(wrong, arrays=wrong.arrays | {"uncertainty": np.zeros(7, "<f4")})
     with pytest.raises(AvatarFileError, match="uncertainty must have the shape"):
         read_avatar(write_sample(tmp_path / "c.meshlam", wrong))
+
+
+def test_undo_takes_the_overlay_off_the_views_too(built):
+    bpy.context.preferences.edit.use_global_undo = True
+    bpy.ops.ed.undo_push(message="before")
+    before = views()
+    bpy.ops.meshlam.toggle_trust()
+    bpy.ops.ed.undo_push(message="Trust")
+    assert views() != before
+    bpy.ops.ed.undo()
+    assert views() == before
+    assert not viewport.trust_shown()

@@ -15,6 +15,7 @@ from takes import track_file
 from blender_addon import compat, doctor_operators, state
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.clip_operators import apply_clip
+from blender_addon.exporting.preflight import POSE
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import active_avatar
 
@@ -158,6 +159,15 @@ def renewed(folder: Path) -> None:
     bpy.ops.meshlam.import_avatar(filepath=str(folder / "Ada.meshlam"), onto_selected=True)
 
 
+def smiling(_folder: Path) -> None:
+    bpy.ops.meshlam.show_expression(name="happy")
+
+
+def half_deleted(folder: Path) -> None:
+    bpy.ops.meshlam.import_avatar(filepath=str(folder / "Ada.meshlam"))
+    bpy.data.objects.remove(active_avatar(bpy.context).head)
+
+
 def copied(_folder: Path) -> None:
     bpy.ops.object.duplicate(linked=True)
 
@@ -207,6 +217,10 @@ STEPS = [
     ("reconstruct_folder", {}, None),
     ("choose_face", {"face": 2}, None),
     ("photo_from_image", {"image": "Painted"}, None),
+    ("choose_photo", {"filepath": "people/a.png"}, None),
+    ("drop_photo", {"filepath": "people/a.png"}, None),
+    ("fix_before_export", {"what": POSE}, smiling),
+    ("remove_leftovers", {}, half_deleted),
 ]
 
 
