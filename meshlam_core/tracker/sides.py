@@ -37,6 +37,7 @@ ANSWERS = 5  # heights that must show skin against background
 STEP = 0.0005  # m between samples across
 INWARDS = 0.006  # m of skin that must lie inside the outline
 TURNED = 0.5  # rad of yaw from which an outline is no longer the ear's or the neck's
+EAR_HIDDEN = 0.3  # rad of yaw from which the cheek stands before the far ear, whatever ears a person has
 CHEEKS = 0.0015, 0.0, 0.008  # m that the landmarks know; least and most change: of the whole side, ear and all
 OUTWARDS = 0.02, 0.055  # m from the head's middle plane over which a side begins to follow its cheek
 BELOW = 0.03  # m below the chin over which the neck ends to do so
@@ -58,6 +59,7 @@ class Side:
     known: float  # m to which landmarks tell the width already
     least: float  # m of change
     most: float  # m
+    believed: float = np.inf  # m of a gap at most
 
 
 def with_sides(
@@ -72,7 +74,8 @@ def with_sides(
     if regions.trust < DOUBTFUL or abs(yaw) > TURNED:
         return tracked
     posed = posed_vertices(replace(tracked, hair=None), head).numpy().astype(np.float64)
-    tracked = _wider(tracked, cheeks(ById(head)), True, rotation, regions, camera, head)
+    hidden = (yaw > EAR_HIDDEN, -yaw > EAR_HIDDEN)
+    tracked = _wider(tracked, cheeks(ById(head), hidden), True, rotation, regions, camera, head)
     tracked = _wider(tracked, ears_and_neck(ById(head)), False, rotation, regions, camera, head)
     posed = posed_vertices(replace(tracked, hair=None), head).numpy().astype(np.float64)
     return with_neutral(tracked, longer_ears(tracked.vertices, posed, rotation, regions, camera, head), head)
@@ -140,6 +143,7 @@ def outline_gaps(
     index = np.arange(len(reach))
     before = (index >= end[:, None] - steps) & (index < end[:, None])
     clear = (skin | ~before).all(axis=1) & (end >= steps) & (sample_nearest(regions.looked_at, line) > 0.5).all(axis=1)
+    clear &= reach[end] <= region.believed  # farther out it is something else: neck beside a jaw
     return neutral[region.rows[outer[clear]], 1], np.asarray(reach[end[clear]])
 
 
@@ -151,8 +155,11 @@ def straight(height: F64, gaps: F64, at: F64) -> F64:
     return np.interp(at, places, values)
 
 
-@lru_cache(maxsize=4)
-def cheeks(head: ById) -> tuple[Side, ...]:
+@lru_cache(maxsize=16)
+def cheeks(
+    head: ById,
+    hidden: tuple[bool, bool],  # whether the left and the right ear cannot be seen, and so form no outline
+) -> tuple[Side, ...]:
     """Both sides of the head, as wide as their cheeks."""
     model = head.model
     if "face" not in model.parts:
@@ -161,11 +168,14 @@ def cheeks(head: ById) -> tuple[Side, ...]:
     face = model.part == model.parts.index("face")
     chin = float(y[face].min())
     share = smooth_step(abs(x), *OUTWARDS) * smooth_step(y, chin - BELOW, chin)
+    ears = y[model.part == model.parts.index("ears")] if "ears" in model.parts else y[:0]
+    level = (y > ears.min(initial=np.inf)) & (y < ears.max(initial=-np.inf))
     found = []
-    for side in (1, -1):
+    for side, without_ear in zip((1, -1), hidden, strict=True):
         rows = np.flatnonzero(side * x > OUTWARDS[0])
         moved = rows[share[rows] > 0]
-        found.append(Side(rows, face[rows], moved, share[moved].astype(np.float32), side, *CHEEKS))
+        asked = face[rows] & (without_ear | ~level[rows])
+        found.append(Side(rows, asked, moved, share[moved].astype(np.float32), side, *CHEEKS, CHEEKS[-1]))
     return tuple(found)
 
 

@@ -75,7 +75,7 @@ def test_a_head_that_is_wider_than_its_landmarks_say_becomes_wider_as_a_whole(
     yaw: float, head: HeadModel, tracked: TrackedFace
 ) -> None:
     vertices = head.template.copy()
-    for side in cheeks(ById(head)):
+    for side in cheeks(ById(head), (False, False)):
         vertices[side.moved, 0] += side.side * WIDER * side.share
     photo = in_view(vertices, yaw)
     turned = np.zeros((5, 3), np.float32)
