@@ -39,6 +39,7 @@ INWARDS = 0.006  # m of skin that must lie inside the outline
 TURNED = 0.5  # rad of yaw from which an outline is no longer the ear's or the neck's
 EAR_HIDDEN = 0.3  # rad of yaw from which the cheek stands before the far ear, whatever ears a person has
 CHEEKS = 0.0015, 0.0, 0.008  # m that the landmarks know; least and most change: of the whole side, ear and all
+FADES = 0.04  # m above and below where the cheeks' outline answers
 OUTWARDS = 0.02, 0.055  # m from the head's middle plane over which a side begins to follow its cheek
 BELOW = 0.03  # m below the chin over which the neck ends to do so
 REGIONS = (  # part, m from the rest of the head over which it follows, least and most change, m
@@ -60,6 +61,7 @@ class Side:
     least: float  # m of change
     most: float  # m
     believed: float = np.inf  # m of a gap at most
+    fades: float = np.inf  # m above and below the heights that answer, over which the change ends
 
 
 def with_sides(
@@ -101,7 +103,10 @@ def _wider(
             answer = enough[0]
         change = straight(*answer, vertices[side.moved, 1])
         change = (change - change.clip(-side.known, side.known)).clip(side.least, side.most)
-        vertices[side.moved, 0] += side.side * change * side.share
+        height = vertices[side.moved, 1]
+        beyond = np.maximum(np.maximum(answer[0].min() - height, height - answer[0].max()), 0)
+        share = side.share * (1 - smooth_step(beyond, 0.0, side.fades))
+        vertices[side.moved, 0] += side.side * change * share
     return with_neutral(tracked, vertices, head)
 
 
@@ -175,7 +180,7 @@ def cheeks(
         rows = np.flatnonzero(side * x > OUTWARDS[0])
         moved = rows[share[rows] > 0]
         asked = face[rows] & (without_ear | ~level[rows])
-        found.append(Side(rows, asked, moved, share[moved].astype(np.float32), side, *CHEEKS, CHEEKS[-1]))
+        found.append(Side(rows, asked, moved, share[moved].astype(np.float32), side, *CHEEKS, CHEEKS[-1], FADES))
     return tuple(found)
 
 
