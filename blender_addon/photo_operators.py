@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 
 from . import state
+from .face_picker import can_show, found_faces, made_at
 from .job import Request
 from .job_operator import WorkerJob
 from .preferences import settings
@@ -147,10 +148,14 @@ class FindFaces(WorkerJob, bpy.types.Operator):  # type: ignore[misc]
     def finish(self, context: Any, request: Request, result: dict[str, Any]) -> set[str]:
         fields = context.scene.meshlam
         count = len(result.get("boxes", ()))
-        fields.faces = json.dumps({"photo": fields.photo, "count": count})
+        told = {name: result[name] for name in ("boxes", "size", "shown") if name in result}
+        made = made_at(told.get("shown", ""))
+        fields.faces = json.dumps({"photo": fields.photo, "count": count, "made": made} | told)
         state.show_faces(Path(result.get("out") or request.out), count)
         state.session.forget()
         self.report({"INFO"}, f"{count} faces" if count > 1 else "There is one face")
+        if context.window is not None and not bpy.app.background and can_show(fields):
+            bpy.ops.meshlam.pick_face("INVOKE_DEFAULT")
         return {"FINISHED"}
 
 
@@ -170,10 +175,12 @@ class ChooseFace(bpy.types.Operator):  # type: ignore[misc]
 
 def draw_faces(layout: Any, fields: Any) -> None:
     """The faces of the photo as buttons, where they were looked for."""
-    found = json.loads(fields.faces or "{}")
-    if found.get("photo") != fields.photo or found.get("count", 0) < 2:
+    found = found_faces(fields)
+    if found.get("count", 0) < 2:
         layout.operator("meshlam.find_faces", icon="COMMUNITY")
         return
+    if can_show(fields):
+        layout.operator("meshlam.pick_face", icon="COMMUNITY")
     grid = layout.grid_flow(row_major=True, columns=4, even_columns=True, align=True)
     for face in range(1, found["count"] + 1):
         column = grid.column(align=True)

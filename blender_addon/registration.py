@@ -19,6 +19,7 @@ from . import (
     export_operator,
     face_operators,
     face_panel,
+    face_picker,
     join_operators,
     look_operators,
     operators,
@@ -38,6 +39,7 @@ _MODULES = (
     operators,
     batch_operator,
     photo_operators,
+    face_picker,
     backend_operators,
     avatar_operators,
     export_operator,
@@ -77,6 +79,7 @@ def register() -> None:
 
 def unregister() -> None:
     atexit.unregister(_close)
+    face_picker.hide()
     backend_operators.unregister()
     if bpy.app.timers.is_registered(_idle_check):
         bpy.app.timers.unregister(_idle_check)
@@ -98,6 +101,7 @@ def unregister() -> None:
 @persistent  # type: ignore[untyped-decorator]
 def _before_load(*_: Any) -> None:
     """Another file comes: a job that runs belongs to the scene that goes."""
+    face_picker.hide()
     if state.session.active:
         state.session.close()
     state.session.forget()

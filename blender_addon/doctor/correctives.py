@@ -42,6 +42,13 @@ class Corrective:
     move: F32  # [V, 3] m
     above: bool = False  # as far as `first` exceeds the other
 
+    def strength(self, values: Mapping[str, float]) -> float:
+        """How much of the movement comes with these values of the keys; what is not named is 0."""
+        own, other = values.get(self.first, 0.0), max((values.get(name, 0.0) for name in self.others), default=0.0)
+        if self.above:
+            return max(own - other, 0.0)
+        return min(own, other) if self.others else own
+
 
 @dataclass(frozen=True)
 class Found:
@@ -86,6 +93,18 @@ def _on_all(item: Corrective, mesh: Mesh, kept: NDArray[np.intp]) -> Corrective:
     if not item.above:
         move[kept] = item.move
     return replace(item, move=move)
+
+
+def shown(mesh: Mesh, correctives: list[Corrective], values: Mapping[str, float]) -> F32:  # [V, 3] m
+    """The face with its keys at these values, and the correctives that come with them."""
+    points = mesh.vertices.copy()
+    for name, value in values.items():
+        points += np.float32(value) * mesh.moves[name]
+    for item in correctives:
+        strength = item.strength(values)
+        if strength:
+            points += np.float32(strength) * item.move
+    return points
 
 
 def faults(mesh: Mesh, correctives: list[Corrective]) -> Found:

@@ -1,9 +1,11 @@
 """Driving an avatar with a track: the avatar's own proportions, on the clip's pixel grid.
 
-For every frame the clip's person is put where the track has him, and the avatar is laid onto his landmarks with the
-track's expression: a small fit of the head's rotation and translation, so that differences of build and of the two
-distance guesses do not show as an offset. When avatar and clip are known to be the same person, the expression may give
-a little, which takes up what one photo could not tell about the neutral face.
+For every frame the clip's person is put where the track has him, and the avatar is laid onto his landmarks: a small fit
+of the head's rotation and translation, so that differences of build and of the two distance guesses do not show as an
+offset. Both are neutral in it, as other people's jaws and lips lie elsewhere and would nod the head with every word;
+the track's expression is put on afterwards. When avatar and clip are known to be the same person, the track's
+expression is there in the fit and may give a little, which takes up what one photo could not tell about the neutral
+face.
 
 Frames and units: frames.py. Dims: L landmarks, K blendshapes, J joints.
 """
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
+_FIRST = 60  # iterations of the first frame's fit
 SAME_PERSON_SLACK = 0.0015  # m of movement by which the expression may then differ from the track's
 
 
@@ -122,13 +125,17 @@ class Retargeter:
         rotation = np.asarray(rotation_from_axis_angle(frame.rotation), dtype=np.float64)
         nothing = np.empty(0)
         translation = frame.translation.astype(np.float64)
+        neutral = not (self.same_person or fix_pose)
         log_focal = float(np.log(self.track.focal))
         person = Face(nothing, frame.expression.astype(np.float64), rotation, translation, log_focal)
+        if neutral:
+            person = replace(person, expression=np.zeros(len(frame.expression)))
         targets = project_face(clip, person, centre).pixels
         expression = reorder(frame.expression, self.track.names, avatar.names).astype(np.float64)
         expression = np.clip(expression, avatar.ranges[:, 0], avatar.ranges[:, 1])
         away = translation * np.array([1, 1, focal / self.track.focal])  # as large in the picture
-        start = replace(person, expression=expression, translation=away, log_focal=float(np.log(focal)))
+        fitted = np.zeros(len(expression)) if neutral else expression
+        start = replace(person, expression=fitted, translation=away, log_focal=float(np.log(focal)))
         if previous is not None:  # the offset between the two builds changes slowly
             start = replace(start, rotation=previous.rotation, translation=previous.translation)
         view = rotation @ clip.neutral + translation[:, None]
@@ -139,10 +146,15 @@ class Retargeter:
         W[0, 0] = W[1, 1] = weight
         reach = np.linalg.norm(avatar.basis[:, avatar.modes :], axis=0).max(axis=1)
         slack = SAME_PERSON_SLACK / np.maximum(reach, 1e-4) if self.same_person else np.full(len(expression), 1e-5)
-        prior = Prior(np.inf, expression, slack)
+        prior = Prior(np.inf, fitted, slack)
         look = lambda face: (avatar, W)  # noqa: E731
-        fit = solve(look, start, targets, centre, prior, 4, robust_scale=6.0, fix_focal=True, fix_pose=fix_pose)
-        return fit.face
+        # where one frame's fit ends the next one's goes on: unsettled at first, the head would glide into its place
+        iterations, tolerance = (_FIRST, 0.0) if previous is None else (4, 5e-3)
+        fit = solve(
+            look, start, targets, centre, prior, iterations,
+            robust_scale=6.0, fix_focal=True, fix_pose=fix_pose, tolerance=tolerance,
+        )  # fmt: skip
+        return replace(fit.face, expression=expression) if neutral else fit.face
 
 
 def tracking_rig(model: HeadModel) -> LandmarkRig:

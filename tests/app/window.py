@@ -9,6 +9,7 @@ pictures of the window. Fails with the first step that does not come true.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -87,6 +88,7 @@ def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
     ):
         yield from click(places, label)
         yield from until(test, f"{label} has done its work")
+    yield from choose_face(places, folder, made.images["photo"])
     panels = [cls for cls in map(bpy_class, dir(bpy.types)) if cls is not None]
     for cls in panels:
         measured(cls, "draw", cls.__name__)
@@ -99,6 +101,31 @@ def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
     drawn = [statistics.median(took[cls.__name__]) for cls in panels if cls.__name__ in took]
     print(f"all panels of the sidebar: {sum(drawn):.2f} ms")
     print(f"Blender {bpy.app.version_string}, in a window: 1 passed")
+
+
+def choose_face(places: dict[str, tuple[int, int]], folder: Path, picture_file: bytes) -> Iterator[float]:
+    """The photo is shown over the 3D view, a click on the second face's box chooses it, Escape takes the photo away."""
+    fields, picker = bpy.context.scene.meshlam, module("face_picker")
+    shown = folder / "shown.png"
+    shown.write_bytes(picture_file)
+    boxes = [[10, 10, 40, 45], [60, 20, 90, 60]]
+    told = {"photo": fields.photo, "count": 2, "boxes": boxes, "size": [100, 100], "shown": str(shown)}
+    fields.faces = json.dumps(told | {"made": picker.made_at(str(shown))})
+    yield 1.0
+    yield from find_buttons(places)
+    measured(picker.Overlay, "_draw", "the photo with its faces")
+    for wanted in (0, 2):
+        yield from click(places, "meshlam.pick_face")
+        yield from until(lambda: picker.Overlay.up is not None, "the photo is shown")
+        left, bottom, right, top = picker.Overlay.up.board().faces[1]
+        mouse("mousemove", str(round((left + right) / 2)), str(window().height - round((bottom + top) / 2)))
+        yield 1.0
+        picture(folder, f"faces {wanted}")
+        mouse(*(("click", "1") if wanted else ("key", "Escape")))
+        yield from until(lambda: picker.Overlay.up is None, "the photo is gone")
+        assert fields.face == wanted, f"Face {fields.face} is chosen and not {wanted}."
+    assert took["the photo with its faces"], "The photo was not drawn."
+    fields.face = 0
 
 
 def bpy_class(name: str) -> Any:
@@ -121,7 +148,9 @@ def measured(cls: Any, method: str, name: str, last: str = "") -> None:
         return result
 
     # Blender gives a function as many arguments as it names
-    if method == "draw":
+    if method == "_draw":
+        setattr(cls, method, lambda overlay: noted(overlay))
+    elif method == "draw":
         setattr(cls, method, lambda panel, context: noted(panel, context))
     else:
         setattr(cls, method, lambda operator, context, event: noted(operator, context, event))

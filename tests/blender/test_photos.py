@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from doubles import Settled
 
-from blender_addon import panel, photo_operators, state
+from blender_addon import face_picker, panel, photo_operators, state
+from blender_addon.face_picker import Overlay, PickFace
 from blender_addon.job import JobError, State
 from blender_addon.scene.build import build_avatar
 
@@ -172,3 +174,103 @@ def test_the_pictures_of_the_faces_are_cut_from_the_strip(registered, tmp_path):
     np.testing.assert_allclose(np.array(shown.image_pixels_float)[:4], [1, 0, 0, 1], atol=0.01)
     assert "face|2" in state._previews
     assert state.face_icon(3) == 0
+
+
+@pytest.fixture
+def found(folder, tmp_path, sample):
+    """The panel's photo with three faces, and the 3D view that is to show them."""
+    fields = bpy.context.scene.meshlam
+    fields.photo = str(folder / "b.png")
+    shown = tmp_path / "shown.png"
+    shown.write_bytes(sample.images["photo"])
+    boxes = [[10, 10, 30, 30], [40, 10, 60, 30], [70, 10, 90, 30]]
+    told = {"photo": fields.photo, "count": 3, "boxes": boxes, "size": [100, 50], "shown": str(shown)}
+    fields.faces = json.dumps(told | {"made": face_picker.made_at(str(shown))})
+    yield face_picker.found_faces(fields)
+    face_picker.hide()
+
+
+@pytest.fixture
+def overlay(found):
+    area = next(area for area in bpy.context.window_manager.windows[0].screen.areas if area.type == "VIEW_3D")
+    made = Overlay(area, found, 0)
+    made.show()
+    return made
+
+
+def happens(kind: str, at=(0, 0), value: str = "PRESS") -> set[str]:
+    event = SimpleNamespace(type=kind, value=value, mouse_x=at[0], mouse_y=at[1])
+    return PickFace.modal(SimpleNamespace(), bpy.context, event)
+
+
+def middle(box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def gone(handle) -> bool:
+    """Whether Blender draws this no more."""
+    try:
+        bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
+    except ValueError:
+        return True
+    return False
+
+
+def test_a_click_on_a_box_of_the_photo_in_the_view_chooses_its_face(overlay):
+    handle, boxes = overlay._handle, overlay.board().faces
+    assert happens("MOUSEMOVE", middle(boxes[2]), "NOTHING") == {"RUNNING_MODAL"}
+    assert overlay.under == 3
+    beside = overlay.room()[0] + 3, overlay.room()[1] + 3
+    assert happens("LEFTMOUSE", beside) == {"RUNNING_MODAL"}
+    assert happens("LEFTMOUSE", middle(boxes[1])) == {"FINISHED"}
+    assert bpy.context.scene.meshlam.face == 2
+    assert gone(handle)
+    assert Overlay.up is None
+
+
+def test_a_number_chooses_a_face_and_a_bar_of_the_view_stays_usable(overlay):
+    bar = next(region for region in overlay.area.regions if region.type == "TOOLS")
+    assert happens("LEFTMOUSE", (bar.x + 5, bar.y + 5)) == {"PASS_THROUGH"}
+    inside = middle(overlay.room())
+    assert happens("SEVEN", inside) == {"RUNNING_MODAL"}
+    assert happens("THREE", inside) == {"FINISHED"}
+    assert bpy.context.scene.meshlam.face == 3
+
+
+@pytest.mark.parametrize("key", ["ESC", "RIGHTMOUSE"])
+def test_escape_takes_the_photo_away_and_changes_nothing(overlay, key):
+    handle = overlay._handle
+    assert happens(key) == {"CANCELLED"}
+    assert bpy.context.scene.meshlam.face == 0
+    assert gone(handle)
+    assert happens("LEFTMOUSE") == {"CANCELLED"}  # nothing is shown any more
+
+
+def test_the_photo_goes_with_its_view_a_second_one_another_file_and_the_addon(overlay, found, tmp_path):
+    first, area = overlay._handle, overlay.area
+    second = Overlay(area, found, 0)
+    second.show()
+    assert gone(first)
+    handle = second._handle
+    area.type = "OUTLINER"
+    assert happens("MOUSEMOVE", value="NOTHING") == {"CANCELLED"}
+    assert second._handle is None
+    assert gone(handle)
+    area.type = "VIEW_3D"
+    third = Overlay(area, found, 0)
+    third.show()
+    handle = third._handle
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert gone(handle)
+
+
+def test_without_a_window_the_photo_is_not_shown_and_numbers_remain(found, drawn, monkeypatch):
+    monkeypatch.setattr(state, "photo_icon", lambda _: 1)
+    with pytest.raises(RuntimeError, match="choose a face by its number"):
+        bpy.ops.meshlam.pick_face("INVOKE_DEFAULT")
+    assert Overlay.up is None
+    text = drawn(panel.MainPanel)
+    assert "meshlam.pick_face" in text
+    assert text.count("meshlam.choose_face") == 3
+    Path(found["shown"]).unlink()  # the copies in the data folder may be removed
+    assert "meshlam.pick_face" not in drawn(panel.MainPanel)

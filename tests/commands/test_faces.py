@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meshlam_core.commands.faces import TILE, faces_file
+from meshlam_core.commands.faces import SHOWN, TILE, faces_file
 from meshlam_core.commands.sessions import Sessions
 from meshlam_core.errors import NoFace
 from meshlam_core.progress import silent
@@ -23,6 +23,10 @@ def test_every_face_of_a_group_is_told_from_left_to_right_with_a_picture(group_f
     with Image.open(group_file) as picture:
         assert tuple(told["size"]) == picture.size
         pixels = np.asarray(picture)
+    with Image.open(told["shown"]) as shown:  # the same picture, not larger than a screen needs
+        assert max(shown.size) == min(SHOWN, max(told["size"]))
+        assert shown.width / shown.height == pytest.approx(pixels.shape[1] / pixels.shape[0], rel=0.01)
+        np.testing.assert_allclose(np.asarray(shown).mean((0, 1)), pixels.mean((0, 1)), atol=2)
     strip = np.asarray(Image.open(told["out"]))
     assert strip.shape == (TILE, 3 * TILE, 3)
     x0, y0, x1, y1 = map(round, told["boxes"][1])
@@ -36,4 +40,4 @@ def test_a_photo_without_a_face_says_so_and_writes_nothing(tmp_path):
     out: Path = tmp_path / "faces.png"
     with pytest.raises(NoFace, match="No face was found"):
         faces_file(tmp_path / "wall.png", out, "cpu", Sessions(), silent)
-    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["wall.png"]

@@ -134,3 +134,50 @@ def test_a_point_outside_all_triangles_takes_the_nearest():
     assert found.tolist() == [0, 1]
     np.testing.assert_allclose(bary[0], [0.5, 0.25, 0.25])
     np.testing.assert_allclose(bary.sum(axis=1), 1)
+
+
+def other_person(head, seed: int, size: float):
+    """A head of another build and size, whose keys move it as far for its size as the model's do."""
+    build = np.random.default_rng(seed).normal(0, 0.8, len(head.identity_basis)).astype(np.float32)
+    avatar = avatar_of(head, head.shaped(build) * np.float32(size))
+    tall = [avatar_rig(each, head).face_height for each in (avatar, avatar_of(head, head.template))]
+    avatar.blendshapes = head.blendshapes * np.float32(tall[0] / tall[1])
+    return avatar
+
+
+def relative_movement(rig, poses):
+    """[F, 2, 68] the way of each point from the first frame on, over chin to root of the nose there."""
+    seen = np.stack([projected(rig, pose)[:, CLASSIC_68] for pose in poses])
+    return (seen - seen[0])[1:] / np.linalg.norm(seen[0, :, 8] - seen[0, :, 27])
+
+
+@pytest.mark.parametrize(("seed", "size"), [(0, 1.0), (1, 0.85), (2, 1.2)])
+def test_movements_land_on_another_persons_head_as_large_for_its_size_as_they_were_seen(head, track, seed, size):
+    own = avatar_rig(avatar_of(head, head.template), head)
+    other = avatar_rig(other_person(head, seed, size), head)
+    apart = (other.neutral / other.face_height - own.neutral / own.face_height)[:, CLASSIC_68]
+    assert np.linalg.norm(apart - apart.mean(1, keepdims=True), axis=0).mean() > 0.02  # another person indeed
+    frames = [track.frames[0]]
+    for names in (("jawOpen",), ("mouthSmileLeft", "mouthSmileRight"), ("browInnerUp", "eyeWideLeft"), ("mouthLeft",)):
+        expression = np.zeros(52, np.float32)
+        expression[[track.names.index(name) for name in names]] = 0.8
+        frames.append(replace(track.frames[0], expression=expression))
+    clip = replace(track, frames=tuple(frames))
+    poses = list(retarget(clip, other, 5))
+    seen = [
+        replace(pose, expression=frame.expression, rotations=frame.rotation[None], translation=frame.translation)
+        for pose, frame in zip(poses, frames, strict=True)
+    ]
+    for wanted, found in zip(relative_movement(own, seen), relative_movement(other, poses), strict=True):
+        far, off = np.linalg.norm(wanted, axis=0), np.linalg.norm(found - wanted, axis=0)
+        assert off.mean() < 0.2 * far.mean()
+
+
+def test_another_persons_head_stands_still_while_only_the_face_moves(head, track):
+    other = avatar_rig(other_person(head, 2, 1.2), head)
+    still = [replace(frame, rotation=track.frames[0].rotation) for frame in track.frames]
+    poses = list(retarget(replace(track, frames=tuple(still)), other, 5))
+    assert poses[-1].expression[track.names.index("jawOpen")] > 0.25
+    for pose in poses:
+        np.testing.assert_allclose(pose.rotations[0], poses[0].rotations[0], atol=1e-3)
+        np.testing.assert_allclose(pose.translation, poses[0].translation, atol=1e-3)
