@@ -154,23 +154,26 @@ class _Clip:
         self.frames = 0
         codec = next(name for name in _CODECS if name in av.codecs_available)
         # sharp, fast enough to keep step, and quick to jump about in
-        options = {"preset": "veryfast", "crf": "18", "bf": "0"} if codec == "libx264" else {"qscale": "3"}
-        self._stream = self._container.add_stream(codec, 30, options)
-        self._stream.width, self._stream.height = self.size
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.gop_size = 12
-        self._stream.codec_context.time_base = Fraction(1, _TICKS)
+        options = {"preset": "veryfast", "crf": "18", "bf": "0"} if codec == "libx264" else {"b": "12M"}
+        stream: Any = self._container.add_stream(codec, 30, options)
+        stream.width, stream.height = self.size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = 12
+        stream.codec_context.time_base = Fraction(1, _TICKS)
+        self._stream = stream
 
     def add(
         self,
         moment: float,  # s since the first frame
         pixels: U8,  # [H, W, 3] BGR
     ) -> None:
-        frame = self._frame(pixels, format="bgr24")
+        """Write the next frame."""
+        frame = self._frame(cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
         frame.pts, frame.time_base = round(moment * _TICKS), Fraction(1, _TICKS)
         self._container.mux(self._stream.encode(frame))
         self.frames += 1
 
     def close(self) -> None:
+        """Write what is left."""
         self._container.mux(self._stream.encode())
         self._container.close()

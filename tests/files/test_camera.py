@@ -1,0 +1,128 @@
+"""Recording from a camera; video files take the place of cameras."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from meshlam_core.errors import Cancelled, UnreadableInput, UsageError
+from meshlam_core.files.camera import Recording, record_clip
+from meshlam_core.files.images import read_clip
+from meshlam_core.opencv import cv2
+from meshlam_core.progress import silent
+
+TIMES = (0.0, 0.04, 0.1, 0.12, 0.3, 0.35, 0.5, 0.9, 1.0)  # s, as a camera in the dusk
+LIGHT = tuple(range(60, 240, 20))  # a grey for each
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Callable[..., str]:
+    def play(times: tuple[float, ...] = TIMES, light: tuple[int, ...] = LIGHT) -> str:
+        path = tmp_path / "a camera.mp4"
+        with av.open(str(path), "w") as clip:
+            stream = clip.add_stream("libx264", 30, {"crf": "10"})
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 1000)
+            for moment, grey in zip(times, light, strict=True):
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), grey, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = round(moment * 1000), Fraction(1, 1000)
+                clip.mux(stream.encode(frame))
+            clip.mux(stream.encode())
+        return str(path)
+
+    return play
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def told(path: Path) -> tuple[list[float], list[float]]:
+    """Times and greys of a clip's frames."""
+    frames = list(read_clip(path))
+    return [frame.time for frame in frames], [float(frame.pixels.mean()) for frame in frames]
+
+
+def test_every_frame_is_kept_at_its_own_time(camera: Callable[..., str], folder: Path) -> None:
+    source = camera()
+    made = record_clip(source, folder / "clip.mp4", 0.95, silent)
+    assert made == Recording((64, 48), 8, 0.9, whole=True)
+    times, greys = told(folder / "clip.mp4")
+    assert times == pytest.approx(TIMES[:8], abs=1e-4)
+    assert greys == pytest.approx(told(Path(source))[1][:8], abs=3)
+    assert [path.name for path in folder.iterdir()] == ["clip.mp4"]
+
+
+def test_what_a_camera_showed_that_goes_away_is_kept(camera: Callable[..., str], folder: Path) -> None:
+    made = record_clip(camera(), folder / "clip.mp4", 10, silent)
+    assert (made.frames, made.duration, made.whole) == (9, 1.0, False)
+    assert told(folder / "clip.mp4")[0] == pytest.approx(TIMES, abs=1e-4)
+
+
+def test_a_camera_that_wakes_up_in_the_dark_is_recorded_from_its_first_picture_on(
+    camera: Callable[..., str], folder: Path
+) -> None:
+    made = record_clip(camera(light=(0, 0, *LIGHT[2:])), folder / "clip.mp4", 0.35, silent)
+    assert (made.frames, made.whole) == (4, True)
+    times, greys = told(folder / "clip.mp4")
+    assert times == pytest.approx([0, 0.02, 0.2, 0.25], abs=1e-4)
+    assert min(greys) > 80
+
+
+@pytest.mark.parametrize(
+    ("times", "light"), [(TIMES, (0,) * 9), ((0.0, 1.0, 2.0, 3.5, 4.0), (0, 0, 0, 0, 200))], ids=["never", "too late"]
+)
+def test_a_camera_that_shows_nothing_is_refused(
+    camera: Callable[..., str], folder: Path, times: tuple[float, ...], light: tuple[int, ...]
+) -> None:
+    with pytest.raises(UnreadableInput, match="shows nothing but black"):
+        record_clip(camera(times, light), folder / "clip.mp4", 1, silent)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_picture_of_odd_size_loses_its_last_row_and_column(tmp_path: Path, folder: Path) -> None:
+    source = str(tmp_path / "odd.avi")
+    writer = cv2.VideoWriter(source, cv2.VideoWriter.fourcc(*"MJPG"), 10, (65, 49))
+    for _ in range(4):
+        writer.write(np.full((49, 65, 3), 130, np.uint8))
+    writer.release()
+    assert record_clip(source, folder / "clip.mp4", 10, silent).size == (64, 48)
+    assert told(folder / "clip.mp4")[0] == pytest.approx([0, 0.1, 0.2, 0.3], abs=1e-4)
+
+
+def test_a_recording_that_is_stopped_leaves_nothing(camera: Callable[..., str], folder: Path) -> None:
+    stages = []
+
+    def stop(stage: str, fraction: float, message: str) -> None:
+        stages.append((stage, round(fraction, 3), message))
+        if fraction >= 0.3:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        record_clip(camera(), folder / "clip.mp4", 1, stop)
+    assert stages[0] == ("camera", 0.0, "opening the camera")
+    assert stages[-1] == ("recording", 0.3, "0.3 of 1 s")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("room", [0, 500])  # bytes
+def test_a_full_disk_is_said_and_leaves_nothing(camera: Callable[..., str], folder: Path, room: int) -> None:
+    resource = pytest.importorskip("resource")
+    source, limits = camera(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(UsageError, match="cannot be written"):
+            record_clip(source, folder / "clip.mp4", 1, silent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(folder.iterdir()) == []
