@@ -35,6 +35,7 @@ _STAGES = {
     "refine": "Refining with the network",
     "preview": "Finishing",
     "saving": "Saving",
+    "camera": "Opening the camera",
     "landmarks": "Following the face",
     "person": "Measuring the person",
     "fit": "Fitting every frame",
