@@ -29,7 +29,7 @@ class ClipPanel(HeadPanel, bpy.types.Panel):  # type: ignore[misc]
         row = layout.row(align=True)
         row.operator("meshlam.record_clip", icon="REC")
         row.prop(fields, "seconds", text="")
-        row.prop(fields, "camera", text="")
+        row.prop(fields, "camera", text="", icon="VIEW_CAMERA")
         if state.session.active:
             draw_progress(layout)
         else:

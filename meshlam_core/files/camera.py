@@ -29,7 +29,7 @@ U8 = NDArray[np.uint8]
 WANTED_SIZE = (1280, 720)  # px; a camera gives the nearest that it has
 BLACK = 24  # of 255; a picture without a brighter value is none: sensors that see nothing stay well below
 WAIT_SECONDS = 3.0  # for the first picture that is not black, as cameras wake up
-STALLED_MS = 4000  # after which a network camera counts as gone
+STALLED_MS = 4000  # after which a camera counts as gone, where OpenCV lets one choose: on Linux and of network cameras
 _CODECS = ("libx264", "mpeg4")  # what PyAV's own builds have, the better one first
 _TICKS = 10_000  # a second, in which the file keeps the frames' times
 
@@ -67,6 +67,7 @@ def record_clip(camera: str, out: Path, seconds: float, progress: Progress) -> R
                 clip.add(moment - start, pixels)
                 last = moment
                 progress("recording", (moment - start) / seconds, f"{moment - start:.1f} of {seconds:g} s")
+            progress("recording", 1.0, "saving")  # a camera that hung may have been given up meanwhile
             clip.close()
         finally:
             capture.release()
@@ -74,12 +75,13 @@ def record_clip(camera: str, out: Path, seconds: float, progress: Progress) -> R
 
 
 def _open(camera: str) -> cv2.VideoCapture:
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(STALLED_MS // 1000))
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what goes wrong is said below
     # OpenCV asks macOS for leave in the main thread alone; without this the system itself asks
     os.environ.setdefault("OPENCV_AVFOUNDATION_SKIP_AUTH", "1")
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        if camera.isdecimal():
+        if camera.isdecimal() and len(camera) < 3:  # OpenCV reads more into larger numbers
             capture = cv2.VideoCapture(int(camera))
             if capture.isOpened():
                 _ask_for_size(capture)

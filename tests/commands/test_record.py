@@ -46,6 +46,7 @@ def test_a_camera_that_goes_away_is_told(camera: Path, tmp_path: Path, capsys: p
     ("options", "code", "words"),
     [
         (["clip.mp4", "--camera", "87"], 3, "There is no camera 87 that can be opened. Connect it"),
+        (["clip.mp4", "--camera", "99999999999"], 3, "There is no camera 99999999999 that can be opened"),
         (["clip.mp4", "--camera", "nowhere.mp4"], 3, "There is no camera nowhere.mp4"),
         (["clip.mp4", "--camera", __file__], 3, "that can be opened"),
         (["clip.webm"], 2, "clip.webm does not end in .mp4"),
