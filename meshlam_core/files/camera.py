@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -52,7 +53,7 @@ def record_clip(camera: str, out: Path, seconds: float, progress: Progress) -> R
     """
     if out.suffix.lower() != ".mp4":
         raise UsageError(f"A recording is an MP4, and {out.name} does not end in .mp4.", "Choose a name in .mp4.")
-    with atomic_file(out) as file:
+    with atomic_file(out) as file, _silent():
         progress("camera", 0.0, "opening the camera")
         capture = _open(camera)
         try:
@@ -74,24 +75,30 @@ def record_clip(camera: str, out: Path, seconds: float, progress: Progress) -> R
     return Recording(clip.size, clip.frames, last - start, whole)
 
 
-def _open(camera: str) -> cv2.VideoCapture:
-    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(STALLED_MS // 1000))
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what goes wrong is said below
-    # OpenCV asks macOS for leave in the main thread alone; without this the system itself asks
-    os.environ.setdefault("OPENCV_AVFOUNDATION_SKIP_AUTH", "1")
+@contextmanager
+def _silent() -> Iterator[None]:
+    """OpenCV writes nothing to stderr: what goes wrong is told as an error."""
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        if camera.isdecimal() and len(camera) < 3:  # OpenCV reads more into larger numbers
-            capture = cv2.VideoCapture(int(camera))
-            if capture.isOpened():
-                _ask_for_size(capture)
-        else:
-            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 2 * STALLED_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STALLED_MS]
-            capture = cv2.VideoCapture(camera, cv2.CAP_FFMPEG, limits)
-            if not capture.isOpened():
-                capture = cv2.VideoCapture(camera)
+        yield
     finally:
         cv2.utils.logging.setLogLevel(before)
+
+
+def _open(camera: str) -> cv2.VideoCapture:
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(STALLED_MS // 1000))
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # OpenCV asks macOS for leave in the main thread alone; without this the system itself asks
+    os.environ.setdefault("OPENCV_AVFOUNDATION_SKIP_AUTH", "1")
+    if camera.isdecimal() and len(camera) < 3:  # OpenCV reads more into larger numbers
+        capture = cv2.VideoCapture(int(camera))
+        if capture.isOpened():
+            _ask_for_size(capture)
+    else:
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 2 * STALLED_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STALLED_MS]
+        capture = cv2.VideoCapture(camera, cv2.CAP_FFMPEG, limits)
+        if not capture.isOpened():
+            capture = cv2.VideoCapture(camera)
     if not capture.isOpened():
         raise UnreadableInput(f"There is no camera {camera} that can be opened.", _hint("Connect it, close other"))
     return capture

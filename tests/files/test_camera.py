@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -12,8 +14,10 @@ import numpy as np
 import pytest
 
 from meshlam_core.errors import Cancelled, UnreadableInput, UsageError
+from meshlam_core.files import camera as camera_file
 from meshlam_core.files.camera import Recording, record_clip
 from meshlam_core.files.images import read_clip
+from meshlam_core.opencv import cv2
 from meshlam_core.progress import silent
 
 TIMES = (0.0, 0.04, 0.1, 0.12, 0.3, 0.35, 0.5, 0.9, 1.0)  # s, as a camera in the dusk
@@ -69,6 +73,48 @@ def test_what_a_camera_showed_that_goes_away_is_kept(camera: Callable[..., str],
     made = record_clip(camera(), folder / "clip.mp4", 10, silent)
     assert (made.frames, made.duration, made.whole) == (9, 1.0, False)
     assert told(folder / "clip.mp4")[0] == pytest.approx(TIMES, abs=1e-4)
+
+
+def test_a_network_camera_is_recorded_by_the_clock_until_it_hangs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(camera_file, "STALLED_MS", 2000)
+    seen, over = threading.Semaphore(0), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for index in range(6):
+                if index == 5:  # the last picture comes a while after all others were recorded
+                    assert [seen.acquire(timeout=10) for _ in range(5)] == [True] * 5
+                    over.wait(0.3)
+                jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 60 + 20 * index, np.uint8))[1].tobytes()
+                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+                self.wfile.write(jpeg + b"\r\n")
+            over.wait(10)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    def report(stage: str, _fraction: float, _message: str) -> None:
+        if stage == "recording":
+            seen.release()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}/video"
+            made = record_clip(address, folder / "clip.mp4", 100, report)
+        finally:
+            over.set()
+            server.shutdown()
+    assert (made.frames, made.whole) == (6, False)
+    times, _ = told(folder / "clip.mp4")
+    assert sorted(set(times)) == times
+    assert times[-1] - times[-2] >= 0.29
+    assert capfd.readouterr().err == ""
 
 
 def test_a_camera_that_wakes_up_in_the_dark_is_recorded_from_its_first_picture_on(
