@@ -1,7 +1,8 @@
-"""The buttons that let a clip drive the head: choose it, track it, apply it again in another way, take it off."""
+"""The buttons that let a clip drive the head: choose or record it, track it, apply it in another way, take it off."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ class MeshlamClip(bpy.types.PropertyGroup):  # type: ignore[misc]
         name="Clip",
         description="A video, a track (.json), or a take of Live Link Face (.csv)",
         subtype="FILE_PATH",
+    )
+    camera: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Camera",
+        description="Which camera to record from: its number, from 0 on, or the address of a network camera",
+        default="0",
+    )
+    seconds: bpy.props.FloatProperty(  # type: ignore[valid-type]
+        name="Length", description="How long to record", default=10.0, min=0.5, max=3600.0, unit="TIME_ABSOLUTE"
     )
     first: bpy.props.FloatProperty(  # type: ignore[valid-type]
         name="From", description="Where in the clip to begin", default=0.0, min=0.0, unit="TIME_ABSOLUTE"
@@ -74,6 +83,34 @@ class ChooseClip(bpy.types.Operator, ImportHelper):  # type: ignore[misc]
 
     def execute(self, context: Any) -> set[str]:
         context.scene.meshlam_clip.clip = self.filepath
+        return {"FINISHED"}
+
+
+class RecordClip(WorkerJob, bpy.types.Operator):  # type: ignore[misc]
+    """Record yourself from the camera, to drive the head from it"""
+
+    bl_idname = "meshlam.record_clip"
+    bl_label = "Record"
+
+    @classmethod
+    def poll(cls, _context: Any) -> bool:
+        return cls.may_start()
+
+    def start(self, context: Any) -> bool:
+        ready = self.prepare(_recording_path)
+        if ready is None:
+            return False
+        backend, out = ready
+        fields = context.scene.meshlam_clip
+        options = {"camera": fields.camera.strip() or "0", "seconds": fields.seconds}
+        state.session.start(backend, Request(out, out, options, "record"))
+        return True
+
+    def finish(self, context: Any, request: Request, result: dict[str, Any]) -> set[str]:
+        context.scene.meshlam_clip.clip = str(result.get("out") or request.out)
+        for warning in result.get("warnings", []):
+            self.report({"WARNING"}, warning)
+        self.report({"INFO"}, f"{result.get('duration', 0.0):.1f} s recorded; Drive from Clip moves the head with it")
         return {"FINISHED"}
 
 
@@ -183,6 +220,13 @@ class ToggleClipCamera(LooksThrough, bpy.types.Operator):  # type: ignore[misc]
         return built.clip_camera
 
 
+def _recording_path(data_folder: Path) -> Path:
+    """Where a recording that begins now is kept; the folder is made."""
+    folder = data_folder / "recordings"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / time.strftime("%Y-%m-%d %H.%M.%S.mp4")
+
+
 def _track_path(data_folder: Path, head: str, clip: Path) -> Path:
     """Where a head's track of a clip is kept, to be applied again; the folder is made."""
     folder = data_folder / "tracks"
@@ -212,4 +256,4 @@ def apply_clip(scene: Any, built: BuiltAvatar, track: Path, clip: Path) -> Motio
     return motion
 
 
-CLASSES = (MeshlamClip, ChooseClip, DriveFromClip, ApplyClip, ClearClip, ToggleClipCamera)
+CLASSES = (MeshlamClip, ChooseClip, RecordClip, DriveFromClip, ApplyClip, ClearClip, ToggleClipCamera)

@@ -26,6 +26,10 @@ class ClipPanel(HeadPanel, bpy.types.Panel):  # type: ignore[misc]
         row = layout.row(align=True)
         name = Path(fields.clip.replace("\\", "/")).name
         row.operator("meshlam.choose_clip", text=name or "Choose Clip...", icon="FILE_MOVIE")
+        row = layout.row(align=True)
+        row.operator("meshlam.record_clip", icon="REC")
+        row.prop(fields, "seconds", text="")
+        row.prop(fields, "camera", text="", icon="VIEW_CAMERA")
         if state.session.active:
             draw_progress(layout)
         else:

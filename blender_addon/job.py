@@ -5,6 +5,7 @@ A plain state machine: `pump` is called often (by a timer, by a modal operator, 
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -50,12 +51,12 @@ class JobError:
 
 @dataclass(frozen=True)
 class Request:
-    """A job to do: a head of a photo, the performance of a clip, or the faces of a photo."""
+    """A job to do: a head of a photo, the performance of a clip, the faces of a photo, or a clip from a camera."""
 
-    source: Path
+    source: Path  # the output itself where the job makes it of no file
     out: Path
     options: dict[str, Any] = field(default_factory=dict)
-    kind: str = "reconstruct"  # or "track" or "faces"
+    kind: str = "reconstruct"  # or "track", "faces" or "record"
 
 
 class Session:
@@ -218,6 +219,10 @@ class Session:
                 hint = (
                     "Choose the Python that it was installed into, or clear Backend Python and click Install Backend."
                 )
+            elif sys.platform == "darwin" and self.request is not None and self.request.kind == "record":
+                # the system ends a program that asks for the camera where the one that started it may not have it
+                message = "macOS does not let Blender use the camera."
+                hint = "Start Blender from Terminal, or record with another program and choose the clip."
             elif event.code in _ENDED_FROM_OUTSIDE:
                 message = "The system ended the backend; mostly that means that memory ran out."
                 hint = "Close other programs or choose a smaller texture, and try again."
@@ -243,7 +248,7 @@ class Session:
         assert self.request is not None
         self._enter(State.RUNNING)
         request = self.request
-        source = {_SOURCE_FIELDS[request.kind]: str(request.source)}
+        source = {_SOURCE_FIELDS[request.kind]: str(request.source)} if request.kind in _SOURCE_FIELDS else {}
         self._client.send(request.kind, id=self._id, out=str(request.out), options=request.options, **source)
 
     def _fail(self, kind: str, message: str, hint: str, trace: str) -> None:

@@ -35,6 +35,7 @@ _STAGES = {
     "refine": "Refining with the network",
     "preview": "Finishing",
     "saving": "Saving",
+    "camera": "Opening the camera",
     "landmarks": "Following the face",
     "person": "Measuring the person",
     "fit": "Fitting every frame",
@@ -217,6 +218,8 @@ def draw_progress(layout: Any) -> None:
     row = layout.row(align=True)
     row.scale_y = 1.8
     words = f"{state.batch}: {stage}" if state.batch else stage
+    if session.stage == "recording":  # one acts by it
+        words = f"{stage} {session.message}"
     if session.silent_seconds > _QUIET:
         words = f"Nothing heard for {session.silent_seconds:.0f} s"
     row.progress(factor=factor, text="Stopping" if session.state is State.CANCELLING else words)

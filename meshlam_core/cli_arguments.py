@@ -16,6 +16,7 @@ TEXTURES = ("photo", "albedo")
 KEPT = ("none", "glasses")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LANDMARKS = ("mediapipe", "face-alignment")
+MOST_SECONDS = 3600  # of a recording
 RASTERISERS = ("auto", "warp", "nvdiffrast")
 
 
@@ -31,6 +32,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     _reconstruct(add("reconstruct", "Make a rigged, textured head (.meshlam) of a portrait."))
     _render(add("render", "Render a view of an avatar as a PNG with transparency."))
     _sheet(add("sheet", "Make a contact sheet of an avatar: the photo, views and expressions."))
+    _record(add("record", "Record a clip from a camera, without sound."))
     _track(add("track", "Track the face of a clip or a photo."))
     _reenact(add("reenact", "Drive an avatar with a track: one PNG a frame, on the pixel grid of the clip."))
     _export(add("export", "Write an avatar as Gaussians (3DGS PLY), bound to its triangles."))
@@ -95,6 +97,13 @@ def _sheet(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--out", type=Path, required=True, metavar="PNG")
     _rasteriser(command)
     _device(command)
+
+
+def _record(command: argparse.ArgumentParser) -> None:
+    command.add_argument("out", type=Path, metavar="OUT.mp4")
+    which = "a camera's number, from 0 on, or what else OpenCV opens: the address of a network camera, a device, a file"
+    command.add_argument("--camera", default="0", metavar="N|URL|PATH", help=which)
+    command.add_argument("--seconds", type=_seconds, default=10.0, metavar="S", help="how long (default: 10)")
 
 
 def _track(command: argparse.ArgumentParser) -> None:
@@ -290,6 +299,16 @@ def _between(low: int, high: int, wanted: str = "") -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0 and at most {MOST_SECONDS}, got {text!r}")
+    return value
 
 
 def _setting(text: str) -> tuple[str, float]:

@@ -51,11 +51,12 @@ def test_the_worker_understands_every_request_of_the_add_on():
     requests = [
         worker_client.encode("hello", protocol=worker_client.PROTOCOL),
         worker_client.encode("reconstruct", id="7", photo="/a b/É.jpg", out="/o.meshlam", options=options),
+        worker_client.encode("record", id="8", out="/o.mp4", options={"camera": "0", "seconds": 10.0}),
         worker_client.encode("cancel", id="7"),
         worker_client.encode("shutdown"),
     ]
     kinds = [type(protocol.decode_request(line)) for line in requests]
-    assert kinds == [protocol.Hello, protocol.Reconstruct, protocol.Cancel, protocol.Shutdown]
+    assert kinds == [protocol.Hello, protocol.Reconstruct, protocol.Record, protocol.Cancel, protocol.Shutdown]
 
 
 def test_the_extension_keeps_to_blenders_rules_and_to_the_packages_version():

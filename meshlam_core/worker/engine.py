@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from meshlam_core import __version__, assets
-from meshlam_core.cli_arguments import POSES, PRESETS, VIEWS
+from meshlam_core.cli_arguments import MOST_SECONDS, POSES, PRESETS, VIEWS
 from meshlam_core.commands.sessions import Sessions, give_memory_back, reconstruct_file
 from meshlam_core.errors import UsageError
 from meshlam_core.progress import Progress
-from meshlam_core.worker.protocol import Faces, Job, Ready, Reconstruct, Render, Track
+from meshlam_core.worker.protocol import Faces, Job, Ready, Reconstruct, Record, Render, Track
 
 
 class CoreEngine:
-    """Reconstructs, tracks, finds faces and renders."""
+    """Reconstructs, records, tracks, finds faces and renders."""
 
     def __init__(self) -> None:
         self._sessions = Sessions()
@@ -34,6 +34,8 @@ class CoreEngine:
             return self._render(job, progress)
         if isinstance(job, Faces):
             return self._faces(job, progress)
+        if isinstance(job, Record):
+            return self._record(job, progress)
         return self._track(job, progress)
 
     def warm(self) -> None:
@@ -80,6 +82,14 @@ class CoreEngine:
 
         options = job.options
         return faces_file(Path(job.photo), Path(job.out), options.device, self._sessions, progress, options.landmarks)
+
+    def _record(self, job: Record, progress: Progress) -> dict[str, Any]:
+        from meshlam_core.commands.record import record_file
+
+        seconds = job.options.seconds
+        if not 0 < seconds <= MOST_SECONDS:
+            raise UsageError(f"Expected seconds, more than 0 and at most {MOST_SECONDS}, got {seconds:g}.")
+        return record_file(Path(job.out), job.options.camera, seconds, progress)
 
     def _track(self, job: Track, progress: Progress) -> dict[str, Any]:
         from meshlam_core.commands.drive import drive_file

@@ -2,12 +2,12 @@
 
 Every message has a "type" and the fields of its dataclass below, no others.
 
-To the worker:    hello, reconstruct, track, faces, render, cancel, shutdown
+To the worker:    hello, reconstruct, record, track, faces, render, cancel, shutdown
 From the worker:  ready, progress, done, failed, cancelled
 
-The first message is hello; the worker answers ready. Each job (reconstruct, track, faces, render) has an id of the
-caller's choice and ends with exactly one of done, failed or cancelled. A line that is no message is answered by failed
-with kind "protocol" and, when it had none that could be read, id null; the worker goes on.
+The first message is hello; the worker answers ready. Each job (reconstruct, record, track, faces, render) has an id of
+the caller's choice and ends with exactly one of done, failed or cancelled. A line that is no message is answered by
+failed with kind "protocol" and, when it had none that could be read, id null; the worker goes on.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ class ReconstructFields:
 
 
 @dataclass(frozen=True)
+class RecordFields:
+    """Options of record."""
+
+    camera: str = "0"
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True)
 class TrackFields:
     """Options of track."""
 
@@ -87,6 +95,16 @@ class Reconstruct:
     photo: str
     out: str
     options: ReconstructFields = ReconstructFields()
+
+
+@dataclass(frozen=True)
+class Record:
+    """Record a clip from a camera."""
+
+    type: ClassVar[str] = "record"
+    id: str
+    out: str
+    options: RecordFields = RecordFields()
 
 
 @dataclass(frozen=True)
@@ -196,8 +214,8 @@ class CancelledJob:
     id: str
 
 
-Job = Reconstruct | Track | Faces | Render
-Request = Hello | Reconstruct | Track | Faces | Render | Cancel | Shutdown
+Job = Reconstruct | Record | Track | Faces | Render
+Request = Hello | Reconstruct | Record | Track | Faces | Render | Cancel | Shutdown
 Reply = Ready | ProgressReport | Done | Failed | CancelledJob
 
 REQUESTS: dict[str, type[Any]] = {kind.type: kind for kind in get_args(Request)}

@@ -52,6 +52,8 @@ def main() -> None:
         elif kind == "reconstruct":
             running = message["id"]
             reconstruct(message)
+        elif kind == "record":
+            sys.exit(6)  # ended from outside
         elif kind == "cancel" and BEHAVIOUR != "stubborn" and message["id"] == running:
             say("cancelled", id=running)
         elif kind == "shutdown":

@@ -86,6 +86,14 @@ def test_a_crash_is_reported_with_the_workers_log_and_the_next_job_works(session
     assert session.wait(0.01) is State.DONE
 
 
+def test_a_worker_that_macos_ends_for_asking_for_the_camera_says_what_helps(session, fake_backend, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    session.start(fake_backend("good"), Request(Path("/out/a.mp4"), Path("/out/a.mp4"), {"camera": "0"}, "record"))
+    assert session.wait(0.01) is State.FAILED
+    assert session.error.message == "macOS does not let Blender use the camera."
+    assert session.error.hint.startswith("Start Blender from Terminal")
+
+
 def test_lines_that_are_no_messages_do_no_harm(session, fake_backend):
     session.start(fake_backend("garbage"), REQUEST)
     assert session.wait(0.01) is State.DONE

@@ -237,4 +237,4 @@ def test_the_publishers_website_stands_in_the_manifest(extension_zip, tmp_path):
     with zipfile.ZipFile(tmp_path / "dist" / extension_zip.name) as archive:
         manifest = tomllib.loads(archive.read("blender_manifest.toml").decode())
     assert manifest["website"] == "https://example.org/meshlam"
-    assert set(manifest["permissions"]) == {"files", "network", "clipboard"}
+    assert set(manifest["permissions"]) == {"files", "network", "camera", "clipboard"}

@@ -20,7 +20,8 @@ from blender_addon.avatar_reader import read_avatar
 from blender_addon.backend.locate import default_data_folder
 from blender_addon.clip_operators import apply_clip
 from blender_addon.export import ExportOptions, export_avatar, verify
-from blender_addon.job import State
+from blender_addon.job import Request, State
+from blender_addon.preferences import settings
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import active_avatar, find_avatar
 
@@ -208,7 +209,9 @@ def test_the_panels_draw_with_and_without_a_clip(drawn, built, tmp_path):
     assert "Jaw Open" not in text
     named = drawn(face_panel.NamedPanel)
     assert all(name in named for name in EXPRESSIONS)
-    assert "meshlam.drive_from_clip" in drawn(clip_panel.ClipPanel)
+    text = drawn(clip_panel.ClipPanel)
+    assert "meshlam.drive_from_clip" in text
+    assert "meshlam.record_clip" in text
     apply(built, track_file(tmp_path / "a.json"), "take.mp4")
     text = drawn(clip_panel.ClipPanel)
     assert "meshlam.apply_clip" in text
@@ -298,6 +301,47 @@ def test_a_clip_drives_a_head_that_lies_on_its_frames(
         command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert float(done.stdout.split()[-1]) < 0.02
+
+
+def recordings(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "data").glob("recordings/*"))
+
+
+def test_what_a_camera_showed_drives_the_head(registered, worker_of_the_backend, real_avatar_path, tmp_path):
+    built = build_avatar(read_avatar(real_avatar_path), "Ada")
+    bpy.context.view_layer.objects.active = built.head
+    scene = bpy.context.scene
+    scene.meshlam_clip.camera, scene.meshlam_clip.seconds = str(CLIP), 1.0  # a video, which plays as a camera would
+    assert bpy.ops.meshlam.record_clip() == {"FINISHED"}
+    clip = Path(scene.meshlam_clip.clip)
+    assert recordings(tmp_path) == [clip.name]
+    assert bpy.ops.meshlam.drive_from_clip() == {"FINISHED"}
+    image = find_avatar(built.head).clip_camera.data.background_images[0].image
+    assert Path(image.filepath) == clip
+    assert image.frame_duration == scene.frame_end
+    assert scene.frame_end * scene.render.fps_base / scene.render.fps == pytest.approx(1.0, abs=0.05)  # s
+
+
+def test_where_there_is_no_camera_the_clip_stays(registered, worker_of_the_backend, tmp_path):
+    fields = bpy.context.scene.meshlam_clip
+    fields.clip, fields.camera = "take.mp4", "77"
+    with pytest.raises(RuntimeError, match=r"There is no camera 77 that can be opened\. Connect it"):
+        bpy.ops.meshlam.record_clip()
+    assert (fields.clip, recordings(tmp_path)) == ("take.mp4", [])
+
+
+def test_a_recording_that_is_stopped_leaves_nothing(registered, worker_of_the_backend, tmp_path):
+    session, out = state.session, tmp_path / "data" / "recordings" / "take.mp4"
+    out.parent.mkdir()
+    request = Request(out, out, {"camera": str(CLIP), "seconds": 100.0}, "record")
+    session.start(settings().backend(), request)
+    while session.active and session.stage != "recording":
+        session.pump()
+    assert state.session.state is State.RUNNING
+    assert bpy.ops.meshlam.cancel() == {"FINISHED"}
+    assert session.wait() is State.CANCELLED
+    assert session.worker is not None  # it ended by itself, and is warm for the next
+    assert recordings(tmp_path) == []
 
 
 def test_takes_of_live_link_face_drive_a_head_however_they_were_written(

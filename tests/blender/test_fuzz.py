@@ -69,6 +69,10 @@ class Backend:
     def track(self, out: Path) -> dict:
         return {"out": str(track_file(out, self.chance.choice([1, 2, 30]))), "frames": 30, "found": 29}
 
+    def record(self, out: Path) -> dict:
+        out.write_bytes(b"x")
+        return {"out": str(out), "duration": 3.0, "warnings": self.chance.choice([[], ["The camera stopped."]])}
+
     def faces(self, out: Path) -> dict:
         out.write_bytes(encode_png(make_pixels(64, 192)))
         return {"out": str(out), "boxes": [[0, 0, 9, 9]] * 3}

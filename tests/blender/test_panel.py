@@ -65,6 +65,13 @@ def test_a_backend_that_has_gone_quiet_is_said_on_the_bar(drawn, monkeypatch):
     assert "meshlam.cancel" in text
 
 
+def test_a_recording_counts_its_seconds_on_the_bar(drawn, monkeypatch):
+    monkeypatch.setattr(state.session, "state", State.RUNNING)
+    monkeypatch.setattr(state.session, "stage", "recording")
+    monkeypatch.setattr(state.session, "message", "3.2 of 10 s")
+    assert "Recording 3.2 of 10 s" in drawn(panel.MainPanel)
+
+
 def test_an_error_shows_sentence_hint_and_report(drawn, monkeypatch):
     monkeypatch.setattr(state.session, "state", State.FAILED)
     monkeypatch.setattr(state.session, "error", JobError("backend", "No face was found.", "Try another photo.", "x"))

@@ -186,6 +186,7 @@ STEPS = [
     ("apply_clip", {}, driven_and_calmer),
     ("clear_clip", {}, driven),
     ("toggle_clip_camera", {}, driven),
+    ("record_clip", {}, None),
     ("choose_clip", {"filepath": "other.mp4"}, None),
     ("key_doctor", {}, None),
     ("key_doctor", {}, driven),

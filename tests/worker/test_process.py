@@ -9,9 +9,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from meshlam_core.avatar.io import write_avatar
+from meshlam_core.files.images import read_clip
 from meshlam_core.worker import protocol
 from meshlam_core.worker.protocol import Done, Failed, Ready, decode_reply, encode
 from tests.sample_avatar import make_avatar
@@ -41,13 +44,16 @@ class Worker:
         self.process.stdin.write(message if isinstance(message, bytes) else encode(message))
         self.process.stdin.flush()
 
-    def reply(self) -> protocol.Reply:
-        """The next message that is no progress; each line of stdout must be a message."""
+    def next(self) -> protocol.Reply:
+        """The next message; each line of stdout must be one."""
         assert self.process.stdout is not None
-        while True:
-            reply = decode_reply(self.process.stdout.readline())
-            if not isinstance(reply, protocol.ProgressReport):
-                return reply
+        return decode_reply(self.process.stdout.readline())
+
+    def reply(self) -> protocol.Reply:
+        """The next message that is no progress."""
+        while isinstance(reply := self.next(), protocol.ProgressReport):
+            pass
+        return reply
 
     def close(self) -> int:
         assert self.process.stdin is not None
@@ -129,4 +135,47 @@ def test_without_assets_the_worker_starts_and_each_job_says_how_to_get_them(tmp_
     assert isinstance(answer, Failed)
     assert answer.kind == "asset"
     assert "meshlam assets fetch" in answer.hint
+    assert worker.close() == 0
+
+
+def make_camera(path: Path, seconds: int) -> str:
+    """A video that takes the place of a camera: large pictures, 20 a second, which are some work to record."""
+    noise = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
+    with av.open(str(path), "w") as clip:
+        stream = clip.add_stream("mjpeg", 20)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuvj420p"
+        (picture,) = [
+            *stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format="yuvj420p")),
+            *stream.encode(),
+        ]
+        for index in range(20 * seconds):
+            packet = av.Packet(bytes(picture))
+            packet.stream, packet.time_base, packet.pts = stream, picture.time_base, index
+            clip.mux(packet)
+    return str(path)
+
+
+def test_a_camera_is_recorded_until_its_time_is_over_or_it_is_stopped(worker: Worker, tmp_path: Path) -> None:
+    assert isinstance(worker.reply(), Ready)
+    camera, out = make_camera(tmp_path / "camera.mkv", 100), tmp_path / "takes"
+    out.mkdir()
+    worker.send(protocol.Record("one", str(out / "one.mp4"), protocol.RecordFields(camera, 0.5)))
+    answer = worker.reply()
+    assert isinstance(answer, Done), answer
+    assert (answer.result["frames"], answer.result["size"]) == (10, [1280, 720])
+    assert len(list(read_clip(out / "one.mp4"))) == 10
+
+    worker.send(protocol.Record("two", str(out / "two.mp4"), protocol.RecordFields(camera, 100)))
+    while getattr(reply := worker.next(), "stage", "") != "recording":
+        assert isinstance(reply, protocol.ProgressReport)
+    worker.send(protocol.Cancel("two"))
+    assert worker.reply() == protocol.CancelledJob("two")
+    assert [path.name for path in out.iterdir()] == ["one.mp4"]
+
+    for source, seconds, kind in (("77", 1.0, "unreadable"), (camera, 0.0, "usage")):
+        worker.send(protocol.Record("three", str(out / "three.mp4"), protocol.RecordFields(source, seconds)))
+        answer = worker.reply()
+        assert isinstance(answer, Failed)
+        assert (answer.id, answer.kind) == ("three", kind), answer
+    assert [path.name for path in out.iterdir()] == ["one.mp4"]
     assert worker.close() == 0

@@ -12,6 +12,7 @@ from meshlam_core.worker.protocol import ProtocolError, decode_reply, decode_req
 MESSAGES = [
     protocol.Hello(1),
     protocol.Reconstruct("a", "Zoë's photo.jpg", "out.meshlam", protocol.ReconstructFields(face=2, device="cpu")),
+    protocol.Record("d", "clip.mp4", protocol.RecordFields(camera="1", seconds=2.5)),
     protocol.Track("b", "clip.mp4", "track.json"),
     protocol.Faces("e", "group.jpg", "faces.png", protocol.FacesFields(device="cpu")),
     protocol.Render("c", "a.meshlam", "a.png", protocol.RenderFields(view="left", expression={"jawOpen": 0.5})),
