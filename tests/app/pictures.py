@@ -17,7 +17,7 @@ from desk import Places
 from numpy.typing import NDArray
 
 LOW = 1080  # px: the window's height in pictures of the head
-OPTIONS = 66  # pixels from Reconstruct Head to the header of Options where a head is selected
+OPTIONS = 77  # pixels from the upper part of Reconstruct Head to the header of Options where a head is selected
 SHOWN = ("happy", "surprised", "disgusted", "wink", "kiss")  # on the sheet
 NEAR = 0.08  # how far EEVEE's median skin colour may be from Cycles', of 1
 SHEET = 250_000  # bytes at most
@@ -31,7 +31,7 @@ def install(folder: Path) -> Iterator[float]:
     yield 1.0
     places: Places = {}
     yield from desk.find_buttons(places)
-    desk.picture(folder / "install.jpg", sidebar_down_to(places["meshlam.choose_bundle"][1] + 45))
+    desk.picture(folder / "install.jpg", sidebar_down_to(places["meshlam.choose_bundle"][1] + 52))
 
 
 def options(folder: Path, places: Places) -> Iterator[float]:
