@@ -36,6 +36,7 @@ def install(folder: Path) -> Iterator[float]:
 
 def options(folder: Path, places: Places) -> Iterator[float]:
     """The whole sidebar of a head, its options open."""
+    bpy.context.scene.meshlam.frame_result = True  # as it is at first
     x, y = places["meshlam.reconstruct"]
     yield from desk.click_at(x, y + OPTIONS)
     opened: Places = {}
@@ -65,6 +66,8 @@ def head(folder: Path, name: str, places: Places) -> Iterator[float]:
     yield from desk.still()
     desk.picture(folder / "studio.jpg")
     space.shading.type = "SOLID"  # renderings need the processor
+    yield 1.0
+    renderings(folder.parent / "renderings", name)
 
 
 def light(folder: Path, apart: Path, name: str, places: Places) -> Iterator[float]:
@@ -160,10 +163,10 @@ def sheet(folder: Path, rendered: Path) -> None:
     tiles = [str(rendered / f"{name}.png") for name in SHOWN]
     edge = ["-bordercolor", "#181818", "-border", "4"]
     words = ["(", str(folder / "panel.jpg"), "-resize", "x540", *edge, ")"]
-    words += ["(", str(rendered / "CYCLES.png"), "-resize", "x540", *edge, ")", "+append", "-write", "mpr:top"]
+    words += ["(", str(rendered / "CYCLES.png"), "-resize", "x540", *edge, ")", "+append"]
     path = folder / "sheet.jpg"
     top, low = rendered / "top.png", rendered / "low.png"
-    convert(*words[:-2], str(top))
+    convert(*words, str(top))
     width = subprocess.run(["identify", "-format", "%w", str(top)], check=True, capture_output=True).stdout.decode()
     convert(*tiles, *edge, "+append", "-resize", width, str(low))
     convert(str(top), str(low), "-append", "-resize", "1200x", "-quality", "85", str(path))
