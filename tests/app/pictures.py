@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 LOW = 1080  # px: the window's height in pictures of the head
 OPTIONS = 77  # pixels from the upper part of Reconstruct Head to the header of Options where a head is selected
 SHOWN = ("happy", "surprised", "disgusted", "wink", "kiss")  # on the sheet
-NEAR = 0.08  # how far EEVEE's median skin colour may be from Cycles', of 1
+NEAR = 0.05  # how far EEVEE's median skin colour may be from Cycles', of 1
 SHEET = 250_000  # bytes at most
 
 
