@@ -1,10 +1,11 @@
 """The first use in a real window: the mouse goes to the buttons and clicks them; what Blender waits for is measured.
 
-    BLENDER --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py -- ZIP FOLDER [AVATAR]
+    BLENDER --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py -- \\
+        ZIP FOLDER [AVATAR PHOTO APART]
 
-As first_use.py, with its backend of tiny wheels, which hands out AVATAR where one is given. It needs xdotool and
-ImageMagick, and no screen but Xvfb. A button is found by what *Copy Python Command* says of it. FOLDER/pictures gets
-pictures of the window. Fails with the first step that does not come true.
+As first_use.py, with its backend of tiny wheels. Where an avatar, the photo it was made of, and the same with the
+texture's light apart are given, the backend hands out AVATAR, and FOLDER/pictures gets what the docs show. It needs
+xdotool and ImageMagick, and no screen but Xvfb. Fails with the first step that does not come true.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ import bpy
 sys.path.insert(0, str(Path(__file__).parent))
 
 import first_use
+import pictures
 import sample
+from desk import Places, click, find_buttons, in_view, module, mouse, picture, sidebar, until, window
 
-MODULE = first_use.MODULE
-ROW = 12  # pixels from one place where a button is looked for to the next
-HOVER = 0.3  # s that Blender takes at most to see what is under the mouse
 DRAWS = 40
 took: dict[str, list[float]] = {}  # ms, by what was measured
 
 
-def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
+def story(zip_path: Path, folder: Path, avatar: Path | None, given: Path | None, apart: Path | None) -> Iterator[float]:
     """One step after the other; what is yielded is how long Blender is left to itself, in seconds."""
+    shown = folder / "pictures"
     bpy.context.preferences.system.use_online_access = True
     bpy.ops.extensions.package_install_files(
         filepath=str(zip_path), repo="user_default", enable_on_install=True, overwrite=True
@@ -48,34 +49,46 @@ def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
     with bpy.context.temp_override(window=window(), area=area, region=region):
         region.active_panel_category = "MeshLAM"
     yield 1.0
-    picture(folder, "install")
+    yield from pictures.install(shown)
     home = first_use.prepare(folder)
     module("backend_state").look_again()
     yield 1.0
-    places: dict[str, tuple[int, int]] = {}
+    places: Places = {}
     yield from find_buttons(places)
     yield from click(places, "meshlam.install_backend")
     setup = module("backend_state").setup
     yield from until(lambda: not setup.active, "Install Backend ends")
     assert list((home / "backend").glob("cp*")), setup.message
     made = sample.make_sample()
-    photo = folder / "Ada Lovelace é.png"
-    photo.write_bytes(made.images["photo"])
+    photo = given or folder / "Ada Lovelace é.png"
     if avatar is not None:
         shutil.copy(avatar, home / "sample.meshlam")
     else:
+        photo.write_bytes(made.images["photo"])
         sample.write_sample(home / "sample.meshlam", made)
-    bpy.context.scene.meshlam.photo = str(photo)
+    yield from paste(photo)
     bpy.context.scene.meshlam.frame_result = False  # Material Preview takes a minute without a graphics card
     yield 2.0
     yield from find_buttons(places)
+    with in_view():
+        bpy.ops.view3d.localview(frame_selected=False)
+    space = area.spaces.active
+    assert space.local_view is not None
+    yield 1.0
     measured(module("operators").Reconstruct, "modal", "while a job runs", "at its end")
     yield from click(places, "meshlam.reconstruct")
     yield from until(lambda: photo.stem in bpy.data.objects, "the head stands in the scene")
+    with in_view():
+        bpy.ops.meshlam.dismiss_setup()
     yield 2.0
     yield from find_buttons(places)
-    picture(folder, "head")
     head = bpy.data.objects[photo.stem]
+    with in_view():  # Object.local_view_get denies even what was in the view before, in Blender 4.3
+        visible = {item.name for item in bpy.context.visible_objects}
+    assert {head.name, head.parent.name} <= visible, f"The local view shows only {', '.join(visible)}."
+    assert "Light" not in visible, "The view is no local view."
+    with in_view():
+        bpy.ops.view3d.localview(frame_selected=False)
     key = head.data.shape_keys.key_blocks[1]
     rig = head.parent
     for label, test in (
@@ -100,6 +113,12 @@ def story(zip_path: Path, folder: Path, avatar: Path | None) -> Iterator[float]:
         print(f"{name}: median {statistics.median(values):.2f} ms, most {max(values):.2f} ms of {len(values)}")
     drawn = [statistics.median(took[cls.__name__]) for cls in panels if cls.__name__ in took]
     print(f"all panels of the sidebar: {sum(drawn):.2f} ms")
+    if apart is not None:
+        bpy.data.objects.remove(bpy.data.objects["Cube"])
+        yield from pictures.options(shown, places)
+        yield from pictures.head(shown, photo.stem, places)
+        yield from pictures.light(shown, apart, photo.stem, places)
+        pictures.sheet(shown, folder / "renderings")
     print(f"Blender {bpy.app.version_string}, in a window: 1 passed")
 
 
@@ -120,12 +139,37 @@ def choose_face(places: dict[str, tuple[int, int]], folder: Path, picture_file: 
         left, bottom, right, top = picker.Overlay.up.board().faces[1]
         mouse("mousemove", str(round((left + right) / 2)), str(window().height - round((bottom + top) / 2)))
         yield 1.0
-        picture(folder, f"faces {wanted}")
+        picture(folder / "faces" / f"{wanted}.png")
         mouse(*(("click", "1") if wanted else ("key", "Escape")))
         yield from until(lambda: picker.Overlay.up is None, "the photo is gone")
         assert fields.face == wanted, f"Face {fields.face} is chosen and not {wanted}."
     assert took["the photo with its faces"], "The photo was not drawn."
     fields.face = 0
+
+
+def paste(photo: Path) -> Iterator[float]:
+    """Take the photo from the clipboard, where another program has put the picture, and then its path."""
+    fields, copy = bpy.context.scene.meshlam, ["xclip", "-selection", "clipboard"]
+    subprocess.run([*copy, "-target", "image/png", "-in", str(photo)], check=True)
+    yield 1.0
+    said = ""
+    try:
+        with in_view():
+            bpy.ops.meshlam.photo_from_clipboard()
+    except RuntimeError as error:
+        said = str(error)
+    if said:  # as Blender 4.3 does, which knows no pictures on X11's clipboard
+        assert "The clipboard holds no picture that Blender can read." in said
+        assert not fields.photo
+        print("Blender reads no pictures from the clipboard of this display, and the add-on says so")
+    else:
+        size = module("state").photo_size
+        assert size(fields.photo) == size(str(photo)), f"The picture on the clipboard gave {fields.photo!r}."
+    subprocess.run(copy, input=str(photo).encode(), check=True)
+    yield 1.0
+    with in_view():
+        bpy.ops.meshlam.photo_from_clipboard()
+    assert fields.photo == str(photo), f"The path on the clipboard gave {fields.photo!r}."
 
 
 def bpy_class(name: str) -> Any:
@@ -156,71 +200,6 @@ def measured(cls: Any, method: str, name: str, last: str = "") -> None:
         setattr(cls, method, lambda operator, context, event: noted(operator, context, event))
 
 
-def module(name: str) -> Any:
-    """A module of the add-on."""
-    return sys.modules[f"{MODULE}.{name}"]
-
-
-def sidebar() -> tuple[Any, Any]:
-    """(area, region) of the 3D view's sidebar."""
-    area = next(area for area in window().screen.areas if area.type == "VIEW_3D")
-    return area, next(region for region in area.regions if region.type == "UI")
-
-
-def window() -> Any:
-    return bpy.context.window_manager.windows[0]
-
-
-def find_buttons(places: dict[str, tuple[int, int]]) -> Iterator[float]:
-    """Go down the sidebar and note where the button of each operator is."""
-    places.clear()
-    _, region = sidebar()
-    x = region.x + region.width // 2
-    for y in range(region.y + region.height - ROW, region.y, -ROW):
-        mouse("mousemove", str(x), str(window().height - y))
-        yield HOVER
-        command = command_here()
-        if command:
-            places.setdefault(command.removeprefix("bpy.ops.").partition("(")[0], (x, window().height - y))
-
-
-def click(places: dict[str, tuple[int, int]], operator: str) -> Iterator[float]:
-    """Click the button of an operator."""
-    assert operator in places, f"There is no button of {operator} in the sidebar, only {', '.join(places)}."
-    mouse("mousemove", *map(str, places[operator]))
-    yield HOVER
-    mouse("click", "1")
-    yield HOVER
-
-
-def mouse(*words: str) -> None:
-    """Move or click the display's own mouse."""
-    subprocess.run(["xdotool", *words], check=True)
-
-
-def command_here() -> str:
-    """The Python call behind the button under the mouse; empty where there is none."""
-    area, region = sidebar()
-    bpy.context.window_manager.clipboard = ""
-    with bpy.context.temp_override(window=window(), area=area, region=region):
-        if bpy.ops.ui.copy_python_command_button.poll():
-            bpy.ops.ui.copy_python_command_button()
-    return str(bpy.context.window_manager.clipboard)
-
-
-def until(test: Callable[[], Any], what: str, seconds: float = 120.0) -> Iterator[float]:
-    """Wait until a test holds."""
-    end = time.monotonic() + seconds
-    while not test():
-        assert time.monotonic() < end, f"Waited in vain: {what}."
-        yield 0.1
-
-
-def picture(folder: Path, name: str) -> None:
-    (folder / "pictures").mkdir(exist_ok=True)
-    subprocess.run(["import", "-window", "root", str(folder / "pictures" / f"{name}.png")], check=True)
-
-
 def play(steps: Iterator[float]) -> Callable[[], float | None]:
     """A timer that tells the story; Blender ends with it, and with code 1 where it broke off."""
 
@@ -242,4 +221,4 @@ def play(steps: Iterator[float]) -> Callable[[], float | None]:
 if __name__ == "__main__":
     bpy.context.preferences.view.show_splash = False  # it would lie before the sidebar
     words = [Path(word).resolve() for word in sys.argv[sys.argv.index("--") + 1 :]]
-    bpy.app.timers.register(play(story(words[0], words[1], words[2] if len(words) > 2 else None)), persistent=True)
+    bpy.app.timers.register(play(story(*words, *[None] * (5 - len(words)))), persistent=True)
