@@ -43,7 +43,7 @@ def options(folder: Path, places: Places) -> Iterator[float]:
     yield from desk.find_buttons(opened)
     assert "meshlam.import_avatar" in opened, f"Options did not open, only {', '.join(opened)} are in the sidebar."
     yield from desk.still()
-    desk.picture(folder / "options.jpg", sidebar_down_to(opened["meshlam.export"][1] + 20))
+    desk.picture(folder / "options.jpg", sidebar_down_to(opened["meshlam.export"][1] + 36))
     yield from desk.click_at(x, y + OPTIONS)
 
 
