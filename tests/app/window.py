@@ -144,7 +144,7 @@ def choose_face(places: dict[str, tuple[int, int]], folder: Path, picture_file: 
         yield from until(lambda: picker.Overlay.up is None, "the photo is gone")
         assert fields.face == wanted, f"Face {fields.face} is chosen and not {wanted}."
     assert took["the photo with its faces"], "The photo was not drawn."
-    fields.face = 0
+    fields.face, fields.faces = 0, ""
 
 
 def paste(photo: Path) -> Iterator[float]:
