@@ -45,7 +45,9 @@ def run(
     on_tick: Callable[[], None] | None = None,  # several times a second
     seconds: float = 3600.0,  # then it is ended, with TimeoutError
 ) -> Finished:
-    """Run a program to its end. OSError when it cannot be started, Stopped when `stop` was set."""
+    """Run a program to its end. OSError when it cannot be started, Stopped when `stop` was set, even at its end."""
+    if stop.is_set():
+        raise Stopped
     process = subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
@@ -73,6 +75,8 @@ def run(
                 raise TimeoutError(f"{command[0]} did not finish within {seconds:.0f} s")
             if on_tick is not None:
                 on_tick()
+        if stop.is_set():
+            raise Stopped
     finally:
         _end(process)
         for reader in readers:
