@@ -46,12 +46,12 @@ test-blender-app: extension
 
 # The same with the mouse, in a window on a display of its own: needs Xvfb, xdotool, xclip and ImageMagick.
 # PICTURES=docs/images takes the pictures over that the docs show.
-test-blender-window: extension out/demo.meshlam out/apart.meshlam
+test-blender-window: extension out/demo.meshlam
 	rm -rf build/window && mkdir -p build/window/user build/window/work
 	Xvfb :97 -noreset -screen 0 1280x1600x24 & trap "kill $$!" EXIT; sleep 2; \
 	DISPLAY=:97 LIBGL_ALWAYS_SOFTWARE=1 BLENDER_USER_RESOURCES=$(CURDIR)/build/window/user $(BLENDER) --factory-startup \
 	  --window-geometry 0 0 1280 1600 --python tests/app/window.py -- dist/meshlam-[0-9]*.zip build/window/work \
-	  out/demo.meshlam out/photo/demo.png out/apart.meshlam
+	  out/demo.meshlam out/photo/demo.png
 	$(if $(PICTURES),cp build/window/work/pictures/*.jpg $(PICTURES))
 
 test-web: $(VENV)/.assets out/demo.glb out/demo.fbx tests/web/node_modules/.done
@@ -99,9 +99,6 @@ clean:
 out/demo.meshlam: $(VENV)/.assets
 	mkdir -p out
 	$(PY) -m training.demo --out out
-
-out/apart.meshlam: out/demo.meshlam
-	$(PY) -m meshlam_core reconstruct out/photo/demo.png -o $@ --texture albedo
 
 out/demo.glb: out/demo.meshlam $(BPY)/.done
 	$(BPY)/bin/python -m blender_addon out/demo.meshlam -o out/demo.glb

@@ -66,10 +66,10 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
         name="Light",
         description="What becomes of the light in the photo",
         items=[
+            ("albedo", "Apart", "Two textures, without and with the photo's light, and a slider between them"),
             ("photo", "In the Texture", "The head looks like the photo without any lights"),
-            ("albedo", "Apart", "Two textures, with and without the photo's light, and a slider between them"),
         ],
-        default="photo",
+        default="albedo",
     )
     device: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Device",

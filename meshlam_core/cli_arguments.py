@@ -59,7 +59,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument("--hair", choices=HAIR, default="hull", help="bald leaves the skull as the tracker finds it")
     command.add_argument("--sway-bones", action="store_true", help="bones for hair that hangs below the chin")
     command.add_argument(
-        "--texture", choices=TEXTURES, default="photo", help="with the photo's light, or albedo: without it"
+        "--texture", choices=TEXTURES, default="albedo", help="without the photo's light, or photo: with it"
     )
     kept = "glasses: paint them onto the skin; otherwise the skin behind them is completed"
     command.add_argument("--keep", choices=KEPT, default="none", help=kept)

@@ -68,7 +68,7 @@ class ReconstructOptions:
     sway_bones: bool = False  # whether long hair gets bones of its own
     face: int | str = "largest"  # or 1 for the leftmost face, 2 for the next ...
     texture_size: int = 1024
-    texture: str = "photo"  # or "albedo": without the photo's light
+    texture: str = "albedo"  # without the photo's light; or "photo"
     keep: str = "none"  # or "glasses": they are painted onto the skin
     device: str = "auto"
     seed: int = 0
@@ -352,7 +352,7 @@ def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
 
 
 def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
-    from meshlam_core.texture.finish import finish, painted_by_network
+    from meshlam_core.texture.finish import finish, painted_by_network, with_network
 
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
     photo = PhotoFit(
@@ -365,8 +365,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         crop=np.array(picture.crop.box, np.float32),
     )
     mesh = refined or head
-    # what the network paints has the photo's light, and only that
-    finished = finish(replace(texture, photo=refined.albedo, albedo=None) if refined else texture, tracked, head)
+    finished = finish(with_network(texture, refined.albedo) if refined else texture, tracked, head)
     part, parts = tracked.parts_on(head)
     return Avatar(
         vertices=refined.vertices if refined else tracked.surface,

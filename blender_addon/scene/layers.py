@@ -26,8 +26,9 @@ def albedo_nodes(head: Any) -> list[tuple[Any, Any]]:
 
 
 def add_lit(tree: Any, node: Any, image: Any) -> None:
-    """Mix the texture with the photo's light over the albedo node; all of it to begin with."""
-    _mix_in(tree, node.outputs["Color"], node, image, LIT, 280)
+    """Mix the texture with the photo's light over the albedo node; none of it to begin with."""
+    _, mix = _mix_in(tree, node.outputs["Color"], node, image, LIT, 280)
+    mix.inputs[0].default_value = 0.0
 
 
 def light_in_texture(head: Any) -> float | None:

@@ -18,9 +18,11 @@ from torch import Tensor
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.warp_runtime import over_list
-from meshlam_core.skin.model import load_skin_model
+from meshlam_core.skin.fit import WHITE
+from meshlam_core.skin.model import GAMMA, load_skin_model
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
+from meshlam_core.texture.gloss import fine_light
 from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import around_eyes, lid_tones, spread_by_blink
 from meshlam_core.texture.mathematics import luminance
@@ -37,6 +39,7 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
 GREY = 2.0  # of 255, mean spread of the channels up to which a photo counts as black and white
+WHITEST = 0.95  # quantile of an eye's texels that its white is
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,15 @@ def _bake(
     skin, parted, shade = load_skin_model(model), None, None
     if skin is not None:
         white = white_of_eyes(crop, landmarks)
-        parted = separate(photo, posed, tracked.rotations[0], cover, white, skin, model, atlas)
+        parted = separate(photo, posed, tracked.rotations[0], cover, white, regions.hair_colour, skin, model, atlas)
     likely = None if parted is None else Likely(parted.person * parted.shade, parted.tone)
     if unlit and parted is not None:
         shade = atlas.at_texels(parted.shade)
+        shade = shade * fine_light(torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1), parted.person, atlas)
         photo = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
-        likely, level = Likely(parted.person, parted.tone), parted.level.numpy()
+        likely, level, on_hair = Likely(parted.person, parted.tone), parted.level.numpy(), parted.hair.numpy()
         tones = tones / around_eyes(parted.shade, model)
-        colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / level)
+        colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / on_hair)
     done = complete_skin(photo, colours, tones, cover, model, atlas, likely, _hull(tracked, atlas))
     colour, smooth = done.colour, done.smooth
     if shade is not None and parted is not None:
@@ -134,6 +138,8 @@ def _bake(
     paint_mouth(colour, crop, found.sight, regions.skin_colour, landmarks, model, atlas)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
     eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, found.valid, atlas)
+    if shade is not None:
+        shade = _no_whiter(shade, colour, atlas)
     if _is_grey(crop):
         colour = luminance(colour)[:, None].expand(-1, 3).clone()
     weight, shares = found.sight.skin[:, 4].clone(), done.shares
@@ -145,6 +151,19 @@ def _bake(
     albedo = None if shade is None else _pack_colours(colour / shade, atlas)
     lids = torch.cat([tones, spread_by_blink(tracked, posed, atlas.lid_vertices, model)[:, None]], 1)
     return Texture(_pack_colours(colour, atlas), seen, trust, light, albedo, lids)
+
+
+def _no_whiter(
+    shade: Tensor,  # [P, 3]
+    colour: Tensor,  # [P, 3]
+    atlas: Atlas,
+) -> Tensor:  # [P, 3]
+    """The light on each eye, at least what its white needs to be no whiter than whites are."""
+    shade = shade.clone()
+    for eye in atlas.eyes.values():
+        white = torch.quantile(colour[eye.rows] / shade[eye.rows], WHITEST, dim=0)
+        shade[eye.rows] *= (white / torch.tensor(WHITE) ** (1 / GAMMA)).clamp_min(1).float()
+    return shade
 
 
 def _hull(tracked: TrackedFace, atlas: Atlas) -> Hull | None:

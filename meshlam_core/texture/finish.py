@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.avatar.record import Fold
 from meshlam_core.head.model import HeadModel
+from meshlam_core.opencv import cv2
 from meshlam_core.texture.albedo import Texture
 from meshlam_core.texture.atlas import build_atlas
 from meshlam_core.texture.folds import find_folds, lid_folds, without_folds
@@ -17,6 +18,9 @@ from meshlam_core.texture.maps import SurfaceMaps, surface_maps
 from meshlam_core.tracker.types import TrackedFace
 
 U8 = NDArray[np.uint8]
+
+SIDE = 256  # texels, on which the light on a texture is smooth
+NOISE = 2.0  # of 255, below which a colour says nothing of it
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,22 @@ def painted_by_network(
     photo = np.maximum(trust[..., 0], seen)
     nothing = np.zeros_like(photo)
     return np.stack([photo, nothing, nothing, 255 - photo], axis=-1)
+
+
+def with_network(
+    texture: Texture,  # that the network was given
+    painted: U8,  # [S, S, 3] what it made of that, with the photo's light
+) -> Texture:
+    """The network's texture in the tracker's place; the light is taken off it as it was there."""
+    if texture.albedo is None:
+        return replace(texture, photo=painted)
+    side = min(SIDE, len(painted))
+    bare, lit = (
+        cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) + NOISE
+        for picture in (texture.albedo, texture.photo)
+    )
+    ratio = cv2.resize(bare / lit, painted.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return replace(texture, photo=painted, albedo=np.round(painted * ratio).clip(0, 255).astype(np.uint8))
 
 
 def finish(texture: Texture, tracked: TrackedFace, model: HeadModel) -> FinishedTexture:

@@ -33,6 +33,7 @@ SHOWN = 0.1  # weight from which a vertex is used
 HELD = 0.12  # how firmly a vertex holds its own difference: its neighbours over about 15 mm have a say
 CALM = 0.02  # pull towards no difference, where nothing is seen
 HAIR_SHADE = 0.5  # of the light's differences that hair shows: its hull has no true normals
+HAIR_TINT = 0.7  # of the light's tint that hair seems to show: some of it is the hair's own
 FIRM = 20.0  # how firmly the skin around openings keeps its light
 GUESS_FIRM, EARS_FIRM = 0.3, 0.1
 INSIDE = ("eye_sockets", "mouth_interior", "eyelids")
@@ -52,6 +53,7 @@ class Separation:
     tone_doubt: float  # standard deviation of the logarithm of the skin's tone
     shade: Tensor  # [V, 3] coded: photo = albedo x shade
     level: Tensor  # [3] coded: the shade of the whole face
+    hair: Tensor  # [3] coded: that of hair
     person: Tensor  # [V, 3] coded: the skin that the model has for this person
     tone: float  # mean logarithm of that, on the face
 
@@ -75,6 +77,7 @@ def separate(
     rotation: F32,  # [3] axis-angle, the head's
     cover: Tensor,  # [V] how far each vertex is hair and no skin
     white: F64 | None,  # [3] of the eyes
+    hair: F32,  # [3] colour of the hair
     skin: SkinModel,
     model: HeadModel,
     atlas: Atlas,
@@ -95,21 +98,32 @@ def separate(
     believed = np.zeros_like(weight)
     believed[rows] = weight[rows]
     lit += _sided(colour - person - lit, believed, model, atlas)
-    share = np.maximum(cover.numpy(), shown.hair)[:, None]
-    lit += share * (HAIR_SHADE * (lit - level) + level - lit)
+    share, on_hair = np.maximum(cover.numpy(), shown.hair)[:, None], _on_hair(level, hair)
+    lit += share * (HAIR_SHADE * (lit - level).mean(axis=1, keepdims=True) + on_hair - lit)
     # no skin gives back more light than it gets: what would is lit more brightly
     plain = rows[np.abs((colour - lit - person)[rows].mean(axis=1)) < PLAIN]
     most = float(np.quantile((colour - lit)[plain], BRIGHTEST[0], axis=0).max()) if len(plain) else -np.inf
     brighter = max(0.0, most - float(np.log(BRIGHTEST[1])))
-    lit, level = lit + brighter, level + brighter
+    lit, level, on_hair = lit + brighter, level + brighter, on_hair + brighter
     hidden = believed == 0
     lit[hidden] = np.minimum(lit[hidden], level)
     lit = _around_openings(lit, hidden, level, model, atlas)
-    shade, whole, skin_colour = (
-        torch.from_numpy(np.exp(values / GAMMA).astype(np.float32)) for values in (lit, level, person)
+    shade, whole, hair_shade, skin_colour = (
+        torch.from_numpy(np.exp(values / GAMMA).astype(np.float32)) for values in (lit, level, on_hair, person)
     )
     light = (np.exp(brighter) * fit.light).astype(np.float32)
-    return Separation(light, fit.tone_doubt, shade, whole, skin_colour, float(person[face].mean()))
+    return Separation(light, fit.tone_doubt, shade, whole, hair_shade, skin_colour, float(person[face].mean()))
+
+
+def _on_hair(
+    level: F32,  # [3] logarithm
+    hair: F32,  # [3] its colour in the photo
+) -> F32:  # [3]
+    """The light on hair: of the light's tint what the hair shows too. White hair that looks white is in white light."""
+    tint = level - level.mean()
+    shown = np.log(np.maximum(hair, DARK))
+    share = float((shown - shown.mean()) @ tint) * GAMMA / max(float(tint @ tint), 1e-9)
+    return np.asarray(level.mean() + HAIR_TINT * min(max(share, 0.0), 1.0) * tint, np.float32)
 
 
 def what_shows(

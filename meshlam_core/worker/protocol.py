@@ -37,7 +37,7 @@ class ReconstructFields:
     head: str = "open"
     hair: str = "hull"
     sway_bones: bool = False
-    texture: str = "photo"
+    texture: str = "albedo"
     keep: str = "none"
     face: int | str = "largest"
     texture_size: int = 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,17 +69,12 @@ def head(folder: Path, name: str, places: Places) -> Iterator[float]:
     renderings(folder.parent / "renderings", name)
 
 
-def light(folder: Path, apart: Path, name: str, places: Places) -> Iterator[float]:
-    """The same head with the light apart, in the photo's light; the one before is deleted."""
+def light(folder: Path, name: str, places: Places) -> Iterator[float]:
+    """The head in the photo's light."""
     area, _ = desk.sidebar()
-    file = folder.parent / "apart" / f"{name}.meshlam"
-    file.parent.mkdir()
-    shutil.copy(apart, file)
     with desk.in_view():
         if desk.module("scene.studio").studio_of(bpy.context.scene) is not None:
             bpy.ops.meshlam.toggle_studio()
-        bpy.ops.meshlam.delete_head()
-        bpy.ops.meshlam.import_avatar(filepath=str(file))
     yield from frame(name)
     yield from desk.click(places, "meshlam.toggle_photo_light")
     area.spaces.active.shading.type = "RENDERED"

@@ -1,10 +1,10 @@
 """The first use in a real window: the mouse goes to the buttons and clicks them; what Blender waits for is measured.
 
     BLENDER --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py -- \\
-        ZIP FOLDER [AVATAR PHOTO APART]
+        ZIP FOLDER [AVATAR PHOTO]
 
-As first_use.py, with its backend of tiny wheels. Where an avatar, the photo it was made of, and the same with the
-texture's light apart are given, the backend hands out AVATAR, and FOLDER/pictures gets what the docs show. It needs
+As first_use.py, with its backend of tiny wheels. Where an avatar and the photo it was made of are given, the backend
+hands out AVATAR, and FOLDER/pictures gets what the docs show. It needs
 xdotool and ImageMagick, and no screen but Xvfb. Fails with the first step that does not come true.
 """
 
@@ -35,7 +35,7 @@ DRAWS = 40
 took: dict[str, list[float]] = {}  # ms, by what was measured
 
 
-def story(zip_path: Path, folder: Path, avatar: Path | None, given: Path | None, apart: Path | None) -> Iterator[float]:
+def story(zip_path: Path, folder: Path, avatar: Path | None, given: Path | None) -> Iterator[float]:
     """One step after the other; what is yielded is how long Blender is left to itself, in seconds."""
     shown = folder / "pictures"
     bpy.context.preferences.system.use_online_access = True
@@ -113,11 +113,11 @@ def story(zip_path: Path, folder: Path, avatar: Path | None, given: Path | None,
         print(f"{name}: median {statistics.median(values):.2f} ms, most {max(values):.2f} ms of {len(values)}")
     drawn = [statistics.median(took[cls.__name__]) for cls in panels if cls.__name__ in took]
     print(f"all panels of the sidebar: {sum(drawn):.2f} ms")
-    if apart is not None:
+    if given is not None:
         bpy.data.objects.remove(bpy.data.objects["Cube"])
         yield from pictures.options(shown, places)
         yield from pictures.head(shown, photo.stem, places)
-        yield from pictures.light(shown, apart, photo.stem, places)
+        yield from pictures.light(shown, photo.stem, places)
         pictures.sheet(shown, folder / "renderings")
     print(f"Blender {bpy.app.version_string}, in a window: 1 passed")
 
@@ -221,4 +221,4 @@ def play(steps: Iterator[float]) -> Callable[[], float | None]:
 if __name__ == "__main__":
     bpy.context.preferences.view.show_splash = False  # it would lie before the sidebar
     words = [Path(word).resolve() for word in sys.argv[sys.argv.index("--") + 1 :]]
-    bpy.app.timers.register(play(story(*words, *[None] * (5 - len(words)))), persistent=True)
+    bpy.app.timers.register(play(story(*words, *[None] * (4 - len(words)))), persistent=True)

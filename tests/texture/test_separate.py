@@ -89,7 +89,9 @@ def test_the_skin_that_the_model_has_for_a_person_is_as_pale_as_the_photos_witho
     with torch.inference_mode():
         found = observe(frontal.photo, frontal.regions, tracked, tracked.camera, head, atlas)
         shown = found.sight.skin
-        parted = separate(shown, found.posed, tracked.rotations[0], found.cover, None, skin, head, atlas)
+        parted = separate(
+            shown, found.posed, tracked.rotations[0], found.cover, None, frontal.regions.hair_colour, skin, head, atlas
+        )
         assert parted is not None
         colour = atlas.at_vertices(shown)[0][:, :3] / parted.shade
     face = (head.part == head.parts.index("face")) & (skin.normals[:, 2] > 0.5)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from meshlam_core.head.model import HeadModel
+from meshlam_core.raster.project import project
+from meshlam_core.skin.model import load_skin_model
+from meshlam_core.texture.albedo import Texture, bake_albedo, observe
+from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.separate import Separation, separate
+from tests.texture.conftest import SIZE, Portrait
+
+WIDE = 20.0  # px of the photo, standard deviation of a patch of light
+
+
+def _bake(portrait: Portrait, head: HeadModel) -> Texture:
+    camera = portrait.tracked.camera
+    return bake_albedo(portrait.photo, portrait.regions, portrait.tracked, camera, head, SIZE, unlit=True)
+
+
+def _forehead(head: HeadModel) -> int:
+    """The vertex in its middle."""
+    eyes = head.template[head.part == head.parts.index("eyeball_left")].mean(axis=0)
+    face = np.flatnonzero(head.part == head.parts.index("face"))
+    return int(face[np.linalg.norm(head.template[face, :2] - [0.0, eyes[1] + 0.04], axis=1).argmin()])
+
+
+def _with_patch(portrait: Portrait, head: HeadModel, atlas: Atlas, gain: NDArray[np.float32]) -> Portrait:
+    """A lamp of another colour, [3] times brighter, on the middle of the forehead."""
+    camera = portrait.tracked.camera
+    found = observe(portrait.photo, portrait.regions, portrait.tracked, camera, head, atlas)
+    x, y = project(found.posed[None], camera)[0, _forehead(head), :2].tolist()
+    rows, columns = np.mgrid[: portrait.photo.shape[0], : portrait.photo.shape[1]] + 0.5
+    spot = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * WIDE**2))[..., None]
+    return replace(portrait, photo=(portrait.photo * gain**spot).clip(0, 255).astype(np.uint8))
+
+
+def _around(picture: NDArray[np.uint8], head: HeadModel, atlas: Atlas) -> NDArray[np.float32]:
+    """[R, 3] the texels of that patch."""
+    at = atlas.at_texels(torch.from_numpy(head.template.copy())).numpy()
+    near = np.linalg.norm(at - head.template[_forehead(head)], axis=1) < 0.008
+    return picture.reshape(-1, 3)[atlas.places.numpy()[near]].astype(np.float32)
+
+
+@pytest.mark.parametrize("gain", [(1.3, 1.3, 1.3), (1.3, 1.2, 1.0)], ids=["gloss", "warm lamp"])
+def test_a_patch_of_light_is_in_the_photos_texture_and_not_in_the_albedo(
+    gain: tuple[float, float, float], frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    plain, lit = _bake(frontal, head), _bake(_with_patch(frontal, head, atlas, np.float32(gain)), head)
+    assert plain.albedo is not None
+    assert lit.albedo is not None
+    bare, shown = _around(plain.albedo, head, atlas), _around(lit.albedo, head, atlas)
+    photo = _around(lit.photo, head, atlas) / _around(plain.photo, head, atlas)
+    assert np.allclose(np.median(photo, axis=0), gain, atol=0.1)
+    assert np.abs(np.median(shown / bare, axis=0) - 1).max() < 0.1
+    # what is finer than the patch is the person's: freckles stay
+    relief = [np.log(values).mean(axis=1) for values in (bare, shown)]
+    assert np.corrcoef(relief[0], relief[1])[0, 1] > 0.8
+
+
+def test_no_eye_is_whiter_than_whites_are(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    dazzled = (255 * (frontal.photo / 255.0) ** 0.5 + 0.5).astype(np.uint8)
+    texture = _bake(replace(frontal, photo=dazzled), head)
+    assert texture.albedo is not None
+    for name, eye in atlas.eyes.items():
+        whites = texture.albedo.reshape(-1, 3)[atlas.places.numpy()[eye.rows.numpy()]]
+        assert np.quantile(whites, 0.9) < 0.78 * 255, name
+
+
+@pytest.mark.parametrize(("colour", "most"), [((0.5, 0.5, 0.5), 0.02), ((0.5, 0.4, 0.25), 1.0)], ids=["white", "brown"])
+def test_hair_that_looks_white_is_in_white_light(
+    colour: tuple[float, float, float], most: float, frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    tinted = (frontal.photo * np.float32([1.0, 0.85, 0.65])).astype(np.uint8)
+    parted = _separate(replace(frontal, photo=tinted), np.float32(colour), head, atlas)
+    assert parted.level[0] > 1.1 * parted.level[2]  # the light is warm
+    tint = float(parted.hair[0] / parted.hair[2]) - 1
+    assert (abs(tint) < most) if most < 1 else tint > 0.05
+
+
+def _separate(portrait: Portrait, hair: NDArray[np.float32], head: HeadModel, atlas: Atlas) -> Separation:
+    skin = load_skin_model(head)
+    assert skin is not None
+    with torch.inference_mode():
+        found = observe(portrait.photo, portrait.regions, portrait.tracked, portrait.tracked.camera, head, atlas)
+        turned = portrait.tracked.rotations[0]
+        parted = separate(found.sight.skin, found.posed, turned, found.cover, None, hair, skin, head, atlas)
+    assert parted is not None
+    return parted
