@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ FORMAT, VERSION = "meshlam-skin", 1
 SIDE = 256  # texels
 GAMMA = 2.2  # between the logarithms of coded and linear colours, everywhere in this package
 DETAIL_SIDE = 512  # texels
+FACING = 0.5  # of normals that look ahead, as most of a face does
 DETAIL_STEP = 1 / 127  # of the logarithm that a step of the detail maps means
 MEAN_STEP = 1 / 4096  # and one of the mean
 _ARRAYS: dict[str, tuple[str, type[np.generic], type[np.generic]]] = {  # shape, type in use, type in the file
@@ -71,6 +72,13 @@ class SkinModel:
     openness: F32  # [V] 0..1, ambient occlusion
     describes: NDArray[np.bool_]  # [V] where the model says something
     prior: LightPrior
+
+    @cached_property
+    def spread(self) -> F32:  # [V]
+        """Standard deviation, among people, of how bright a place is beside their whole face: beards, brows, noses."""
+        light = self.basis.astype(np.float32).mean(axis=2)
+        light -= light[:, self.describes & (self.normals[:, 2] > FACING)].mean(axis=1, keepdims=True)
+        return np.asarray(np.sqrt((light**2).sum(axis=0)))
 
     def transfer_of(self, normals: NDArray[np.floating]) -> F32:  # [V, 3] unit -> [V, 9]
         """The template's transfer where the surface has these normals; it shadows itself as the template does."""

@@ -124,10 +124,12 @@ def _bake(
         white = white_of_eyes(crop, landmarks)
         parted = separate(photo, posed, tracked.rotations[0], cover, white, regions.hair_colour, skin, model, atlas)
     likely = None if parted is None else Likely(parted.person * parted.shade, parted.tone)
-    if unlit and parted is not None:
+    if unlit and parted is not None and skin is not None:
         shade = atlas.at_texels(parted.shade)
-        shade = shade * fine_light(torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1), parted.person, atlas)
-        photo = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
+        bare = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
+        fine, believed = fine_light(bare, parted.person, torch.from_numpy(skin.spread), model, atlas)
+        shade = shade * fine
+        photo = torch.cat([photo[:, :3] / shade, photo[:, 3:4], photo[:, 4:] * believed[:, None]], 1)
         likely, level, on_hair = Likely(parted.person, parted.tone), parted.level.numpy(), parted.hair.numpy()
         tones = tones / around_eyes(parted.shade, model)
         colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / on_hair)

@@ -23,6 +23,7 @@ from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.ramps import ramp
 
 FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours' likeness
+EAR_FIRM = 2.0  # the same for a hidden ear and the other ear's colour
 SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
 LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
@@ -81,7 +82,14 @@ def complete_skin(
     firmness = (FIRM * sure**2)[:, None].expand(-1, 3)
     # as ratios, for light is a factor: the difference between skin and hair, taken off a darker side, would be a tint
     ratios = (mean[:, :3] + LIFT).log()
-    filled = smooth_fill(atlas.graph, ratios, firmness, ratios[mirror], sure[mirror] > 0.3)
+    wanted = ratios
+    if likely is not None:
+        # an ear stands off: of the hair and the shade beside it, where it grows out, it has nothing
+        hidden = (atlas.share("ears") * sure[mirror] ** 2 * (sure < sure[mirror]))[:, None]
+        turned = ratios[mirror] + (likely.skin + LIFT).log() - (likely.skin[mirror] + LIFT).log()
+        wanted = torch.where(hidden > 0, turned, wanted)
+        firmness = torch.where(hidden > 0, EAR_FIRM * hidden, firmness)
+    filled = smooth_fill(atlas.graph, wanted, firmness, ratios[mirror], sure[mirror] > 0.3)
     base = (filled.exp() - LIFT).clamp(0, 1)
     layers = _fill_layers(regions, tones, cover, atlas, base, mean, sure, mirror, likely)
     grain, strand = _detail_strength(photo, base, atlas)

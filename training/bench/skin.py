@@ -47,6 +47,7 @@ Mask = NDArray[np.bool_]
 
 SIDE = 512  # texels, and px of a drawn photo
 SEEN = 128  # of 255
+SHOWN = 0.02  # of a part's texels that the photo shows, for its tone to be compared; of the nape none shows
 SEED = 12
 DARK = 0.02  # coded, below which a colour is noise
 COVERED = 0.3  # of a vertex by hair, from which it is no skin
@@ -193,7 +194,8 @@ def photographs(data: Path, count: int, detector: LandmarkDetector, head: HeadMo
             for part in ("ears", "neck", "nape"):
                 rows = getattr(places, part)
                 rows = rows[bare[rows]]
-                if len(rows) > 200:
+                shown = len(rows) > 200 and float((_texels(texture.seen, places, rows) > SEEN).mean()) > SHOWN
+                if shown or (part == "nape" and len(rows) > 200):
                     far = float(_difference(np.median(lab[rows], axis=0), middle))
                     tones.setdefault((part, name), []).append(far)
         if apart[0] > SIDE_LIT:
