@@ -13,7 +13,7 @@ from meshlam_core.skin.model import load_skin_model
 from meshlam_core.texture.albedo import Texture, bake_albedo, observe
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.separate import Separation, separate
-from tests.texture.conftest import SIZE, Portrait
+from tests.texture.conftest import SIZE, Portrait, make_portrait
 
 WIDE = 20.0  # px of the photo, standard deviation of a patch of light
 
@@ -92,3 +92,18 @@ def _separate(portrait: Portrait, hair: NDArray[np.float32], head: HeadModel, at
         parted = separate(found.sight.skin, found.posed, turned, found.cover, None, hair, skin, head, atlas)
     assert parted is not None
     return parted
+
+
+def test_an_ear_that_the_photo_hides_has_the_others_colour_and_not_that_of_the_dark_beside_it(
+    head: HeadModel, atlas: Atlas
+) -> None:
+    texture = _bake(make_portrait(head, atlas, yaw=0.5, scalp=np.float32([0.08, 0.06, 0.05])), head)
+    assert texture.albedo is not None
+    at = atlas.at_texels(torch.from_numpy(head.template.copy()))[:, 0].numpy()
+    ears = atlas.ears.numpy() > 0.9
+    light = texture.albedo.reshape(-1, 3)[atlas.places.numpy()].mean(axis=1)
+    seen = texture.seen.reshape(-1)[atlas.places.numpy()]
+    left, right = (np.median(light[ears & (side * at > 0)]) for side in (1, -1))
+    shown = [seen[ears & (side * at > 0)].mean() for side in (1, -1)]
+    assert max(shown) > 5 * min(shown), "one ear shows"
+    assert abs(np.log(left / right)) < 0.15
