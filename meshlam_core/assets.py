@@ -27,7 +27,6 @@ from meshlam_core.errors import AssetError, UsageError
 from meshlam_core.progress import Progress, silent
 
 _TABLE = Path(__file__).with_name("assets.toml")
-_FETCH = "Run `meshlam assets fetch`."
 _TIMEOUT = 60  # seconds without a byte
 _BLOCK = 1 << 20
 
@@ -59,11 +58,11 @@ class Asset:
 
     name: str
     file: str
-    sha256: str
+    sha256: str  # or how it begins, where that is all its publisher tells
     size: int  # bytes, at most
     licence: str
     purpose: str
-    group: str  # "runtime", "paper" or "build"
+    group: str  # "runtime", "paper", "face-alignment" or "build"
     sources: tuple[Source, ...]
 
 
@@ -118,10 +117,16 @@ def asset_path(name: str) -> Path:
     """The file of an asset, its hash checked (once in a process, unless it changes)."""
     found = asset_state(name)
     if found.state == "missing":
-        raise AssetError(f"The file {found.asset.file} is missing ({found.asset.purpose}).", _FETCH)
+        raise AssetError(f"The file {found.asset.file} is missing ({found.asset.purpose}).", _how_to_get(found.asset))
     if found.state == "altered":
-        raise AssetError(f"The file {found.path} is damaged: its hash is not the expected one.", _FETCH)
+        problem = f"The file {found.path} is damaged: its hash is not the expected one."
+        raise AssetError(problem, _how_to_get(found.asset))
     return found.path
+
+
+def _how_to_get(asset: Asset) -> str:
+    group = "" if asset.group == "runtime" else f" {asset.group}"
+    return f"Run `meshlam assets fetch{group}`."
 
 
 def asset_state(name: str) -> AssetState:
@@ -132,7 +137,7 @@ def asset_state(name: str) -> AssetState:
         stat = path.stat()
     except OSError:
         return AssetState(asset, path, "missing")
-    whole = stat.st_size <= asset.size and _hash_of(path, stat.st_size, stat.st_mtime_ns) == asset.sha256
+    whole = stat.st_size <= asset.size and _hash_of(path, stat.st_size, stat.st_mtime_ns).startswith(asset.sha256)
     return AssetState(asset, path, "ok" if whole else "altered")
 
 
@@ -189,7 +194,7 @@ def _try_sources(found: AssetState, scratch: Path, report: Callable[[str], None]
             else:
                 raise _SourceError("the network may not be used")
             digest = _digest(part)
-            if digest != asset.sha256:
+            if not digest.startswith(asset.sha256):
                 raise _SourceError(f"the hash is {digest[:12]}..., expected {asset.sha256[:12]}...")
             part.replace(found.path)
         except _SourceError as error:

@@ -184,7 +184,10 @@ def _doctor(command: argparse.ArgumentParser) -> None:
 def _assets(command: argparse.ArgumentParser) -> None:
     command.add_argument("action", choices=("list", "fetch", "verify"))
     command.add_argument(
-        "names", nargs="*", metavar="NAME", help="an asset or the groups runtime (default), paper, build"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="an asset or the groups runtime (default), paper, face-alignment, build",
     )
     command.add_argument("--all", action="store_true", help="also what only rebuilding the head model needs")
     command.add_argument("--offline", action="store_true", help="use only the wheels in the folder MESHLAM_WHEELS")

@@ -9,7 +9,12 @@ from meshlam_core import assets
 from meshlam_core.errors import AssetError
 from meshlam_core.progress import Progress
 
-GROUPS = {"runtime": "", "paper": "only for the preset paper", "build": "only to rebuild the head model"}
+GROUPS = {
+    "runtime": "",
+    "paper": "only for the preset paper",
+    "face-alignment": "only for --landmarks face-alignment",
+    "build": "only to rebuild the head model",
+}
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:

@@ -9,7 +9,6 @@ passed in.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.arkit import ARKIT_NAMES
-from meshlam_core.assets import home
+from meshlam_core.assets import asset_path
 from meshlam_core.errors import AssetError
 from meshlam_core.points import CLASSIC_68
 from meshlam_core.tracker.types import Detection
@@ -28,29 +27,14 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-NETWORKS = {  # file: the beginning of its sha256, which torch's hub writes into the name
-    "s3fd-619a316812.pth": "619a316812",
-    "2DFAN4-cd938726ad.zip": "cd938726ad",
-}
-ADDRESS = "https://www.adrianbulat.com/downloads/python-fan/"  # where the package gets them
+NETWORKS = ("s3fd", "fan4")  # assets
 BEND_REACH = 0.06  # face heights over which a point's offset carries its neighbours along
 JAW = 17  # the first of the 68 that is not on the outline
 
 
 def find_networks() -> Path:
-    """The folder whose `checkpoints` hold the networks, whole. AssetError says what is missing and where it goes."""
-    folder = home() / "assets" / "face-alignment"
-    for name, start in NETWORKS.items():
-        path = folder / "checkpoints" / name
-        if not path.is_file():
-            raise AssetError(
-                f"The file {name} of the face-alignment detector is missing.",
-                f"Put {ADDRESS}{name} into {path.parent}, or use --landmarks mediapipe.",
-            )
-        with path.open("rb") as file:
-            if not hashlib.file_digest(file, "sha256").hexdigest().startswith(start):
-                raise AssetError(f"The file {path} is damaged: its hash is not the expected one.", "Get it again.")
-    return folder
+    """The folder whose `checkpoints` hold the networks, whole. AssetError says what is missing and how to get it."""
+    return [asset_path(name) for name in NETWORKS][0].parents[1]
 
 
 def _package() -> Any:

@@ -1,5 +1,6 @@
 import hashlib
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -7,10 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from meshlam_core import cli
+from meshlam_core import assets, cli
 from meshlam_core.errors import AssetError
 from meshlam_core.points import CLASSIC_68
-from meshlam_core.tracker import face_alignment_backend as backend
 from meshlam_core.tracker.face_alignment_backend import NETWORKS, FaceAlignmentDetector, spread_68
 from tests.tracker.conftest import look_at
 
@@ -45,16 +45,18 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch, head):
 def test_its_networks_are_files_of_the_data_folder_and_checked(package, head, monkeypatch, tmp_path):
     monkeypatch.setenv("MESHLAM_HOME", str(tmp_path))
     template, content = head.landmarks(head.template), b"a network"
-    with pytest.raises(AssetError, match=r"s3fd-619a316812\.pth .* is missing") as caught:
+    with pytest.raises(AssetError, match=r"s3fd-619a316812\.pth is missing") as caught:
         FaceAlignmentDetector.open(template, "cpu")
-    assert str(tmp_path / "assets" / "face-alignment" / "checkpoints") in caught.value.hint
+    assert "meshlam assets fetch face-alignment" in caught.value.hint
     folder = tmp_path / "assets" / "face-alignment" / "checkpoints"
     folder.mkdir(parents=True)
     for name in NETWORKS:
-        (folder / name).write_bytes(content)
+        (tmp_path / "assets" / assets.find_asset(name).file).write_bytes(content)
     with pytest.raises(AssetError, match="its hash is not the expected one"):
         FaceAlignmentDetector.open(template, "cpu")
-    monkeypatch.setattr(backend, "NETWORKS", dict.fromkeys(NETWORKS, hashlib.sha256(content).hexdigest()[:10]))
+    start = hashlib.sha256(content).hexdigest()[:10]
+    table = {name: replace(assets.find_asset(name), sha256=start) for name in NETWORKS}
+    monkeypatch.setattr(assets, "_table", lambda: table)
     before = torch.hub.get_dir()
     FaceAlignmentDetector.open(template, "cpu")
     assert package.hub == str(folder.parent), "the package loads from there, and asks nobody"
