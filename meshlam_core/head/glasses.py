@@ -189,8 +189,8 @@ def _temple(shape: FrameShape, sheet: Sheet, skin: Skin, side: int) -> F64:  # [
     high = HINGE * shape.height
     edge = shape.width * (1 - HINGE**shape.power) ** (1 / shape.power) * (1 + shape.taper * HINGE)
     hinge = sheet.points(np.array([shape.across + side * (shape.gap + shape.width + edge), shape.up + high]))
-    ear = skin.ear(side) + [0, 0.0015, 0]
-    corner = hinge + [side * 0.004, 0, -0.004]
+    ear = skin.ear(side) + np.array([0, 0.0015, 0])
+    corner = hinge + np.array([side * 0.004, 0, -0.004])
     along = np.linspace(0, 1, 14)[:, None]
     path = np.concatenate([hinge[None], corner + along * (ear - corner), ear + BEHIND * [side, 1, 1]])
     out = skin.beside(path, side) + 0.0013 + CLEAR

@@ -26,7 +26,7 @@ from meshlam_core.head.glasses import FrameShape, Sheet, Skin, build_glasses, ou
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.skinning import forward_kinematics, rotation_matrices
 from meshlam_core.opencv import cv2
-from meshlam_core.points import LEFT_EYE, RIGHT_EYE
+from meshlam_core.points import LEFT_EYE, MIRROR, RIGHT_EYE
 from meshlam_core.tracker.parsing import grown, polygon_mask
 from meshlam_core.tracker.types import TrackedFace
 
@@ -40,6 +40,9 @@ SOFT = 1.0  # px of the sheet, of a blur against noise
 AROUND = 16.0  # px, of the one that tells how bright the skin around is
 WHITE, BLACK = 0.6, 0.3  # of the skin's brightness, below which the surroundings do not count as skin, and at least
 EYE_GROWN = 1.35  # of the eyes' openings
+RIGHT_BROW = np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46])  # landmarks around it
+BROW_GROWN, IN_BROWS = 1.15, 0.4  # of the brows, and how much a line says there
+AS_DARK = 0.6  # of the clearer half of the rims, from which a line is taken for the frame itself
 BESIDE = (0.0018, 0.003, 0.0045)  # m from a line to what it is compared with: wires and thick frames
 FULL = 0.10  # of the skin's brightness, by which a line is darker that surely is one
 LIFTS_BRIDGE, LIFTS_TEMPLE = (0.0, 0.25, 0.5, 0.75), (0.1, 0.35, 0.6, 0.85)  # of the half height, where they may run
@@ -60,7 +63,7 @@ GRID = (  # of across, up, gap, width, height, power, taper
 SPREAD = np.array([0.001, 0.001, 0.001, 0.0015, 0.0015, 0.5, 0.06])  # of the first round's search
 LEAST = np.array([-0.010, -0.020, 0.005, 0.015, 0.009, 2.0, -0.2])
 MOST = np.array([0.010, 0.012, 0.016, 0.033, 0.028, 6.0, 0.25])
-KEPT, TRIED, ROUNDS, NARROWER = 24, 12, 14, 0.85
+KEPT, TRIED, ROUNDS, NARROWER = 24, 12, 14, 0.85  # of the search: the best of a round, steps from each
 TOLD = 0.82  # score from which somebody wears glasses: docs/masks.md
 THINNEST, THICKEST = 0.0010, 0.0065  # m
 FAINT = 0.08  # of the skin's brightness; a line that is less dark has no thickness that could be measured
@@ -103,8 +106,9 @@ class _Straight:
 
     pixels: F32  # [R, C, 3] sRGB 0..255
     light: F32  # [R, C] brightness, that of the skin around being 1
-    eyes: F32  # [R, C] 1 in the eyes' openings
+    trust: F32  # [R, C] 0..1, how much a line says there: little in brows and nothing in the eyes
     fine: float  # px of the photo a metre
+    full: float = FULL  # of the skin's brightness, by which a line is darker that surely is the frame's
 
     def at(self, picture: NDArray[np.floating], uv: F64) -> NDArray[np.floating]:
         """Nearest pixels."""
@@ -124,20 +128,19 @@ def find_glasses(
 ) -> FoundGlasses | None:
     """The frame that the person wears, standing clear of the skin; None where none shows."""
     skin = skin or Skin(tracked.vertices, head)
-    eyes = np.zeros(crop.shape[:2], np.float32)
-    for ring in (RIGHT_EYE, LEFT_EYE):
-        eyes = np.maximum(eyes, polygon_mask(grown(landmarks[ring].astype(np.float64), EYE_GROWN), crop.shape[:2]))
+    trust = _trust(landmarks.astype(np.float64), crop.shape[:2])
     usual = FrameShape(0.0, -0.004, *(mean for mean, _ in USUAL[1:4]), power=3.0, taper=0.0)
     sheet = Sheet.before(skin.landmarks).clear_of(skin, usual)
-    seen = _straight(crop, eyes, sheet, tracked, camera, head)
-    numbers, scores = _search(seen, _best_of_grid(seen))
-    if scores[0] < least:
+    seen = _straight(crop, trust, sheet, tracked, camera, head)
+    numbers, score = _search(seen)
+    if score < least:
         return None
-    sheet = sheet.clear_of(skin, _frame(numbers[0]))
-    seen = _straight(crop, eyes, sheet, tracked, camera, head)
-    numbers, scores = _search(seen, numbers)
-    shape = _measured(seen, _frame(numbers[0]))
-    return FoundGlasses(shape, sheet.clear_of(skin, shape), _colour(seen, shape), float(scores[0]))
+    sheet = sheet.clear_of(skin, _frame(numbers))
+    seen = _straight(crop, trust, sheet, tracked, camera, head)
+    # what is as dark as the frame is it; brows and folds seldom are
+    numbers, _ = _search(replace(seen, full=max(FULL, AS_DARK * _contrast(seen, numbers))))
+    shape = _measured(seen, _frame(numbers))
+    return FoundGlasses(shape, sheet.clear_of(skin, shape), _colour(seen, shape), score)
 
 
 def mask_of(
@@ -185,7 +188,7 @@ def _frame(numbers: F64) -> FrameShape:  # [7]
     return FrameShape(*(float(value) for value in numbers))
 
 
-def _straight(crop: U8, eyes: F32, sheet: Sheet, tracked: TrackedFace, camera: Camera, head: HeadModel) -> _Straight:
+def _straight(crop: U8, trust: F32, sheet: Sheet, tracked: TrackedFace, camera: Camera, head: HeadModel) -> _Straight:
     u, v = (np.arange(-half, half, STEP) + STEP / 2 for half in HALF)
     uv = np.stack(np.meshgrid(u, v[::-1]), axis=-1)
     pixel = on_crop(tracked, camera, head)(sheet.points(uv)).reshape(uv.shape).astype(np.float32) - np.float32(0.5)
@@ -199,7 +202,7 @@ def _straight(crop: U8, eyes: F32, sheet: Sheet, tracked: TrackedFace, camera: C
     return _Straight(
         np.asarray(pixels, np.float32),
         np.asarray(light / np.maximum(around, max(BLACK * skin, 1.0)), np.float32),
-        np.asarray(cv2.remap(eyes, *places, cv2.INTER_LINEAR), np.float32),
+        np.asarray(cv2.remap(trust, *places, cv2.INTER_LINEAR), np.float32),
         float(np.linalg.norm(middle[-1] - middle[0])) / (20 * STEP),
     )
 
@@ -209,23 +212,40 @@ def _grid() -> F64:  # [K, 7]
     return np.stack(np.meshgrid(*GRID, indexing="ij"), axis=-1).reshape(-1, len(GRID))
 
 
-def _best_of_grid(seen: _Straight) -> F64:  # [KEPT, 7]
-    """A first look with fewer points and one distance."""
-    numbers = _grid()
-    scores = np.concatenate([_score(seen, part, 24, BESIDE[1:2]) for part in np.array_split(numbers, 6)])
-    return np.asarray(numbers[np.argsort(-scores, kind="stable")[:KEPT]])
-
-
-def _search(seen: _Straight, numbers: F64) -> tuple[F64, F64]:  # [KEPT, 7] best first, [KEPT]
-    """Random steps that get smaller, from the best places of each round. Always the same steps."""
-    random = np.random.default_rng(0)
+def _search(seen: _Straight) -> tuple[F64, float]:  # [7]
+    """The frame that shows most clearly and its score: random steps that get smaller, from the best of a grid."""
+    tried = _grid()
+    # a first look with fewer points and one distance
+    scores = np.concatenate([_score(seen, part, 24, BESIDE[1:2]) for part in np.array_split(tried, 6)])
+    random = np.random.default_rng(0)  # always the same steps
     for turn in range(ROUNDS):
-        steps = random.normal(0, 1, (TRIED, *numbers.shape)) * SPREAD * NARROWER**turn
-        tried = np.concatenate([numbers[None], (numbers + steps).clip(LEAST, MOST)]).reshape(-1, numbers.shape[1])
+        kept = tried[np.argsort(-scores, kind="stable")[:KEPT]]
+        steps = random.normal(0, 1, (TRIED, *kept.shape)) * SPREAD * NARROWER**turn
+        tried = np.concatenate([kept[None], (kept + steps).clip(LEAST, MOST)]).reshape(-1, kept.shape[1])
         scores = _score(seen, tried, 48, BESIDE)
-        best = np.argsort(-scores, kind="stable")[:KEPT]
-        numbers = tried[best]
-    return numbers, scores[best]
+    return np.asarray(tried[scores.argmax()]), float(scores.max())
+
+
+def _trust(landmarks: F64, shape: tuple[int, int]) -> F32:  # [L, 2] px -> [H, W]
+    trust = np.ones(shape, np.float32)
+    for ring in (RIGHT_BROW, MIRROR[RIGHT_BROW]):
+        trust[polygon_mask(grown(landmarks[ring], BROW_GROWN), shape) > 0] = IN_BROWS
+    for ring in (RIGHT_EYE, LEFT_EYE):
+        trust[polygon_mask(grown(landmarks[ring], EYE_GROWN), shape) > 0] = 0
+    return trust
+
+
+def _contrast(seen: _Straight, numbers: F64) -> float:  # [7]
+    """How much darker than what is on both sides of them the clearer half of the rims is."""
+    full = replace(seen, full=1.0)
+    form = outlines(numbers[None])
+    along = np.roll(form, -1, 1) - np.roll(form, 1, 1)
+    out = np.stack([along[..., 1], -along[..., 0]], axis=-1) / np.linalg.norm(along, axis=-1, keepdims=True)
+    found = []
+    for side in (1, -1):
+        rim = [numbers[0] + side * (numbers[2] + numbers[3]), numbers[1]] + form * [side, 1]
+        found.append(np.max([_darker(full, rim, out * [side, 1], off) for off in BESIDE], axis=0))
+    return float(np.quantile(np.concatenate(found), 0.75))
 
 
 def _score(seen: _Straight, numbers: F64, count: int, beside: tuple[float, ...]) -> F64:  # [K, 7] -> [K]
@@ -278,8 +298,7 @@ def _darker(seen: _Straight, uv: F64, out: F64, off: float) -> F64:  # [K, N, 2]
     """How much darker lines are than what lies on both sides; 1 and more counts as 1."""
     line = np.minimum.reduce([seen.at(seen.light, uv + k * out) for k in (-0.0006, 0.0, 0.0006)])
     both = np.minimum(seen.at(seen.light, uv + off * out), seen.at(seen.light, uv - off * out))
-    told = np.where(seen.at(seen.eyes, uv) > 0.5, 0.0, both - line)
-    return np.asarray((told / FULL).clip(-0.5, 1))
+    return np.asarray(((both - line) / seen.full).clip(-0.5, 1) * seen.at(seen.trust, uv))
 
 
 def _measured(seen: _Straight, shape: FrameShape) -> FrameShape:
