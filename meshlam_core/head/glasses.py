@@ -78,7 +78,12 @@ class Sheet:
 
     def clear_of(self, skin: Skin, shape: FrameShape) -> Sheet:
         """As far out as a frame needs so as not to touch the face."""
-        rims = np.concatenate([self.points(outline) for outline in rims_of(shape)])
+        half = shape.thickness / 2
+        edges = [
+            replace(shape, gap=shape.gap - more, width=shape.width + more, height=shape.height + more)
+            for more in (-half, 0.0, half)
+        ]
+        rims = np.concatenate([self.points(outline) for edge in edges for outline in rims_of(edge)])
         lacking = float((skin.front(rims) - rims[:, 2]).max()) + _depth(shape) / 2 + CLEAR
         return replace(self, depth=self.depth + lacking)
 
@@ -179,7 +184,10 @@ def _bridge(shape: FrameShape, sheet: Sheet, skin: Skin) -> F64:  # [M, 3]
     high = shape.up + BRIDGE * shape.height
     inner = shape.width * (1 - (1 - BRIDGE**shape.power) ** (1 / shape.power))  # of the rim at that height
     path = sheet.points(np.stack([shape.across + t * (shape.gap + inner), high + 0.0015 * (1 - t * t)], axis=-1))
-    lacking = skin.front(path) + _depth(shape) / 2 + CLEAR - path[:, 2]
+    nose = np.max(
+        [skin.front(path + [0, beside, 0]) for beside in (-shape.thickness / 2, 0.0, shape.thickness / 2)], axis=0
+    )
+    lacking = nose + _depth(shape) / 2 + CLEAR - path[:, 2]
     path[:, 2] += (1 - t * t) * max(float((lacking[1:-1] / (1 - t * t)[1:-1]).max()), 0.001)
     return path
 

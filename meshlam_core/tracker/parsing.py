@@ -139,7 +139,6 @@ class Regions:
         covered = tuple(name for name in self.covered if name != "glasses")
         return replace(self, parts=replace(self.parts, classes=classes), covered=covered)
 
-
     def with_glasses_at(
         self,
         frame: F32,  # [H, W]
