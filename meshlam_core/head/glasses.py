@@ -115,17 +115,17 @@ class Skin:
     """Where the skin of a head is, seen from the front and from its sides. Hair and ears do not count."""
 
     def __init__(self, vertices: NDArray[np.floating], head: HeadModel) -> None:
-        self._vertices = vertices = np.asarray(vertices, np.float64)
-        self.landmarks = np.asarray(head.landmarks(vertices.astype(np.float32)), np.float64)
+        places: F64 = np.asarray(vertices, np.float64)
+        self.landmarks = np.asarray(head.landmarks(places.astype(np.float32)), np.float64)
         chosen = np.isin(head.part, [head.parts.index(name) for name in SKIN if name in head.parts])
-        skin = vertices[chosen] if chosen.any() else vertices
+        skin = places[chosen] if chosen.any() else places
         ahead = skin[skin[:, 2] > np.median(skin[:, 2])]
         self._front = LinearNDInterpolator(ahead[:, :2], ahead[:, 2], fill_value=-1.0)
         self._sides = {}
         for side in (1, -1):
             own = skin[side * skin[:, 0] > 0.4 * abs(skin[:, 0]).max()]
             self._sides[side] = LinearNDInterpolator(own[:, 1:], side * own[:, 0], fill_value=0.0)
-        self._ears = self._roots(head, vertices, skin)
+        self._ears = self._roots(head, places, skin)
 
     def front(self, points: F64) -> F64:  # [P, 3] -> [P] m
         """z of the skin before which the points lie; far behind where there is none."""
@@ -184,9 +184,8 @@ def _bridge(shape: FrameShape, sheet: Sheet, skin: Skin) -> F64:  # [M, 3]
     high = shape.up + BRIDGE * shape.height
     inner = shape.width * (1 - (1 - BRIDGE**shape.power) ** (1 / shape.power))  # of the rim at that height
     path = sheet.points(np.stack([shape.across + t * (shape.gap + inner), high + 0.0015 * (1 - t * t)], axis=-1))
-    nose = np.max(
-        [skin.front(path + [0, beside, 0]) for beside in (-shape.thickness / 2, 0.0, shape.thickness / 2)], axis=0
-    )
+    half = np.array([0, shape.thickness / 2, 0])
+    nose = np.max([skin.front(path + beside) for beside in (-half, 0 * half, half)], axis=0)
     lacking = nose + _depth(shape) / 2 + CLEAR - path[:, 2]
     path[:, 2] += (1 - t * t) * max(float((lacking[1:-1] / (1 - t * t)[1:-1]).max()), 0.001)
     return path

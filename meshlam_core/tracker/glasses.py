@@ -66,6 +66,10 @@ MOST = np.array([0.010, 0.012, 0.016, 0.033, 0.028, 6.0, 0.25])
 KEPT, TRIED, ROUNDS, NARROWER = 24, 12, 14, 0.85  # of the search: the best of a round, steps from each
 TOLD = 0.82  # score from which somebody wears glasses: docs/masks.md
 THINNEST, THICKEST = 0.0010, 0.0065  # m
+WIRE, PER_DARK = (
+    0.0012,
+    0.018,
+)  # m, and m for a line as dark as black: what is thick is dark, a faint line a blurred wire
 FAINT = 0.08  # of the skin's brightness; a line that is less dark has no thickness that could be measured
 ACROSS = 0.007  # m to both sides of a rim, over which its thickness is measured
 
@@ -129,8 +133,8 @@ def find_glasses(
     """The frame that the person wears, standing clear of the skin; None where none shows."""
     skin = skin or Skin(tracked.vertices, head)
     trust = _trust(landmarks.astype(np.float64), crop.shape[:2])
-    usual = FrameShape(0.0, -0.004, *(mean for mean, _ in USUAL[1:4]), power=3.0, taper=0.0)
-    sheet = Sheet.before(skin.landmarks).clear_of(skin, usual)
+    (gap, _), (width, _), (height, _) = USUAL[1:4]
+    sheet = Sheet.before(skin.landmarks).clear_of(skin, FrameShape(0.0, -0.004, gap, width, height, 3.0, 0.0))
     seen = _straight(crop, trust, sheet, tracked, camera, head)
     numbers, score = _search(seen)
     if score < least:
@@ -321,14 +325,15 @@ def _measured(seen: _Straight, shape: FrameShape) -> FrameShape:
     wide = reach[high] - reach[low] - STEP
     blur = 1.2 / seen.fine  # m that a photo's pixel makes a line wider
     shift = float(reach[low] + reach[high]) / 2
-    if half - darkest < FAINT / 2:  # hardly a line: a rim without a frame
+    drop = 2 * float(half - darkest)
+    if drop < FAINT:  # hardly a line: a rim without a frame
         return replace(shape, thickness=THINNEST)
     return replace(
         shape,
         width=shape.width + shift,
         height=shape.height + shift,
         gap=shape.gap - shift,
-        thickness=float(np.sqrt(max(wide**2 - blur**2, 0)).clip(THINNEST, THICKEST)),
+        thickness=float(np.sqrt(max(wide**2 - blur**2, 0)).clip(THINNEST, min(WIRE + PER_DARK * drop, THICKEST))),
     )
 
 

@@ -9,9 +9,11 @@ from dataclasses import replace
 import bpy
 import numpy as np
 import pytest
+from doubles import AtOnce
 from mathutils import Euler
 from sample import write_sample
 
+from blender_addon import state
 from blender_addon.avatar_reader import AvatarFile, AvatarFileError, read_avatar
 from blender_addon.axes import blender_from_avatar
 from blender_addon.export import ExportOptions, export_avatar
@@ -120,7 +122,14 @@ def test_a_damaged_entry_is_refused_in_one_sentence(sample, tmp_path, said):
         read_avatar(worn(sample, tmp_path / "damaged.meshlam", said=said))
 
 
-def test_the_switch_asks_the_backend_for_the_mesh(drawn):
-    from blender_addon.panel import OptionsPanel
-
-    assert "glasses_mesh" in drawn(OptionsPanel) or "Glasses as an Object" in drawn(OptionsPanel)
+@pytest.mark.parametrize(
+    ("painted", "mesh", "asked"),
+    [(False, False, "none"), (True, False, "glasses"), (False, True, "glasses-mesh"), (True, True, "glasses-mesh")],
+)
+def test_the_switches_ask_for_what_they_say(registered, monkeypatch, avatar_path, photo, painted, mesh, asked):
+    session = AtOnce(avatar_path, avatar_path)
+    monkeypatch.setattr(state, "session", session)
+    fields = bpy.context.scene.meshlam
+    fields.photo, fields.keep_glasses, fields.glasses_mesh = str(photo), painted, mesh
+    bpy.ops.meshlam.reconstruct()
+    assert session.request.options["keep"] == asked
