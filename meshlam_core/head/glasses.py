@@ -162,8 +162,10 @@ def build_glasses(shape: FrameShape, sheet: Sheet, skin: Skin, colour: NDArray[n
     for side, outline in zip((1, -1), rims_of(shape), strict=True):
         rim = sheet.points(outline)
         tubes.append(_tube(rim, np.array([0, 0, 1.0]), thick, deep, closed=True))
-        tubes.append(_tube(_temple(shape, sheet, skin, side), np.array([0, 1.0, 0]), max(0.7 * thick, 0.0007), 0.0013))
-    tubes.append(_tube(_bridge(shape, sheet, skin), np.array([0, 0, 1.0]), max(0.8 * thick, 0.0006), deep))
+        tubes.append(
+            _tube(temple_line(shape, sheet, skin, side), np.array([0, 1.0, 0]), max(0.7 * thick, 0.0007), 0.0013)
+        )
+    tubes.append(_tube(bridge_line(shape, sheet, skin), np.array([0, 0, 1.0]), max(0.8 * thick, 0.0006), deep))
     offsets = np.cumsum([0, *(len(points) for points, _ in tubes)])
     return Glasses(
         vertices=np.concatenate([points for points, _ in tubes]).astype(np.float32),
@@ -178,7 +180,7 @@ def _depth(shape: FrameShape) -> float:
     return min(max(shape.thickness, 0.0012), DEEPEST)
 
 
-def _bridge(shape: FrameShape, sheet: Sheet, skin: Skin) -> F64:  # [M, 3]
+def bridge_line(shape: FrameShape, sheet: Sheet, skin: Skin) -> F64:  # [M, 3]
     """From rim to rim, over the nose."""
     t = np.linspace(-1, 1, 17)
     high = shape.up + BRIDGE * shape.height
@@ -191,7 +193,7 @@ def _bridge(shape: FrameShape, sheet: Sheet, skin: Skin) -> F64:  # [M, 3]
     return path
 
 
-def _temple(shape: FrameShape, sheet: Sheet, skin: Skin, side: int) -> F64:  # [M, 3]
+def temple_line(shape: FrameShape, sheet: Sheet, skin: Skin, side: int) -> F64:  # [M, 3]
     """From the outer edge of a rim to the ear and down behind it, outside of the skin."""
     high = HINGE * shape.height
     edge = shape.width * (1 - HINGE**shape.power) ** (1 / shape.power) * (1 + shape.taper * HINGE)

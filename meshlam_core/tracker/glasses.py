@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 
 from meshlam_core.avatar.record import Glasses
 from meshlam_core.frames import Camera, project
-from meshlam_core.head.glasses import FrameShape, Sheet, Skin, build_glasses, outlines, rims_of
+from meshlam_core.head.glasses import (
+    FrameShape,
+    Sheet,
+    Skin,
+    bridge_line,
+    build_glasses,
+    outlines,
+    rims_of,
+    temple_line,
+)
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.skinning import forward_kinematics, rotation_matrices
 from meshlam_core.opencv import cv2
@@ -71,6 +80,7 @@ WIRE, PER_DARK = (
     0.018,
 )  # m, and m for a line as dark as black: what is thick is dark, a faint line a blurred wire
 FAINT = 0.08  # of the skin's brightness; a line that is less dark has no thickness that could be measured
+NARROW, WIDE = 0.002, 0.007  # m that are taken off the skin with rims, and with temples, which are often broad
 ACROSS = 0.007  # m to both sides of a rim, over which its thickness is measured
 
 
@@ -127,17 +137,11 @@ def find_glasses(
     landmarks: F32,  # [L, 2] px of the crop
     camera: Camera,  # of the crop
     head: HeadModel,
-    least: float = TOLD,  # score
-    skin: Skin | None = None,  # of the tracked head, if it is known already
 ) -> FoundGlasses | None:
     """The frame that the person wears, standing clear of the skin; None where none shows."""
-    skin = skin or Skin(tracked.vertices, head)
-    trust = _trust(landmarks.astype(np.float64), crop.shape[:2])
-    (gap, _), (width, _), (height, _) = USUAL[1:4]
-    sheet = Sheet.before(skin.landmarks).clear_of(skin, FrameShape(0.0, -0.004, gap, width, height, 3.0, 0.0))
-    seen = _straight(crop, trust, sheet, tracked, camera, head)
-    numbers, score = _search(seen)
-    if score < least:
+    skin, trust = Skin(tracked.vertices, head), _trust(landmarks.astype(np.float64), crop.shape[:2])
+    numbers, score, sheet = _first_look(crop, trust, skin, tracked, camera, head)
+    if score < TOLD:
         return None
     sheet = sheet.clear_of(skin, _frame(numbers))
     seen = _straight(crop, trust, sheet, tracked, camera, head)
@@ -147,6 +151,12 @@ def find_glasses(
     return FoundGlasses(shape, sheet.clear_of(skin, shape), _colour(seen, shape), score)
 
 
+def frame_score(crop: U8, tracked: TrackedFace, landmarks: F32, camera: Camera, head: HeadModel) -> float:
+    """How clearly the frame shows that shows most clearly, as find_glasses would ask; from TOLD on it is one."""
+    skin, trust = Skin(tracked.vertices, head), _trust(landmarks.astype(np.float64), crop.shape[:2])
+    return _first_look(crop, trust, skin, tracked, camera, head)[1]
+
+
 def mask_of(
     found: FoundGlasses,
     tracked: TrackedFace,
@@ -154,16 +164,22 @@ def mask_of(
     head: HeadModel,
     shape: tuple[int, int],  # (height, width)
 ) -> F32:  # [H, W] 0 or 1
-    """Where rims and bridge are drawn in the crop, a little wider than they are."""
+    """Where rims, bridge and the temples beside the face are drawn in the crop, a little wider than they are."""
     mask = np.zeros(shape, np.uint8)
-    place, frame = on_crop(tracked, camera, head), found.shape
-    left, right = rims_of(frame)
-    high = frame.up + 0.35 * frame.height
-    bridge = np.stack([np.linspace(-1, 1, 9) * frame.gap * 1.2 + frame.across, np.full(9, high)], axis=1)
+    place, frame, skin = on_crop(tracked, camera, head), found.shape, Skin(tracked.vertices, head)
+    rims = rims_of(frame)
+    lines = [(place(found.sheet.points(rim)), True, NARROW) for rim in rims]
+    middle = place(found.sheet.points(np.array([[frame.across, frame.up]])))[0]
+    lines.append((place(bridge_line(frame, found.sheet, skin)), False, NARROW))
+    for side in (1, -1):
+        line = place(temple_line(frame, found.sheet, skin, side))
+        away = (line - line[0]) @ (line[0] - middle)
+        lines.append(
+            (line[: max(int((away < 0).argmax() or len(line)), 1)], False, WIDE)
+        )  # the far one is behind the face
     scale = camera.focal / abs(float(tracked.translation[2]))  # px a metre
-    width = max(2, round((frame.thickness + 0.002) * scale))
-    for line, closed in ((left, True), (right, True), (bridge, False)):
-        pixels = place(found.sheet.points(line))
+    for pixels, closed, more in lines:
+        width = max(2, round((frame.thickness + more) * scale))
         cv2.polylines(mask, [np.rint((pixels - 0.5) * 16).astype(np.int32)], closed, 1, width, cv2.LINE_8, 4)
     return mask.astype(np.float32)
 
@@ -186,6 +202,15 @@ def on_crop(tracked: TrackedFace, camera: Camera, head: HeadModel) -> Callable[[
 def worn_on(head: HeadModel) -> str:
     """The joint that moves the skull."""
     return "neck" if "neck" in head.joint_names else head.joint_names[0]
+
+
+def _first_look(
+    crop: U8, trust: F32, skin: Skin, tracked: TrackedFace, camera: Camera, head: HeadModel
+) -> tuple[F64, float, Sheet]:  # [7], score
+    """The clearest frame in the sheet where usual frames stand."""
+    (gap, _), (width, _), (height, _) = USUAL[1:4]
+    sheet = Sheet.before(skin.landmarks).clear_of(skin, FrameShape(0.0, -0.004, gap, width, height, 3.0, 0.0))
+    return *_search(_straight(crop, trust, sheet, tracked, camera, head)), sheet
 
 
 def _frame(numbers: F64) -> FrameShape:  # [7]
