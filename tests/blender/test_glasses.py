@@ -129,6 +129,7 @@ def test_a_damaged_entry_is_refused_in_one_sentence(sample, tmp_path, said):
 def test_the_switches_ask_for_what_they_say(registered, monkeypatch, avatar_path, photo, painted, mesh, asked):
     session = AtOnce(avatar_path, avatar_path)
     monkeypatch.setattr(state, "session", session)
+    monkeypatch.setattr(state, "made_files", [])  # the sample's file is not this session's to remove
     fields = bpy.context.scene.meshlam
     fields.photo, fields.keep_glasses, fields.glasses_mesh = str(photo), painted, mesh
     bpy.ops.meshlam.reconstruct()
