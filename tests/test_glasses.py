@@ -189,6 +189,8 @@ def test_they_are_drawn_and_turn_with_the_skull(sample_avatar: Avatar) -> None:
     assert np.allclose(rest, open_mouth)
     turned = photo_pose(avatar)
     rotations = turned.rotations.copy()
+    rotations[2] = (0.4, 0, 0)
+    assert np.allclose(AvatarRenderer(avatar).posed(replace(turned, rotations=rotations))[-4:].numpy(), rest)
     rotations[1] = (0, 0.5, 0)
     moved = AvatarRenderer(avatar).posed(replace(turned, rotations=rotations))[-4:].numpy()
     assert np.abs(moved - rest).max() > 0.02
