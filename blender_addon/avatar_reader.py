@@ -346,12 +346,12 @@ def _glasses(
     if vertices is None and faces is None and entry is None:
         return None
     joint, colour = (entry.get("joint"), entry.get("colour")) if isinstance(entry, dict) else (None, None)
-    plain = isinstance(colour, list) and len(colour) == 3 and all(type(value) in (int, float) for value in colour)
-    if vertices is None or faces is None or joint not in joints or not plain:
+    told = colour if isinstance(colour, list) and all(type(part) in (int, float) for part in colour) else []
+    if vertices is None or faces is None or joint not in joints or len(told) != 3:
         raise archive.error("glasses must have vertices, faces, a colour and a joint of the file")
-    if not faces.size or faces.min() < 0 or faces.max() >= len(vertices) or not all(0 <= part <= 1 for part in colour):
+    if not faces.size or faces.min() < 0 or faces.max() >= len(vertices) or not all(0 <= part <= 1 for part in told):
         raise archive.error("the triangles of the glasses must name their vertices, and their colour lie in 0 to 1")
-    return Glasses(vertices, faces, (float(colour[0]), float(colour[1]), float(colour[2])), joint)
+    return Glasses(vertices, faces, (float(told[0]), float(told[1]), float(told[2])), str(joint))
 
 
 def _text(archive: _Archive, header: dict[str, Any], key: str) -> str:
