@@ -51,6 +51,8 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "hair": ("<f4", ("V", 3)),
     "light": ("<f4", (9, 3)),
     "uncertainty": ("<f4", ("V",)),
+    "glasses_vertices": ("<f4", ("G", 3)),
+    "glasses_faces": ("<i4", ("T", 3)),
 }
 IMAGE_CHANNELS = {
     "albedo": 3,
@@ -72,6 +74,8 @@ OPTIONAL = frozenset(
         "hair",
         "light",
         "uncertainty",
+        "glasses_vertices",
+        "glasses_faces",
         "normal",
         "orm",
         "albedo_photo",
@@ -103,6 +107,16 @@ class Fold:
     at: float  # the mean at which the picture holds
     step: float  # of the logarithm, a step of the picture; 128 is no change
     picture: PngImage
+
+
+@dataclass(frozen=True)
+class Glasses:
+    """A frame that the head wears."""
+
+    vertices: F32  # [G, 3]
+    faces: I32  # [T, 3]
+    colour: tuple[float, float, float]  # sRGB 0..1
+    joint: str  # the one that it moves with
 
 
 @dataclass(frozen=True)
@@ -149,6 +163,7 @@ class AvatarFile:
     albedo_photo: PngImage | None  # the texture with the photo's light, where the albedo is without it
     trust: PngImage | None  # shares of seen, mirrored, model, network
     folds: tuple[Fold, ...]  # what expressions add to the textures
+    glasses: Glasses | None
     provenance: dict[str, Any]
 
 
@@ -223,6 +238,7 @@ def _avatar_from_archive(path: Path, archive: _Archive) -> AvatarFile:
         "provenance": header["provenance"] if isinstance(header.get("provenance"), dict) else {},
     }
     fields["folds"] = _folds(archive, header, fields["blendshape_names"])
+    fields["glasses"] = _glasses(archive, header, arrays, fields["joint_names"])
     _check_values(archive, arrays, len(fields["parts"]))
     focal = float(arrays.pop("photo_focal")[0])
     return AvatarFile(path=path, photo_focal=focal, **arrays, **images, **fields)
@@ -319,6 +335,23 @@ def _folds(archive: _Archive, header: dict[str, Any], blendshapes: tuple[str, ..
         assert picture is not None  # only OPTIONAL ones may be missing
         folds.append(Fold(name, tuple(keys), float(at), float(step), picture))
     return tuple(folds)
+
+
+def _glasses(
+    archive: _Archive, header: dict[str, Any], arrays: dict[str, Any], joints: tuple[str, ...]
+) -> Glasses | None:
+    """The glasses, or none; takes their arrays out of the others."""
+    vertices, faces = arrays.pop("glasses_vertices"), arrays.pop("glasses_faces")
+    entry = header.get("glasses")
+    if vertices is None and faces is None and entry is None:
+        return None
+    joint, colour = (entry.get("joint"), entry.get("colour")) if isinstance(entry, dict) else (None, None)
+    told = colour if isinstance(colour, list) and all(type(part) in (int, float) for part in colour) else []
+    if vertices is None or faces is None or joint not in joints or len(told) != 3:
+        raise archive.error("glasses must have vertices, faces, a colour and a joint of the file")
+    if not faces.size or faces.min() < 0 or faces.max() >= len(vertices) or not all(0 <= part <= 1 for part in told):
+        raise archive.error("the triangles of the glasses must name their vertices, and their colour lie in 0 to 1")
+    return Glasses(vertices, faces, (float(told[0]), float(told[1]), float(told[2])), str(joint))
 
 
 def _text(archive: _Archive, header: dict[str, Any], key: str) -> str:

@@ -104,7 +104,10 @@ class OptionsPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
         column.prop(fields, "face")
         column.prop(fields, "texture_size")
         column.prop(fields, "sway_bones")
-        column.prop(fields, "keep_glasses")
+        painted = column.row()
+        painted.active = not fields.glasses_mesh  # they are one or the other
+        painted.prop(fields, "keep_glasses")
+        column.prop(fields, "glasses_mesh")
         column.prop(fields, "texture")
         column.prop(fields, "device")
         column.prop(fields, "frame_result")

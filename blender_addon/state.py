@@ -62,6 +62,10 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
         name="Keep Glasses",
         description="Leave dark glasses painted on the skin; otherwise the skin and the eyes behind them are completed",
     )
+    glasses_mesh: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Glasses as an Object",
+        description="Build the frame of glasses as an object of its own that moves with the head and can be taken off",
+    )
     texture: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Light",
         description="What becomes of the light in the photo",

@@ -13,7 +13,7 @@ AXES = ("y-down", "y-up")
 PRESETS = ("small", "paper")
 HAIR = ("hull", "bald")
 TEXTURES = ("photo", "albedo")
-KEPT = ("none", "glasses")
+KEPT = ("none", "glasses", "glasses-mesh")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LANDMARKS = ("mediapipe", "face-alignment")
 MOST_SECONDS = 3600  # of a recording
@@ -61,7 +61,7 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--texture", choices=TEXTURES, default="albedo", help="without the photo's light, or photo: with it"
     )
-    kept = "glasses: paint them onto the skin; otherwise the skin behind them is completed"
+    kept = "glasses: paint them onto the skin; otherwise it is completed behind them; glasses-mesh: build their frame"
     command.add_argument("--keep", choices=KEPT, default="none", help=kept)
     command.add_argument("--texture-size", type=_texture_size, default=1024, metavar="PIXELS")
     command.add_argument(

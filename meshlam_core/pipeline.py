@@ -34,6 +34,7 @@ from meshlam_core.tracker.types import TrackedFace
 if TYPE_CHECKING:
     from meshlam_core.model.session import RefinedHead, RefineJob, Refiner
     from meshlam_core.texture.albedo import Texture
+    from meshlam_core.tracker.glasses import FoundGlasses
     from meshlam_core.tracker.parsing import Regions
 
 PRESETS = ("small", "paper")
@@ -41,7 +42,7 @@ HAIR = ("hull", "bald")
 TEXTURES = ("photo", "albedo")  # with the photo's light, without it
 LANDMARKS = ("mediapipe", "face-alignment")
 RASTERISERS = ("auto", "warp", "nvdiffrast")
-KEPT = ("none", "glasses")  # what is painted on although it is before the face
+KEPT = ("none", "glasses", "glasses-mesh")  # what stays of what is before the face: painted on, or as a mesh
 CHOICES = {
     "preset": PRESETS,
     "hair": HAIR,
@@ -69,7 +70,7 @@ class ReconstructOptions:
     face: int | str = "largest"  # or 1 for the leftmost face, 2 for the next ...
     texture_size: int = 1024
     texture: str = "albedo"  # without the photo's light; or "photo"
-    keep: str = "none"  # or "glasses": they are painted onto the skin
+    keep: str = "none"  # or "glasses": they are painted onto the skin; "glasses-mesh": they become a mesh of their own
     device: str = "auto"
     seed: int = 0
     weights: str = AUTO  # of the network; "none" keeps the tracker's result, a path names a file
@@ -213,11 +214,13 @@ class _Draft:
     job: RefineJob | None  # for the network, if there is one
     clock: Clock
     covered: tuple[str, ...]  # by what the face is
+    glasses: FoundGlasses | None
 
 
 def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clock) -> _Draft:
     """Photo -> the tracker's head and its texture."""
     from meshlam_core.texture.albedo import bake_albedo
+    from meshlam_core.tracker.glasses import find_glasses, mask_of
     from meshlam_core.tracker.hair import with_hair
     from meshlam_core.tracker.neutral import at_rest
     from meshlam_core.tracker.parsing import parse_person
@@ -236,6 +239,12 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         regions = parse_person(picture.pixels, landmarks, picture.alpha)
         regions = regions.with_glasses_kept() if options.keep == "glasses" else regions
         tracked = with_sides(tracked, regions, picture.camera, head)
+        glasses = None
+        if options.keep == "glasses-mesh":
+            glasses = find_glasses(picture.pixels, tracked, landmarks, picture.camera, head)
+            if glasses is not None:
+                mask = mask_of(glasses, tracked, picture.camera, head, picture.pixels.shape[:2])
+                regions = regions.with_glasses_at(mask)
     if options.hair == "hull":
         with clock.stage("hair"):
             tracked = with_hair(tracked, regions, picture.camera, head)
@@ -249,7 +258,7 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         )
         wanted = session.refiner and not shapes_only
         job = _network_job(tracked, picture, regions, texture, head) if wanted else None
-    return _Draft(path, photo.sha256, tracked, picture, texture, job, clock, regions.covered)
+    return _Draft(path, photo.sha256, tracked, picture, texture, job, clock, regions.covered, glasses)
 
 
 def _reshaped(
@@ -335,6 +344,8 @@ def _finish(
         wanted_unlit=options.texture == "albedo",
         tone_doubt=draft.texture.light.tone_doubt if draft.texture.light else None,
         covered=draft.covered,
+        glasses=draft.glasses,
+        wanted_glasses=options.keep == "glasses-mesh",
     )
     return Reconstruction(replace(avatar, provenance=making.provenance()), making.report(avatar))
 
@@ -365,6 +376,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         crop=np.array(picture.crop.box, np.float32),
     )
     mesh = refined or head
+    glasses = draft.glasses
     finished = finish(with_network(texture, refined.albedo) if refined else texture, tracked, head)
     part, parts = tracked.parts_on(head)
     return Avatar(
@@ -398,6 +410,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         normal=finished.maps.normal,
         orm=finished.maps.orm,
         folds=finished.folds,
+        glasses=None if glasses is None else glasses.on(tracked, head),
     )
 
 

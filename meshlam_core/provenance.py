@@ -20,6 +20,7 @@ from meshlam_core.tracker.types import TrackedFace
 
 if TYPE_CHECKING:
     from meshlam_core.model.weights import WeightsInfo
+    from meshlam_core.tracker.glasses import FoundGlasses
 
 # plausibility below which the user is warned: 298 photos of people have at least 0.71, three of animals at most 0.19
 IMPLAUSIBLE = 0.35
@@ -72,6 +73,8 @@ class Making:
     wanted_unlit: bool
     tone_doubt: float | None  # standard deviation of the logarithm of the skin's tone; None: light and skin are one
     covered: tuple[str, ...] = ()  # what covers the face: names of tracker/parsing.COVERS
+    glasses: FoundGlasses | None = None  # of which a mesh was made
+    wanted_glasses: bool = False
 
     @property
     def total_timings(self) -> dict[str, float]:
@@ -99,6 +102,8 @@ class Making:
             things = [COVERING[name] for name in self.covered]
             told = f"{', '.join(things[:-1])} and {things[-1]}" if things[1:] else things[0]
             found.append(f"Part of the face is covered by {told}: what is behind was completed.")
+        if self.wanted_glasses and self.glasses is None:
+            found.append("No frame of glasses was found in the photo: none was built.")
         if tracked.hair and tracked.hair.doubt:
             found.append(f"The hair could not be made out ({tracked.hair.doubt}): the head is bald.")
         if self.wanted_unlit and not self.unlit:
@@ -165,6 +170,7 @@ class Making:
             "plausibility": round(self.tracked.plausibility, 3),
             "hair": self._hair(),
             "covered": list(self.covered),
+            "glasses": self.glasses.told() if self.glasses else None,
             "texture": self._texture(),
             "timings": self.total_timings,
             "warnings": self.warnings(),

@@ -11,12 +11,14 @@ from . import layers
 from .action import PHOTO_POSE, build_actions, hide_photo_pose
 from .folds import folds_of, show_folds
 from .found import PROVENANCE, RESULT, SOURCE, BuiltAvatar
+from .glasses import glasses_of, hang_glasses, remove_glasses
 from .guard import editing, here, scene_as_found
 from .lashes import lash_nodes
 from .light import LIGHT
 
 _MESH, _IMAGE, _CAMERA = "meshlam_before_mesh", "meshlam_before_albedo", "meshlam_before_camera"
 _LIT, _FOLDS, _LASHES = "meshlam_before_lit", "meshlam_before_folds", "meshlam_before_lashes"
+_GLASSES = "meshlam_before_glasses"
 _REST = "meshlam_before"  # JSON: bones, custom properties
 _PROPERTIES = (PHOTO_POSE, PROVENANCE, SOURCE, RESULT, LIGHT, "meshlam_kept")
 
@@ -58,6 +60,10 @@ def keep_before(built: BuiltAvatar) -> None:
         built.camera.data = data.copy()
         data.name, built.camera.data.name = f"{data.name} (before)", data.name
         rig[_CAMERA] = data
+    worn = glasses_of(rig)
+    rig.pop(_GLASSES, None)
+    if worn is not None:
+        rig[_GLASSES] = worn.data
     place = list(built.camera.location) if built.camera is not None else None
     bones = {bone.name: [list(bone.head_local), list(bone.tail_local)] for bone in rig.data.bones}
     properties = {key: rig[key] for key in _PROPERTIES if key in rig}
@@ -86,15 +92,29 @@ def go_back(built: BuiltAvatar) -> None:
             built.camera.location = rest["camera"]
             built.camera["meshlam_resolution"], built.camera["meshlam_pixel_aspect_y"] = rest["grid"]
         _place_bones(rig, rest["bones"])
+        _take_off(rig)
         for key in _PROPERTIES:
             if key in rest["properties"]:
                 rig[key] = rest["properties"][key]
             elif key in rig:
                 del rig[key]
-        for key in (_MESH, _IMAGE, _LIT, _FOLDS, _LASHES, _CAMERA, _REST):
+        for key in (_MESH, _IMAGE, _LIT, _FOLDS, _LASHES, _GLASSES, _CAMERA, _REST):
             if key in rig:
                 del rig[key]
         build_actions(rig, head, head.name)
+
+
+def _take_off(rig: Any) -> None:
+    """The earlier glasses in the place of the newer ones, or none."""
+    worn, earlier = glasses_of(rig), rig.get(_GLASSES)
+    if worn is not None and earlier is None:
+        remove_glasses(worn)
+    elif worn is not None and worn.data != earlier:
+        newer, worn.data = worn.data, earlier
+        _take_name(earlier, newer)
+        if not newer.users:
+            bpy.data.meshes.remove(newer)
+    hang_glasses(rig)
 
 
 def _swap_mesh(head: Any, mesh: Any) -> None:

@@ -16,6 +16,7 @@ from .camera import build_camera
 from .correctives import PARTS
 from .folds import build_folds, show_folds
 from .found import CAMERA, EYE_TARGET, HEAD, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, find_avatar
+from .glasses import build_glasses
 from .guard import all_or_nothing, objects_in_view, scene_as_found
 from .light import store_light
 from .material import build_materials
@@ -45,13 +46,14 @@ def build_avatar(avatar: AvatarFile, name: str) -> BuiltAvatar:
         build_correctives(avatar, head, rig)
         camera = build_camera(avatar, rig, f"{name} Photo", unit)
         eye_target = build_eye_target(rig, f"{name} Eye Target")
+        glasses = build_glasses(avatar, rig, f"{name} Glasses")
         store_photo_pose(avatar, rig)
         store_light(avatar.light, rig)
         _link(avatar, rig, head, camera, eye_target)
         rig.scale = (unit, unit, unit)
         rig.location = free_spot(scene.cursor.location, unit)
         collection = bpy.data.collections.new(name)
-        for item in (rig, head, camera, eye_target):
+        for item in (rig, head, camera, eye_target, glasses):
             if item is not None:
                 collection.objects.link(item)
         scene.collection.children.link(collection)

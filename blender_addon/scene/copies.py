@@ -9,6 +9,7 @@ import bpy
 from .armature import EYE_AIM
 from .folds import folds_of
 from .found import CAMERA, DRIVEN_BY, EYE_TARGET, HEAD, RIG, BuiltAvatar, armature_modifier, find_avatar, link_beside
+from .glasses import glasses_of
 from .guard import here, set_hidden
 from .paint import images_of
 
@@ -54,9 +55,10 @@ def complete(rig: Any) -> None:
 
 
 def delete(built: BuiltAvatar) -> None:
-    """Remove the head, its rig, camera and eye target, and the data that nothing else uses."""
+    """Remove the head, its rig, camera, eye target and glasses, and the data that nothing else uses."""
     cameras = [camera for camera in (built.camera, built.clip_camera) if camera is not None]
-    objects = [item for item in (built.head, *built.pieces, *cameras, built.eye_target) if item is not None]
+    own = (built.head, *built.pieces, *cameras, built.eye_target, glasses_of(built.rig))
+    objects = [item for item in own if item is not None]
     shared = built.rig.get(HEAD) not in (None, built.head)
     data = [*images_of(built), *_materials(built), *(item.data for item in objects if item.data is not None)]
     if not shared:
@@ -121,7 +123,8 @@ def _copy_into(item: Any, beside: Any) -> Any:
 
 def _materials(built: BuiltAvatar) -> list[Any]:
     """The materials, and the groups of folds in them."""
-    meshes = (built.head, *built.pieces)
+    worn = glasses_of(built.rig)
+    meshes = (built.head, *built.pieces, *([worn] if worn is not None else []))
     found = [slot.material for mesh in meshes for slot in mesh.material_slots if slot.material is not None]
     return found + [group for group in map(folds_of, meshes) if group is not None]
 

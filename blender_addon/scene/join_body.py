@@ -25,6 +25,7 @@ from ..joining.fair import eased, way_to
 from ..joining.loops import F64, boundary_loops, length, plane
 from .carried import carry_keys, carry_turns, copy_rig, turning_bones
 from .found import HEAD, JOINED, KIND, PROVENANCE, RIG, SOURCE, BuiltAvatar, armature_modifier
+from .glasses import glasses_of
 from .guard import editing, scene_as_found
 from .neck_tone import SKIN, TONE, tint
 from .parts import HAIR
@@ -101,7 +102,8 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
         scale,
     )
     rig[JOINED] = json.dumps({"gap": seam.gap, "delta_e": seam.delta_e, "turned_by": turning})
-    for item in (built.head, *built.pieces, body):
+    glasses = glasses_of(built.rig)
+    for item in (built.head, *built.pieces, *([glasses] if glasses is not None else []), body):
         item.hide_set(True)
         item.hide_render = True
     return mesh, rig, seam

@@ -21,6 +21,7 @@ from .before import go_back, keep_before
 from .camera import aim_camera
 from .folds import build_folds, show_folds
 from .found import PROVENANCE, SOURCE, BuiltAvatar
+from .glasses import renew_glasses
 from .guard import editing, here, scene_as_found
 from .lashes import PICTURE, lash_nodes, lash_picture
 from .layers import ALBEDO
@@ -121,6 +122,7 @@ def _renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None, ca
     kept = _renew_mesh(built, avatar, before, carry)
     kept += _renew_albedo(built, avatar, before)
     _move_bones(built.rig, avatar)
+    renew_glasses(avatar, built.rig, f"{built.head.name} Glasses")
     if built.camera is not None:
         aim_camera(built.camera, avatar)
     store_photo_pose(avatar, built.rig)

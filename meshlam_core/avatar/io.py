@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold, PhotoFit
+from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold, Glasses, PhotoFit
 from meshlam_core.avatar.schema import (
     ARRAYS,
     FOLD_NAME,
@@ -35,6 +35,7 @@ from meshlam_core.avatar.schema import (
     avatar_images,
     check_shapes,
     describe_fold,
+    describe_glasses,
     fold_spec,
     refuse,
     validate,
@@ -130,6 +131,7 @@ def _describe(avatar: Avatar) -> dict[str, Any]:
         **{key: getattr(avatar, key) for key in NAME_LISTS if key != "blendshape_ranges"},
         **{key: getattr(avatar, key) for key, array in OPTIONAL_NAMES.items() if array in arrays},
         **({"wrinkles": [describe_fold(fold) for fold in avatar.folds]} if avatar.folds else {}),
+        **({"glasses": describe_glasses(avatar.glasses)} if avatar.glasses else {}),
         "provenance": avatar.provenance,
     }
 
@@ -325,6 +327,7 @@ def _assemble(
         refuse(path.name, "blendshape_ranges", "pairs of numbers", str(error))
     photo = {key.removeprefix("photo_"): arrays.pop(key) for key in list(arrays) if key.startswith("photo_")}
     focal = float(photo.pop("focal")[0])
+    glasses = _read_glasses(described, arrays, path)
     return Avatar(
         **arrays,
         **listed,
@@ -344,8 +347,22 @@ def _assemble(
             Fold(fold["name"], tuple(fold["keys"]), float(fold["at"]), images[fold_spec(fold["name"]).name])
             for fold in folds
         ),
+        glasses=glasses,
         provenance=described["provenance"],
     )
+
+
+def _read_glasses(described: dict[str, Any], arrays: dict[str, Any], path: Path) -> Glasses | None:
+    """The glasses, or none; takes their arrays out of the others."""
+    vertices, faces = (arrays.pop(f"glasses_{name}", None) for name in ("vertices", "faces"))
+    said = described.get("glasses")
+    if vertices is None and faces is None and said is None:
+        return None
+    joint, colour = (said.get(key) for key in ("joint", "colour")) if isinstance(said, dict) else (None, None)
+    plain = isinstance(colour, list) and len(colour) == 3 and all(type(value) in (int, float) for value in colour)
+    if vertices is None or faces is None or not isinstance(joint, str) or not plain:
+        refuse(path.name, "glasses", "vertices, faces, a joint and a colour", "only some of them")
+    return Glasses(vertices, faces, np.array(colour, np.float32), joint)
 
 
 def _strings(described: dict[str, Any], key: str, path: Path) -> tuple[str, ...]:

@@ -50,6 +50,16 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Glasses:
+    """A frame that the head wears: a mesh of its own, of one colour."""
+
+    vertices: F32  # [G, 3] m, avatar frame, rest pose
+    faces: I32  # [T, 3] counter-clockwise seen from outside
+    colour: F32  # [3] sRGB 0..1
+    joint: str  # the one that it moves with, as a whole
+
+
+@dataclass(frozen=True)
 class Avatar:
     """A rigged, textured head: everything a Blender scene or a game engine needs."""
 
@@ -86,4 +96,5 @@ class Avatar:
     normal: U8 | None = None  # [H', W', 3] fine normals, tangent space, +Y up
     orm: U8 | None = None  # [H', W', 3] ambient occlusion, roughness, metallic
     folds: tuple[Fold, ...] = ()  # what expressions add to the textures
+    glasses: Glasses | None = None
     provenance: dict[str, Any] = field(default_factory=dict)

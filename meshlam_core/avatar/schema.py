@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold
+from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold, Glasses
 from meshlam_core.errors import BadAvatar
 
 FORMAT = "meshlam-avatar"
@@ -79,6 +79,10 @@ ARRAYS: tuple[ArraySpec, ...] = (
     ArraySpec(
         "light", (9, 3), "<f4", "1", "spherical harmonics of the photo's irradiance, avatar frame", optional=True
     ),
+    ArraySpec("glasses_vertices", ("G", 3), "<f4", "m", "a frame that the head wears, avatar frame", optional=True),
+    ArraySpec(
+        "glasses_faces", ("T", 3), "<i4", "index of glasses_vertices", "its triangles, as the head's", optional=True
+    ),
 )
 IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("albedo", "RGB", "the texture"),
@@ -107,7 +111,7 @@ def avatar_arrays(avatar: Avatar) -> dict[str, NDArray[Any]]:
     """Every array of the file by name, exactly as the avatar holds it (scalars become arrays of one)."""
     photo = avatar.photo
     values: dict[str, Any] = {
-        spec.name: getattr(avatar, spec.name) for spec in ARRAYS if not spec.name.startswith("photo_")
+        spec.name: getattr(avatar, spec.name) for spec in ARRAYS if not spec.name.startswith(("photo_", "glasses_"))
     }
     values |= {
         "photo_focal": np.array([photo.focal], np.float32),
@@ -118,6 +122,8 @@ def avatar_arrays(avatar: Avatar) -> dict[str, NDArray[Any]]:
         "photo_expression": photo.expression,
         "photo_crop": photo.crop,
     }
+    if avatar.glasses is not None:
+        values |= {"glasses_vertices": avatar.glasses.vertices, "glasses_faces": avatar.glasses.faces}
     return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
 
@@ -147,6 +153,11 @@ def describe_fold(fold: Fold) -> dict[str, Any]:
     return {"name": fold.name, "keys": list(fold.keys), "at": fold.at, "step": FOLD_STEP}
 
 
+def describe_glasses(glasses: Glasses) -> dict[str, Any]:
+    """What avatar.json says of the glasses."""
+    return {"joint": glasses.joint, "colour": np.round(np.asarray(glasses.colour, np.float64), 4).tolist()}
+
+
 def validate(avatar: Avatar, source: str = "avatar") -> None:
     """Raise BadAvatar, naming `source`, unless the avatar follows AVATAR_FORMAT.md."""
     arrays = avatar_arrays(avatar)
@@ -158,6 +169,7 @@ def validate(avatar: Avatar, source: str = "avatar") -> None:
     _check_indices(avatar, source)
     _check_photo(avatar, source)
     _check_folds(avatar, source)
+    _check_glasses(avatar, source)
     _check_images(avatar, source)
 
 
@@ -274,6 +286,20 @@ def _check_folds(avatar: Avatar, source: str) -> None:
             )
         if not (np.isfinite(fold.at) and fold.at > 0):
             refuse(source, f"wrinkles, {fold.name}", "a coefficient above 0", f"{fold.at:g}")
+
+
+def _check_glasses(avatar: Avatar, source: str) -> None:
+    glasses = avatar.glasses
+    if glasses is None:
+        return
+    low, high = int(glasses.faces.min()), int(glasses.faces.max())
+    if low < 0 or high >= len(glasses.vertices):
+        refuse(source, "glasses_faces", f"indices from 0 to {len(glasses.vertices) - 1}", str(low if low < 0 else high))
+    if glasses.joint not in avatar.joint_names:
+        refuse(source, "glasses, joint", "a joint of the avatar", repr(glasses.joint))
+    colour = np.asarray(glasses.colour)
+    if colour.shape != (3,) or not (np.isfinite(colour).all() and colour.min() >= 0 and colour.max() <= 1):
+        refuse(source, "glasses, colour", "three numbers from 0 to 1", str(colour.tolist()))
 
 
 def _check_images(avatar: Avatar, source: str) -> None:

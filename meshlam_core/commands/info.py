@@ -62,6 +62,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "parts": list(avatar.parts),
         "joints": list(avatar.joint_names),
         "blendshapes": {"kind": avatar.blendshape_kind, "names": list(avatar.blendshape_names)},
+        "glasses": glasses(avatar),
         "pose_correctives": avatar.pose_correctives is not None,
         "photo": {
             "size": photo.size.tolist(),
@@ -99,6 +100,19 @@ def uncertainty(avatar: Avatar) -> dict[str, float] | None:  # mm
     return {name: round(1000 * value, 2) for name, value in found.items()}
 
 
+def glasses(avatar: Avatar) -> dict[str, Any] | None:
+    """The frame that the head wears."""
+    worn = avatar.glasses
+    if worn is None:
+        return None
+    size = np.ptp(worn.vertices, axis=0)
+    colour = [round(float(value), 3) for value in worn.colour]
+    return {
+        "vertices": len(worn.vertices), "faces": len(worn.faces), "joint": worn.joint,
+        "width_mm": round(1000 * float(size[0]), 1), "colour": colour,
+    }  # fmt: skip
+
+
 def show(result: dict[str, Any]) -> str:
     """The description as text."""
     if "settings" in result:
@@ -111,6 +125,7 @@ def show(result: dict[str, Any]) -> str:
         f"  texture     {result['texture_size'][0]} x {result['texture_size'][1]}, "
         f"{result['texture_seen']:.0%} of it seen in the photo",
         *_trust_lines(result["trust"], result["uncertainty_mm"]),
+        *_glasses_lines(result["glasses"]),
         f"  skeleton    {', '.join(result['joints'])}",
         f"  expressions {len(result['blendshapes']['names'])} ({result['blendshapes']['kind']})",
         f"  photo       {photo['size'][0]} x {photo['size'][1]}, focal length {photo['focal']:.0f} px",
@@ -132,3 +147,11 @@ def _trust_lines(shares: dict[str, float] | None, doubt: dict[str, float] | None
     if shares is not None:
         lines.insert(0, "  surface     " + ", ".join(f"{share:.0%} {name}" for name, share in shares.items()))
     return lines
+
+
+def _glasses_lines(worn: dict[str, Any] | None) -> list[str]:
+    if worn is None:
+        return []
+    return [
+        f"  glasses     an own mesh of {worn['vertices']} vertices, {worn['width_mm']:.0f} mm wide, on {worn['joint']}"
+    ]

@@ -61,8 +61,9 @@ class MeshRenderer:
         light: Tensor,  # [V] 0..1, what the texture is multiplied with
         rasteriser: Rasteriser | None = None,
         folds: Tensor | None = None,  # [G, 3, h', w'] logarithms of factors on the texture
+        paint: Tensor | None = None,  # [V, 4] sRGB and cover 0..1, over the texture
     ) -> None:
-        self._folds = folds
+        self._folds, self._paint = folds, paint
         self.faces, self._uvs, self._uv_faces = faces, uvs, uv_faces
         self._texture, self._light = texture, light[:, None]
         self._rasteriser = rasteriser or get_rasteriser(device=faces.device)
@@ -108,7 +109,8 @@ class MeshRenderer:
         colour = sample_texture(self._level(0), uv, level[None, None])[0, :, 0].T
         colour = colour * _blend(self._light, self.faces, face, bary)
         fold = self._fold(folded)
-        return (colour if fold is None else colour * sample_texture(fold, uv)[0, :, 0].T.exp()).clamp(0, 1)
+        colour = colour if fold is None else colour * sample_texture(fold, uv)[0, :, 0].T.exp()
+        return self._painted(colour, face, bary).clamp(0, 1)
 
     def samples(
         self,
@@ -174,7 +176,19 @@ class MeshRenderer:
         uv = _blend(self._uvs, self._uv_faces, face, bary)
         light = _blend(self._light, self.faces, face, bary)
         colour = sample_texture(texture, uv[None, None])[0, :, 0].T * light
-        return colour if fold is None else colour * sample_texture(fold, uv[None, None])[0, :, 0].T.exp()
+        colour = colour if fold is None else colour * sample_texture(fold, uv[None, None])[0, :, 0].T.exp()
+        return self._painted(colour, face, bary)
+
+    def _painted(
+        self,
+        colour: Tensor,  # [P, 3]
+        face: Tensor,  # [P]
+        bary: Tensor,  # [P, 3]
+    ) -> Tensor:  # [P, 3]
+        if self._paint is None:
+            return colour
+        paint = _blend(self._paint, self.faces, face, bary)
+        return colour + paint[:, 3:] * (paint[:, :3] - colour)
 
     def _level(self, level: int) -> Tensor:  # [1, 3, h, w]
         """The texture at 1 / 2^level of its size; made once."""

@@ -34,7 +34,8 @@ JAW = 17  # the first of the 68 that is not on the outline
 
 def find_networks() -> Path:
     """The folder whose `checkpoints` hold the networks, whole. AssetError says what is missing and how to get it."""
-    return [asset_path(name) for name in NETWORKS][0].parents[1]
+    detector, _ = map(asset_path, NETWORKS)
+    return detector.parents[1]
 
 
 def _package() -> Any:

@@ -71,6 +71,7 @@ class Parts:
 
     classes: F32  # [C, SIDE, SIDE] the network's probabilities
     laid: Callable[[F32], F32]  # [SIDE, SIDE] -> [H, W]: a mask of the window, with the photo's edges, on the crop
+    frame: F32 | None = None  # [H, W] of glasses that were found by their form, on the crop
 
     @cached_property
     def ears(self) -> F32:
@@ -84,7 +85,8 @@ class Parts:
     @cached_property
     def glasses(self) -> F32:
         """Frames, and lenses too dark to see through."""
-        return self._mask(net.GLASSES)
+        told = self._mask(net.GLASSES)
+        return told if self.frame is None else np.maximum(told, self.frame)
 
     @cached_property
     def occluder(self) -> F32:
@@ -136,6 +138,16 @@ class Regions:
         classes[net.GLASSES] = 0
         covered = tuple(name for name in self.covered if name != "glasses")
         return replace(self, parts=replace(self.parts, classes=classes), covered=covered)
+
+    def with_glasses_at(
+        self,
+        frame: F32,  # [H, W]
+    ) -> Regions:
+        """The same with a frame that was found by its form, tracker/glasses.py."""
+        if self.parts is None:
+            return self
+        covered = tuple(name for name in COVERS if name in (*self.covered, "glasses"))
+        return replace(self, parts=replace(self.parts, frame=frame), covered=covered)
 
 
 def parse_person(
@@ -393,12 +405,12 @@ def _skin_colour(
     """Median of the face without hair, eyes, lips, and what covers it."""
     plain = face * (hair < 0.3) * free
     for ring in (RIGHT_EYE, LEFT_EYE, LIPS_OUTER):
-        plain *= 1 - polygon_mask(_grown(points[ring], 1.5), (WORK, WORK))
+        plain *= 1 - polygon_mask(grown(points[ring], 1.5), (WORK, WORK))
     sample = image[(plain if plain.sum() > FEW_PIXELS else face) > 0]
     return np.asarray(np.median(sample[:: max(1, len(sample) // 4000)], axis=0) / 255, np.float32)
 
 
-def _grown(ring: NDArray[np.floating], factor: float) -> NDArray[np.floating]:
+def grown(ring: NDArray[np.floating], factor: float) -> NDArray[np.floating]:
     """A ring of points blown up about its centre."""
     centre = ring.mean(axis=0)
     return np.asarray(centre + factor * (ring - centre))

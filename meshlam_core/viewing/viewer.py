@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from meshlam_core.avatar.record import Avatar
+from meshlam_core.avatar.record import Avatar, Glasses
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.raster.interface import Rasteriser
+from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.render import MeshRenderer, Style
 from meshlam_core.skin.model import GAMMA
 
@@ -43,6 +44,7 @@ MOUTH_LIT = 0.014  # m behind the lips' front that are fully lit
 MOUTH_DEPTH = 0.04  # m in which the light then falls to 1/e
 MOUTH_DARKEST = 0.25
 MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
+ABOVE, FROM_ABOVE = (0.0, 0.8, 0.6), 0.35  # where light on glasses comes from, and how much of it
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
 
 
@@ -70,18 +72,21 @@ class AvatarRenderer:
         self.avatar = avatar
         self.device = device
         self._repaint = repaint
-        self._vertices = tensor(avatar.vertices)
-        self._blendshapes, self._joints, self._weights = map(
-            tensor, (avatar.blendshapes, avatar.joints, avatar.weights)
-        )
-        self._correctives = None if avatar.pose_correctives is None else tensor(avatar.pose_correctives)
-        faces, uvs, uv_faces, light = map(tensor, (avatar.faces, avatar.uvs, avatar.uv_faces, mouth_light(avatar)))
+        drawn, paint, light = avatar, None, mouth_light(avatar)
+        if avatar.glasses is not None:
+            drawn, paint = with_glasses(avatar, avatar.glasses)
+            light = np.concatenate([light, np.ones(len(drawn.vertices) - len(light), np.float32)])
+        self._vertices = tensor(drawn.vertices)
+        self._blendshapes, self._joints, self._weights = map(tensor, (drawn.blendshapes, drawn.joints, drawn.weights))
+        self._correctives = None if drawn.pose_correctives is None else tensor(drawn.pose_correctives)
+        faces, uvs, uv_faces, lit = map(tensor, (drawn.faces, drawn.uvs, drawn.uv_faces, light))
         texture = avatar.albedo if avatar.albedo_photo is None else avatar.albedo_photo
         folds = _stacked([tensor(fold.logarithm) for fold in avatar.folds])
-        self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, light, rasteriser, folds)
+        painted = None if paint is None else tensor(paint)
+        self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, lit, rasteriser, folds, painted)
 
-    def posed(self, pose: Pose) -> Tensor:  # [V, 3] m, avatar frame's axes
-        """The bent head, before any translation."""
+    def posed(self, pose: Pose) -> Tensor:  # [V + G, 3] m, avatar frame's axes
+        """The bent head and after it the glasses that it wears, before any translation."""
         expression = torch.tensor(pose.expression, device=self.device)[None]
         rotations = torch.tensor(pose.rotations, device=self.device)[None]
         return pose_vertices(
@@ -135,6 +140,35 @@ def _stacked(
     size = max((fold.shape[:2] for fold in folds), default=None)
     grown = [functional.interpolate(f.permute(2, 0, 1)[None] / GAMMA, size, mode="bilinear") for f in folds]
     return torch.cat(grown) if grown else None
+
+
+def with_glasses(avatar: Avatar, glasses: Glasses) -> tuple[Avatar, F32]:  # [V + G, 4] sRGB and cover
+    """Head and glasses as one mesh, and what is painted over the texture: the glasses, under a soft light from above.
+
+    They keep the corner 0 of the texture, of which nothing shows.
+    """
+    count = len(glasses.vertices)
+    weights = np.zeros((count, len(avatar.joints)), np.float32)
+    weights[:, avatar.joint_names.index(glasses.joint)] = 1
+
+    def longer(moved: F32) -> F32:  # [K, V, 3] -> [K, V + G, 3]
+        return np.concatenate([moved, np.zeros((len(moved), count, 3), np.float32)], axis=1)
+
+    correctives = avatar.pose_correctives
+    drawn = replace(
+        avatar,
+        vertices=np.concatenate([avatar.vertices, glasses.vertices]),
+        faces=np.concatenate([avatar.faces, glasses.faces + len(avatar.vertices)]),
+        uv_faces=np.concatenate([avatar.uv_faces, np.zeros_like(glasses.faces)]),
+        weights=np.concatenate([avatar.weights, weights]),
+        blendshapes=longer(avatar.blendshapes),
+        pose_correctives=None if correctives is None else longer(correctives),
+    )
+    normals = vertex_normals(torch.from_numpy(glasses.vertices)[None], torch.from_numpy(glasses.faces))[0].numpy()
+    shade = 1 + FROM_ABOVE * (normals @ np.array(ABOVE, np.float32))[:, None]
+    paint = np.zeros((len(drawn.vertices), 4), np.float32)
+    paint[-count:] = np.concatenate([(glasses.colour * shade).clip(0, 1), np.ones((count, 1), np.float32)], axis=1)
+    return drawn, paint
 
 
 def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth

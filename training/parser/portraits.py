@@ -163,7 +163,7 @@ def likely_skin(
     colours = image.astype(np.float32) / 255
     plain = face * (hair < 0.3)
     for ring in (RIGHT_EYE, LEFT_EYE, LIPS_OUTER):
-        plain *= 1 - parsing.polygon_mask(parsing._grown(points[ring], 1.5), image.shape[:2])
+        plain *= 1 - parsing.polygon_mask(parsing.grown(points[ring], 1.5), image.shape[:2])
     sample = colours[(plain if plain.sum() > parsing.FEW_PIXELS else face) > 0]
     sample = sample[:: max(1, len(sample) // 4000)]
     features = _hue_and_brightness(sample)

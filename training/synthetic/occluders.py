@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from meshlam_core.head.glasses import rounded_outline
 from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE, LEFT_SIDE, RIGHT_EYE, RIGHT_SIDE
 from training.synthetic.hands import Hand
 from training.synthetic.world import GLASSES, HAND, MASK, OTHER, to_linear
@@ -165,9 +166,7 @@ def _rounded(alpha: F32, depth: float, rng: np.random.Generator) -> F32:  # [H, 
 
 def _shape(rng: np.random.Generator) -> F64:  # [40, 2] in -1..1, y down, x outwards
     """A lens: round, square, aviator, cat-eye."""
-    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    power = rng.uniform(2, 5)
-    x, y = (np.sign(f(angle)) * np.abs(f(angle)) ** (2 / power) for f in (np.cos, np.sin))
+    x, y = rounded_outline(np.array([rng.uniform(2, 5)]), 40)[0].T
     kind = rng.random()
     if kind < 0.25:  # aviator: narrow below, hanging outwards
         x = x * (1 - 0.25 * (y > 0) * y) + 0.12 * y
