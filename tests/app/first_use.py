@@ -129,8 +129,9 @@ def stages_timed() -> Iterator[None]:
 def texture(head: Any) -> np.ndarray:
     """The pixels of the skin's base colour, (height, width, 4), 0..1."""
     nodes = head.data.materials[0].node_tree.nodes
-    images = {node.image for node in nodes if node.type == "TEX_IMAGE"}
-    image = max((found for found in images if found.colorspace_settings.name == "sRGB"), key=lambda found: found.size[0])
+    images = [node.image for node in nodes if node.type == "TEX_IMAGE"]
+    coloured = [image for image in images if image.colorspace_settings.name == "sRGB"]
+    image = max(coloured, key=lambda image: image.size[0])
     pixels = np.empty(len(image.pixels), np.float32)
     image.pixels.foreach_get(pixels)
     return pixels.reshape(image.size[1], image.size[0], 4)
