@@ -38,11 +38,13 @@ SEED ?= 1
 fuzz: $(BPY)/.done
 	PYTHONPATH=. $(BPY)/bin/python tests/blender/long_fuzz.py --hours $(HOURS) --seed $(SEED)
 
-# The first use in a real Blender program, its settings and data in folders of their own.
-test-blender-app: extension
+# The first use in a real Blender program, its settings and data in folders of their own. BUNDLE=dist/meshlam-backend-...
+# (`make bundle`, for that Blender's Python) does it with the real backend and the portrait of `make demo`.
+test-blender-app: extension $(if $(BUNDLE),out/demo.meshlam)
 	rm -rf build/app && mkdir -p build/app/user build/app/work
 	BLENDER_USER_RESOURCES=$(CURDIR)/build/app/user $(BLENDER) --background --factory-startup --python-exit-code 1 \
-	  --python tests/app/first_use.py -- dist/meshlam-[0-9]*.zip build/app/work
+	  --python tests/app/first_use.py -- dist/meshlam-[0-9]*.zip build/app/work \
+	  $(if $(BUNDLE),$(BUNDLE) out/photo/demo.png)
 
 # The same with the mouse, in a window on a display of its own: needs Xvfb, xdotool, xclip and ImageMagick.
 # PICTURES=docs/images takes the pictures over that the docs show.

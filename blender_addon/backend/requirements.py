@@ -108,7 +108,8 @@ def _unsupported(machine: Machine, device: str, targets: dict[str, list[str]]) -
         return f"The backend's libraries are not made for this kind of computer ({machine.system})."
     pythons = sorted({target.split("-")[2] for target in targets if target.startswith(f"{machine.system}-")})
     if machine.python not in pythons:
-        known = " and ".join(_version(python) for python in pythons)
+        *others, last = (_version(python) for python in pythons)
+        known = f"{', '.join(others)} and {last}" if others else last
         return (
             f"This Blender runs Python {_version(machine.python)}; a backend is made for Python {known}: "
             "use Blender from blender.org, or choose Backend Python in the preferences."

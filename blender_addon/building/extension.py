@@ -5,13 +5,14 @@
 The zip is all that an artist needs: it carries the wheels of meshlam and pip, from which Install Backend goes on.
 Blender's tool is part of every Blender and of the bpy package. It is looked for in --blender-ext, in this Python's bpy,
 and in the .venv-bpy-* environments beside this project.
-Exit codes: 0 done, 4 the tool was not found, 1 it refused the package.
+Exit codes: 0 done, 2 wrong usage, 4 the tool was not found, 1 it refused the package.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--python", default=sys.executable, metavar="FILE", help="a Python with pip (default: this one)"
     )
-    parser.add_argument("--website", default="", metavar="URL", help="the page that Blender's list of add-ons links to")
+    parser.add_argument(
+        "--website", type=_address, metavar="URL", help="the page that Blender's list of add-ons links to"
+    )
     parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="wheels of meshlam and pip made before")
     options = parser.parse_args(arguments)
     tool = options.blender_ext or next(tools(), None)
@@ -86,6 +89,13 @@ def stage(folder: Path) -> Path:
         if (ROOT / name).exists():
             shutil.copy2(ROOT / name, folder / name)
     return folder
+
+
+def _address(text: str) -> str:
+    """A website's address: Blender's own check lets any text pass, and its link then leads nowhere."""
+    if not re.fullmatch(r"https?://[^\s\"\\/]+\.[^\s\"\\]+", text):
+        raise argparse.ArgumentTypeError(f"Expected an address like https://example.org/meshlam, got {text}")
+    return text
 
 
 def _name_website(manifest: Path, website: str) -> None:

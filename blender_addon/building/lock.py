@@ -23,7 +23,6 @@ from urllib.parse import unquote
 from blender_addon.backend.requirements import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHONS = ("3.11", "3.13")  # of Blender 4.2 to 5.0, and of 5.1 and later
 _CUDA_ONLY = ("nvidia-", "cuda-", "triton")  # what torch asks for on Linux only for CUDA
 
 
@@ -34,10 +33,12 @@ class System:
     name: str
     platform: str
     device: str  # which the index' own torch is for
+    pythons: tuple[str, ...] = ("3.11", "3.13")  # of Blender 4.2 to 5.0, and of 5.1 and later
 
 
 SYSTEMS = (
-    System("linux-x86_64", "x86_64-unknown-linux-gnu", "cuda"),
+    # the Blender of a Linux distribution runs the system's Python
+    System("linux-x86_64", "x86_64-unknown-linux-gnu", "cuda", ("3.11", "3.13", "3.14")),
     System("windows-x86_64", "x86_64-pc-windows-msvc", "cpu"),
     System("macos-arm64", "aarch64-apple-darwin", "apple"),
 )
@@ -49,7 +50,7 @@ def main() -> int:
     files: dict[str, dict[str, Any]] = {}
     targets: dict[str, list[str]] = {}
     for system in SYSTEMS:
-        for python in PYTHONS:
+        for python in system.pythons:
             found = _resolve(system, python)
             place = f"{system.name}-cp{python.replace('.', '')}"
             files |= found

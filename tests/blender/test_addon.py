@@ -229,6 +229,17 @@ def test_the_extension_repository_names_the_zip_with_its_size_and_hash(extension
     assert entry["archive_hash"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+@pytest.mark.parametrize(
+    "text", ["example.org", "https://localhost", "javascript:alert(1)", 'https://e.org/"', "https:// e.org"]
+)
+def test_a_website_that_is_no_address_is_refused_and_nothing_is_built(tmp_path, capsys, text):
+    with pytest.raises(SystemExit) as raised:
+        extension.main(["--out", str(tmp_path / "dist"), "--website", text])
+    assert raised.value.code == 2
+    assert f"Expected an address like https://example.org/meshlam, got {text}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_publishers_website_stands_in_the_manifest(extension_zip, tmp_path):
     with zipfile.ZipFile(extension_zip) as archive:
         archive.extractall(tmp_path, [name for name in archive.namelist() if name.startswith("backend/wheels/")])
