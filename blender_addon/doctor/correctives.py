@@ -17,14 +17,15 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from .barriers import F32, Barrier, Mesh, barriers, near_barriers
+from .barriers import Barrier, barriers, near_barriers
+from .contacts import Contact
+from .shapes import F32, Mesh
 
 Pair = tuple[str, str]  # in the order of the keys; twice the same name is that key alone
 
 TOLERANCE = 0.0003  # m: less deep than this is no fault
 _AIM = 0.00015  # m, so deep a correction leaves it
-_AROUND = 0.008  # m, how far the skin around goes along
-_ROUNDS = 4
+_ROUNDS = 8
 _REPAIRS = 3
 _CHUNK = 96  # states looked at together, for the sake of memory
 _ALIKE = 0.0008  # m: pairs of one key share a corrective where it moves none of them further than they need by this
@@ -205,7 +206,7 @@ class _Clinic:
                 there = set(self._touching(barrier))
                 chosen = [pair for pair in pairs if there >= set(pair)]
                 for pair, depth in self._bad(index, chosen, mended).items():
-                    push = self._push(barrier, self._state(pair, mended), depth)
+                    push = barrier.push(self._state(pair, mended), depth, _AIM)
                     pushes[pair] = pushes[pair] + push if pair in pushes else push
             if not pushes:
                 break
@@ -213,18 +214,6 @@ class _Clinic:
                 mended[pair] = mended[pair] + push if pair in mended else push
             pairs = list(pushes)
         return mended
-
-    def _push(self, barrier: Barrier, state: F32, depth: F32) -> F32:
-        """[V, 3] the way out of a barrier, for the samples that are in and, ever less, for the skin around."""
-        inside = depth > _AIM
-        movable = np.flatnonzero(barrier.share)
-        sources = barrier.samples.of(self.mesh.vertices)[inside]
-        apart = np.linalg.norm(self.mesh.vertices[movable][:, None] - sources[None], axis=2)
-        near = np.clip(1 - (apart / _AROUND) ** 2, 0, 1) ** 2
-        way = (near * (depth[inside] + _AIM)).max(1) * barrier.share[movable]
-        push = np.zeros_like(state)
-        push[movable] = way[:, None] * barrier.out(state[movable])
-        return push
 
     def _state(self, pair: Pair, mended: Mapping[Pair, F32]) -> F32:  # [V, 3]
         state = self.mesh.vertices.copy()
@@ -250,22 +239,19 @@ class _Clinic:
             found |= {chunk[row]: depths[row] for row in np.flatnonzero(depths.max(1) > TOLERANCE)}
         return found
 
-    def _pairs(self, barrier: Barrier) -> list[Pair]:
+    def _pairs(self, barrier: Barrier | Contact) -> list[Pair]:
         return list(combinations_with_replacement(self._touching(barrier), 2))
 
-    def _touching(self, barrier: Barrier) -> list[str]:
-        corners = np.unique(np.concatenate([barrier.samples.corners.ravel(), barrier.obstacle.corners.ravel()]))
+    def _touching(self, barrier: Barrier | Contact) -> list[str]:
+        corners = barrier.vertices
         return [name for name in self.names if np.abs(self.mesh.moves[name][corners]).max() > _TOUCHED]
 
-    def _still(self, barrier: Barrier) -> set[str]:
+    def _still(self, barrier: Barrier | Contact) -> set[str]:
         """The keys that leave the obstacle where it is."""
-        corners = np.unique(barrier.obstacle.corners)
-        return {name for name in self.names if np.abs(self.mesh.moves[name][corners]).max() <= _TOUCHED}
+        corners = barrier.still
+        return {name for name in self.names if np.abs(self.mesh.moves[name][corners]).max(initial=0) <= _TOUCHED}
 
-    def _allowed(self, barrier: Barrier) -> F32:  # [S] m
-        """How deep the samples are without any fault: as at rest, or anywhere where the two are meant to touch."""
+    def _allowed(self, barrier: Barrier | Contact) -> F32:  # [S] m
+        """How deep the samples are without any fault: as at rest."""
         first = np.zeros(1, np.intp)
-        if barrier.closed:
-            closed = self.mesh.vertices + self.mesh.moves[barrier.closed]
-            return np.full(len(barrier.samples.mix), max(float(barrier.depths(closed[None], first).max()), 0.0))
         return np.asarray(np.maximum(barrier.depths(self.mesh.vertices[None], first)[0], 0.0))

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.doctor.__main__ import mesh_of
-from blender_addon.doctor.barriers import Mesh
 from blender_addon.doctor.correctives import TOLERANCE, Corrective, cure, shown
+from blender_addon.doctor.shapes import Mesh
 
 SKIN = ("face", "lips", "eyelids")
 MOVED = 1e-4  # m: triangles that no key moves further are left out

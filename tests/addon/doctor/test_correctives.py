@@ -8,8 +8,9 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pytest
 
-from blender_addon.doctor.barriers import Mesh, barriers, near_barriers
+from blender_addon.doctor.barriers import barriers, near_barriers
 from blender_addon.doctor.correctives import Corrective, cure, faults, shown
+from blender_addon.doctor.shapes import Mesh
 
 
 def mouth(roll: float = 0.004, press: float = 0.0) -> Mesh:
