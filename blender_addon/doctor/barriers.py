@@ -21,6 +21,8 @@ _CELL = 0.0011  # m, of the grids
 _AROUND = 0.008  # m, how far the skin around goes along
 _REACH = 0.012  # m, how far from the lips skin is looked at
 _LID_REACH = 0.01  # m, from the eyeball
+_FREE_FROM = 0.004  # m, from where the lips or lids are one
+_SEAM = 0.4  # of that: nearer ones are not tested
 _LID_SKIN = 0.006  # m, from the lids
 _UPPER_LID = -0.001  # m, how far up a blink moves it
 _OF_LOWER_LIP = 0.25  # of the jaw's weight; the corners of the mouth belong to both
@@ -158,12 +160,13 @@ def _of_mouth(mesh: Mesh) -> list[Barrier | Contact]:
         for row in ("upper", "lower")
     ]  # fmt: skip
     upper, lower = about & ~of_lower, about & of_lower
-    share = np.where(of_lower, -0.5, 0.5).astype(np.float32) * about
+    free = _from_seam(mesh, upper, lower)
+    share = np.where(of_lower, -0.5, 0.5).astype(np.float32) * about * free
     return [
         *through,
-        Contact("the upper lip through the lower", around, _up, lower, spread(mesh, lips & upper), share, mesh.faces,
+        Contact("the upper lip through the lower", around, _up, lower, spread(mesh, lips & upper & (free > _SEAM)), share, mesh.faces,
                 mesh.vertices),
-        Contact("the lower lip through the upper", around, _down, upper, spread(mesh, lips & lower), -share, mesh.faces,
+        Contact("the lower lip through the upper", around, _down, upper, spread(mesh, lips & lower & (free > _SEAM)), -share, mesh.faces,
                 mesh.vertices),
     ]  # fmt: skip
 
@@ -183,9 +186,10 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
         return _unit(points - middle)
 
     lids = (mesh.part == "eyelids") & within(mesh.vertices, eye, _LID_REACH)
+    skin = np.isin(mesh.part, ("eyelids", "face")) & within(mesh.vertices, mesh.vertices[lids], _LID_SKIN)
     found = [
-        Barrier(f"{side} lids through the eye", around, away, dense(mesh, ball), spread(mesh, lids),
-                lids.astype(np.float32), mesh.vertices)
+        Barrier(f"{side} lids through the eye", around, away, dense(mesh, ball), spread(mesh, skin),
+                skin.astype(np.float32), mesh.vertices)
     ]  # fmt: skip
     blink = f"eyeBlink{side.capitalize()}"
     if blink in mesh.moves:
@@ -197,14 +201,26 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
         about = np.isin(mesh.part, _EYE) & within(mesh.vertices, mesh.vertices[lids], _LID_SKIN)
         upper = about & ((mesh.moves[blink][:, 1] < _UPPER_LID) | (mesh.vertices[:, 1] > middle[1]))
         lower = about & ~upper
-        share = upper.astype(np.float32)
-        shown = lids & (np.linalg.norm(mesh.vertices - middle, axis=1) > radius)
+        free = _from_seam(mesh, upper, lower)
+        share = upper * free
+        shown = lids & (free > _SEAM) & (np.linalg.norm(mesh.vertices - middle, axis=1) > radius)
         found += [
             Contact(f"the upper {side} lid through the lower", around, up, lower, spread(mesh, shown & upper), share,
                     mesh.faces, mesh.vertices),
             Contact(f"the lower {side} lid through the upper", around, lambda points: -up(points), upper,
                     spread(mesh, shown & lower), -share, mesh.faces, mesh.vertices),
         ]  # fmt: skip
+    return found
+
+
+def _from_seam(mesh: Mesh, one: Mask, other: Mask) -> F32:
+    """[V] 0 where two sheets are one, up to 1 where they are free to move apart."""
+    joined = mesh.faces[one[mesh.faces].any(1) & other[mesh.faces].any(1)]
+    seam = np.unique(joined[(one | other)[joined].all(1)])
+    chosen = np.flatnonzero(one | other)
+    found = np.zeros(len(one), np.float32)
+    apart = np.linalg.norm(mesh.vertices[chosen][:, None] - mesh.vertices[seam][None], axis=2)
+    found[chosen] = np.clip(apart.min(1, initial=_FREE_FROM) / _FREE_FROM, 0, 1)
     return found
 
 

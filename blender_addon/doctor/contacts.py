@@ -20,7 +20,7 @@ _FREE = -1.0  # m: nothing is there
 _NEAR = 0.006  # m: what is deeper in than this is not told from what is on the sheet's other side
 _SEAM = 0.99  # of a nearest point that lies on the sheet's edge, beyond which nothing is known
 _FACING = 0.2  # cosine: two sheets that touch face each other
-_BEFORE = 0.0005  # m
+_BEFORE = 0.0002  # m
 _AROUND = 0.008  # m, how far the skin around goes along; across the sheets' line
 _ALONG = 2.5  # less along it
 
@@ -72,12 +72,12 @@ class Contact:
         middle = self.rest[self._numbers].mean(0)
         samples, sheet = self.samples.of(vertices) - middle, vertices[:, self._numbers] - middle
         # |p - t|^2 but for |p|^2
-        nearest = ((sheet * sheet).sum(2)[:, None] - 2 * (samples @ sheet.transpose(0, 2, 1))).argmin(2)
+        nearest = (_dot(sheet, sheet)[:, None] - 2 * (samples @ sheet.transpose(0, 2, 1))).argmin(2)
         rows = np.arange(len(vertices))[:, None]
         way = samples - sheet[rows, nearest]
-        behind = (way * normals[rows, self._numbers[nearest]]).sum(2)
+        behind = _dot(way, normals[rows, self._numbers[nearest]])
         # what is well in front of the nearest vertex is in front of its triangles, too
-        state, sample = np.nonzero(((way * way).sum(2) < _NEAR**2) & (behind < _BEFORE))
+        state, sample = np.nonzero((_dot(way, way) < _NEAR**2) & (behind < _BEFORE))
         depth = np.full(samples.shape[:2], _FREE, np.float32)
         depth[state, sample] = self._on_triangles(
             vertices, normals, state, samples[state, sample] + middle, facing[state, sample], nearest[state, sample]
@@ -101,15 +101,15 @@ class Contact:
         faces = self._faces[self._corners[nearest]]  # [N, M, 3]
         corners = vertices[state[:, None, None], faces]
         mix = _closest(points[:, None], corners)
-        spot = (mix[..., None] * corners).sum(2)
-        best = ((points[:, None] - spot) ** 2).sum(2).argmin(1)
+        spot = np.einsum("nmc,nmci->nmi", mix, corners)
+        best = _dot(points[:, None] - spot, points[:, None] - spot).argmin(1)
         rows = np.arange(len(points))
         mix, faces, spot = mix[rows, best], faces[rows, best], spot[rows, best]
-        normal = (mix[..., None] * normals[state[:, None], faces]).sum(1)
+        normal = np.einsum("nc,nci->ni", mix, normals[state[:, None], faces])
         away = points - spot
-        depth = np.linalg.norm(away, axis=1) * -np.sign((away * normal).sum(1))
+        depth = np.sqrt(_dot(away, away)) * -np.sign(_dot(away, normal))
         unknown = (mix * self._edge[faces]).sum(1) > _SEAM
-        return np.where(unknown | ((facing * normal).sum(1) > _FACING), _FREE, depth)
+        return np.where(unknown | (_dot(facing, normal) > _FACING), _FREE, depth)
 
 
 def _drawn(place: Place) -> F32:
@@ -125,7 +125,7 @@ def _normals(vertices: F32, faces: I32) -> F32:  # [B, V, 3] unit vectors, zero 
         order = np.argsort(faces[:, corner], kind="stable")
         at, first = np.unique(faces[order, corner], return_index=True)
         found[:, at] += np.add.reduceat(across[:, order], first, axis=1)
-    return np.asarray(found / np.maximum(np.linalg.norm(found, axis=2, keepdims=True), 1e-12))
+    return np.asarray(found / np.maximum(np.sqrt(_dot(found, found)), 1e-12)[..., None])
 
 
 def _closest(points: F32, corners: F32) -> F32:
@@ -133,24 +133,26 @@ def _closest(points: F32, corners: F32) -> F32:
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     one, two, way = b - a, c - a, points - a
 
-    def dot(p: F32, q: F32) -> F32:
-        return np.asarray((p * q).sum(-1))
-
-    aa, ab, bb, pa, pb = dot(one, one), dot(one, two), dot(two, two), dot(way, one), dot(way, two)
+    aa, ab, bb, pa, pb = _dot(one, one), _dot(one, two), _dot(two, two), _dot(way, one), _dot(way, two)
     area = np.maximum(aa * bb - ab * ab, 1e-20)
     v, w = (bb * pa - ab * pb) / area, (aa * pb - ab * pa) / area
     mixes = [np.stack([1 - v - w, v, w], -1)]
     for corner in range(3):  # on the side from this corner to the next
         start, end = corners[..., corner, :], corners[..., (corner + 1) % 3, :]
         side = end - start
-        along = np.clip(dot(points - start, side) / np.maximum(dot(side, side), 1e-20), 0, 1)
+        along = np.clip(_dot(points - start, side) / np.maximum(_dot(side, side), 1e-20), 0, 1)
         mix = np.zeros((*along.shape, 3), np.float32)
         mix[..., corner], mix[..., (corner + 1) % 3] = 1 - along, along
         mixes.append(mix)
-    off = np.stack([((points - (mix[..., None] * corners).sum(-2)) ** 2).sum(-1) for mix in mixes], -1)
+    ways = [points - np.einsum("...c,...ci->...i", mix, corners) for mix in mixes]
+    off = np.stack([_dot(off, off) for off in ways], -1)
     off[..., 0] = np.where((mixes[0] >= 0).all(-1), off[..., 0], np.inf)
     best = off.argmin(-1)
     return np.asarray(np.take_along_axis(np.stack(mixes, -2), best[..., None, None], -2)[..., 0, :])
+
+
+def _dot(a: F32, b: F32) -> F32:  # [..., 3] -> [...]
+    return np.asarray(np.einsum("...i,...i->...", a, b))
 
 
 def _edge(faces: I32, count: int) -> Mask:  # [V] on an edge that only one triangle has

@@ -25,7 +25,10 @@ Pair = tuple[str, str]  # in the order of the keys; twice the same name is that 
 
 TOLERANCE = 0.0003  # m: less deep than this is no fault
 _AIM = 0.00015  # m, so deep a correction leaves it
-_ROUNDS = 8
+_ROUNDS = 12
+_EASED = 6  # of these rounds begin with going back
+_EASE = 0.3  # so much of it
+_SLACK = 0.0006  # m: two keys' own correctives may add up to this much more than they need
 _REPAIRS = 3
 _CHUNK = 96  # states looked at together, for the sake of memory
 _ALIKE = 0.0008  # m: pairs of one key share a corrective where it moves none of them further than they need by this
@@ -79,20 +82,32 @@ def cure(mesh: Mesh) -> Cure:
     before = clinic.found()
     correctives = clinic.take_back()
     correctives += [Corrective(name, (), move) for name, move in clinic.mend_alone().items()]
-    for _ in range(_REPAIRS):  # shared ones push some pairs a little further than they need
+    for repair in range(_REPAIRS):  # shared ones push some pairs a little further than they need
         clinic = _Clinic(small, correctives)
-        pairs = clinic.mend_pairs()
+        pairs = clinic.mend_pairs(adding_up=not repair)
         if not pairs:
             break
         correctives += _shared(pairs)
-    return Cure(before, clinic.found(), [_on_all(item, mesh, kept) for item in correctives])
+    followed = _followed(mesh)
+    return Cure(before, clinic.found(), [_on_all(item, mesh, kept, followed) for item in correctives])
 
 
-def _on_all(item: Corrective, mesh: Mesh, kept: NDArray[np.intp]) -> Corrective:
+def _followed(mesh: Mesh) -> NDArray[np.intp]:
+    """[V] the vertex whose corrections each vertex shares: lashes go with the lid beside them, all else with itself."""
+    found = np.arange(len(mesh.vertices))
+    lids, lashes = np.flatnonzero(mesh.part == "eyelids"), np.flatnonzero(mesh.part == "lashes")
+    if len(lids) and len(lashes):
+        apart = np.linalg.norm(mesh.vertices[lashes][:, None] - mesh.vertices[lids][None], axis=2)
+        found[lashes] = lids[apart.argmin(1)]
+    return found
+
+
+def _on_all(item: Corrective, mesh: Mesh, kept: NDArray[np.intp], followed: NDArray[np.intp]) -> Corrective:
     """A corrective of the vertices that were looked at as one of all vertices."""
     move = -mesh.moves[item.first] if item.above else np.zeros_like(mesh.vertices)
     if not item.above:
         move[kept] = item.move
+        move = move[followed]
     return replace(item, move=move)
 
 
@@ -188,32 +203,54 @@ class _Clinic:
 
     def mend_alone(self) -> dict[str, F32]:
         """[V, 3] for each key that needs one by itself."""
-        mended = self._mend([(name, name) for name in self.names])
+        alone = [(name, name) for name in self.names]
+        mended = self._mend(alone, alone)
         for (name, _), move in mended.items():
             self.moves[name] = self.moves[name] + move
         return {name: move for (name, _), move in mended.items()}
 
-    def mend_pairs(self) -> dict[Pair, F32]:
-        """[V, 3] for each pair that needs one."""
-        return self._mend([pair for pair in combinations_with_replacement(self.names, 2) if pair[0] != pair[1]])
+    def mend_pairs(self, adding_up: bool) -> dict[Pair, F32]:
+        """[V, 3] for each pair that needs one: because of a fault or, where `adding_up`, as the two keys' own
+        correctives together are too much."""
+        pairs = [pair for pair in combinations_with_replacement(self.names, 2) if pair[0] != pair[1]]
+        return self._mend(pairs, [pair for pair in pairs if adding_up and self._too_much(pair)])
 
-    def _mend(self, pairs: list[Pair]) -> dict[Pair, F32]:
-        """Push what is in out of it, round by round, as out of one may be into another."""
-        mended: dict[Pair, F32] = {}
-        for _ in range(_ROUNDS):
+    def _too_much(self, pair: Pair) -> bool:
+        one, other = (self.moves[name] - self.mesh.moves[name] for name in pair)
+        shorter = np.sqrt(np.minimum((one * one).sum(1), (other * other).sum(1)))
+        return bool(shorter[(one * other).sum(1) > 0].max(initial=0.0) > _SLACK)
+
+    def _mend(self, pairs: list[Pair], eased: list[Pair]) -> dict[Pair, F32]:
+        """Push what is in out of it, round by round, as out of one may be into another.
+
+        Of those eased all that correctives move goes back a little between the rounds: what is needed is pushed out
+        again, and nothing stays further out.
+        """
+        mended = {pair: np.zeros_like(self.mesh.vertices) for pair in eased}
+        touching = [set(self._touching(barrier)) for barrier in self.barriers]
+        for step in range(_ROUNDS):
+            if 0 < step <= _EASED:
+                for pair in eased:
+                    mended[pair] = mended[pair] - np.float32(_EASE) * (self._mending(pair) + mended[pair])
             pushes: dict[Pair, F32] = {}
             for index, barrier in enumerate(self.barriers):
-                there = set(self._touching(barrier))
-                chosen = [pair for pair in pairs if there >= set(pair)]
+                chosen = [pair for pair in pairs if touching[index] >= set(pair)]
                 for pair, depth in self._bad(index, chosen, mended).items():
                     push = barrier.push(self._state(pair, mended), depth, _AIM)
                     pushes[pair] = pushes[pair] + push if pair in pushes else push
-            if not pushes:
-                break
             for pair, push in pushes.items():
                 mended[pair] = mended[pair] + push if pair in mended else push
-            pairs = list(pushes)
-        return mended
+            pairs = list(dict.fromkeys([*pushes, *(eased if step < _EASED else ())]))
+            if not pairs:
+                break
+        return {pair: move for pair, move in mended.items() if np.abs(move).max() > _TOUCHED}
+
+    def _mending(self, pair: Pair) -> F32:
+        """[V, 3] what of a pair's state comes from correctives."""
+        found = np.zeros_like(self.mesh.vertices)
+        for name in dict.fromkeys(pair):
+            found += self.moves[name] - self.mesh.moves[name]
+        return found + self.together.get(pair, np.float32(0))
 
     def _state(self, pair: Pair, mended: Mapping[Pair, F32]) -> F32:  # [V, 3]
         state = self.mesh.vertices.copy()
