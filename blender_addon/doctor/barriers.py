@@ -21,8 +21,8 @@ _CELL = 0.0011  # m, of the grids
 _AROUND = 0.008  # m, how far the skin around goes along
 _REACH = 0.012  # m, how far from the lips skin is looked at
 _LID_REACH = 0.01  # m, from the eyeball
-_FREE_FROM = 0.004  # m, from where the lips or lids are one
-_SEAM = 0.4  # of that: nearer ones are not tested
+_FREE_FROM = 0.003  # m, from where the lips or lids are one
+_SEAM = 0.7  # of that: nearer ones are not tested
 _LID_SKIN = 0.006  # m, from the lids
 _UPPER_LID = -0.001  # m, how far up a blink moves it
 _OF_LOWER_LIP = 0.25  # of the jaw's weight; the corners of the mouth belong to both
@@ -123,7 +123,7 @@ def near_barriers(mesh: Mesh) -> tuple[Mesh, NDArray[np.intp]]:
     if (mesh.part == "lips").any():
         chosen |= np.isin(mesh.part, _MOUTH) & within(mesh.vertices, mesh.vertices[mesh.part == "lips"], _REACH)
     if (mesh.part == "eyelids").any():
-        chosen |= np.isin(mesh.part, _EYE) & within(mesh.vertices, mesh.vertices[mesh.part == "eyelids"], _LID_SKIN)
+        chosen |= np.isin(mesh.part, _EYE) & within(mesh.vertices, mesh.vertices[mesh.part == "eyelids"], _LID_REACH)
     kept = np.flatnonzero(chosen)
     number = np.cumsum(chosen, dtype=np.int32) - 1
     small = Mesh(
@@ -186,7 +186,7 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
         return _unit(points - middle)
 
     lids = (mesh.part == "eyelids") & within(mesh.vertices, eye, _LID_REACH)
-    skin = np.isin(mesh.part, ("eyelids", "face")) & within(mesh.vertices, mesh.vertices[lids], _LID_SKIN)
+    skin = np.isin(mesh.part, ("eyelids", "face")) & within(mesh.vertices, mesh.vertices[lids], _LID_REACH)
     found = [
         Barrier(f"{side} lids through the eye", around, away, dense(mesh, ball), spread(mesh, skin),
                 skin.astype(np.float32), mesh.vertices)

@@ -100,7 +100,7 @@ class Contact:
     ) -> F32:  # points [N, 3] of states [N] -> [N] m
         faces = self._faces[self._corners[nearest]]  # [N, M, 3]
         corners = vertices[state[:, None, None], faces]
-        mix = _closest(points[:, None], corners)
+        mix = closest(points[:, None], corners)
         spot = np.einsum("nmc,nmci->nmi", mix, corners)
         best = _dot(points[:, None] - spot, points[:, None] - spot).argmin(1)
         rows = np.arange(len(points))
@@ -128,7 +128,7 @@ def _normals(vertices: F32, faces: I32) -> F32:  # [B, V, 3] unit vectors, zero 
     return np.asarray(found / np.maximum(np.sqrt(_dot(found, found)), 1e-12)[..., None])
 
 
-def _closest(points: F32, corners: F32) -> F32:
+def closest(points: F32, corners: F32) -> F32:
     """[..., 3] the mix of a triangle's corners [..., 3, 3] that is nearest to a point [..., 3]."""
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     one, two, way = b - a, c - a, points - a

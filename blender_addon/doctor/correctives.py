@@ -24,16 +24,17 @@ from .shapes import F32, Mesh
 Pair = tuple[str, str]  # in the order of the keys; twice the same name is that key alone
 
 TOLERANCE = 0.0003  # m: less deep than this is no fault
-_AIM = 0.00015  # m, so deep a correction leaves it
+_AIM = 0.0001  # m, so deep a correction leaves it
 _ROUNDS = 12
 _EASED = 6  # of these rounds begin with going back
 _EASE = 0.3  # so much of it
 _SLACK = 0.0006  # m: two keys' own correctives may add up to this much more than they need
-_REPAIRS = 3
+_REPAIRS = 5
 _CHUNK = 96  # states looked at together, for the sake of memory
 _ALIKE = 0.0008  # m: pairs of one key share a corrective where it moves none of them further than they need by this
 _MOST = 20  # of them, for the sake of the driver's length
 _TOUCHED = 1e-5  # m
+_BESIDE = 6  # vertices of the lids that each of the lashes goes with
 CLOSES, OPENS = "mouthClose", "jawOpen"
 
 
@@ -88,27 +89,31 @@ def cure(mesh: Mesh) -> Cure:
         if not pairs:
             break
         correctives += _shared(pairs)
-    followed = _followed(mesh)
-    return Cure(before, clinic.found(), [_on_all(item, mesh, kept, followed) for item in correctives])
+    lashes = _Lashes(mesh)
+    return Cure(before, clinic.found(), [_on_all(item, mesh, kept, lashes) for item in correctives])
 
 
-def _followed(mesh: Mesh) -> NDArray[np.intp]:
-    """[V] the vertex whose corrections each vertex shares: lashes go with the lid beside them, all else with itself."""
-    found = np.arange(len(mesh.vertices))
-    lids, lashes = np.flatnonzero(mesh.part == "eyelids"), np.flatnonzero(mesh.part == "lashes")
-    if len(lids) and len(lashes):
-        apart = np.linalg.norm(mesh.vertices[lashes][:, None] - mesh.vertices[lids][None], axis=2)
-        found[lashes] = lids[apart.argmin(1)]
-    return found
-
-
-def _on_all(item: Corrective, mesh: Mesh, kept: NDArray[np.intp], followed: NDArray[np.intp]) -> Corrective:
+def _on_all(item: Corrective, mesh: Mesh, kept: NDArray[np.intp], lashes: _Lashes) -> Corrective:
     """A corrective of the vertices that were looked at as one of all vertices."""
     move = -mesh.moves[item.first] if item.above else np.zeros_like(mesh.vertices)
     if not item.above:
         move[kept] = item.move
-        move = move[followed]
+        move[lashes.numbers] = (lashes.mix[..., None] * move[lashes.lids]).sum(1)
     return replace(item, move=move)
+
+
+class _Lashes:
+    """They go with the lid beside them."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        lids, self.numbers = np.flatnonzero(mesh.part == "eyelids"), np.flatnonzero(mesh.part == "lashes")
+        if not len(lids):
+            self.numbers = self.numbers[:0]
+        apart = np.linalg.norm(mesh.vertices[self.numbers][:, None] - mesh.vertices[lids][None], axis=2)
+        nearest = np.argsort(apart, axis=1)[:, :_BESIDE]
+        near = 1 / (np.take_along_axis(apart, nearest, axis=1) + 1e-4) ** 2
+        self.lids = lids[nearest]
+        self.mix = (near / near.sum(1, keepdims=True)).astype(np.float32)
 
 
 def shown(mesh: Mesh, correctives: list[Corrective], values: Mapping[str, float]) -> F32:  # [V, 3] m
@@ -204,7 +209,7 @@ class _Clinic:
     def mend_alone(self) -> dict[str, F32]:
         """[V, 3] for each key that needs one by itself."""
         alone = [(name, name) for name in self.names]
-        mended = self._mend(alone, alone)
+        mended = self._mend(alone, alone, _AIM)
         for (name, _), move in mended.items():
             self.moves[name] = self.moves[name] + move
         return {name: move for (name, _), move in mended.items()}
@@ -220,7 +225,7 @@ class _Clinic:
         shorter = np.sqrt(np.minimum((one * one).sum(1), (other * other).sum(1)))
         return bool(shorter[(one * other).sum(1) > 0].max(initial=0.0) > _SLACK)
 
-    def _mend(self, pairs: list[Pair], eased: list[Pair]) -> dict[Pair, F32]:
+    def _mend(self, pairs: list[Pair], eased: list[Pair], tolerance: float = TOLERANCE) -> dict[Pair, F32]:
         """Push what is in out of it, round by round, as out of one may be into another.
 
         Of those eased all that correctives move goes back a little between the rounds: what is needed is pushed out
@@ -235,7 +240,7 @@ class _Clinic:
             pushes: dict[Pair, F32] = {}
             for index, barrier in enumerate(self.barriers):
                 chosen = [pair for pair in pairs if touching[index] >= set(pair)]
-                for pair, depth in self._bad(index, chosen, mended).items():
+                for pair, depth in self._bad(index, chosen, mended, tolerance).items():
                     push = barrier.push(self._state(pair, mended), depth, _AIM)
                     pushes[pair] = pushes[pair] + push if pair in pushes else push
             for pair, push in pushes.items():
@@ -262,7 +267,8 @@ class _Clinic:
                 state += extra[pair]
         return state
 
-    def _bad(self, index: int, pairs: list[Pair], mended: Mapping[Pair, F32] | None = None) -> dict[Pair, F32]:
+    def _bad(self, index: int, pairs: list[Pair], mended: Mapping[Pair, F32] | None = None,
+             tolerance: float = TOLERANCE) -> dict[Pair, F32]:  # fmt: skip
         """[S] the depths of those pairs that have a fault."""
         barrier = self.barriers[index]
         found: dict[Pair, F32] = {}
@@ -273,7 +279,7 @@ class _Clinic:
             moved_by = [tuple(name for name in pair if name not in still) for pair in chunk]
             grids = np.array([moved_by.index(names) for names in moved_by])
             depths = barrier.depths(states, grids) - self.allowed[index]
-            found |= {chunk[row]: depths[row] for row in np.flatnonzero(depths.max(1) > TOLERANCE)}
+            found |= {chunk[row]: depths[row] for row in np.flatnonzero(depths.max(1) > tolerance)}
         return found
 
     def _pairs(self, barrier: Barrier | Contact) -> list[Pair]:
