@@ -164,9 +164,9 @@ def _of_mouth(mesh: Mesh) -> list[Barrier | Contact]:
     share = np.where(of_lower, -0.5, 0.5).astype(np.float32) * about * free
     return [
         *through,
-        Contact("the upper lip through the lower", around, _up, lower, spread(mesh, lips & upper & (free > _SEAM)), share, mesh.faces,
+        Contact("the upper lip through the lower", around, _up, lower, spread(mesh, lips & upper & (free > _SEAM), sides=True), share, mesh.faces,
                 mesh.vertices),
-        Contact("the lower lip through the upper", around, _down, upper, spread(mesh, lips & lower & (free > _SEAM)), -share, mesh.faces,
+        Contact("the lower lip through the upper", around, _down, upper, spread(mesh, lips & lower & (free > _SEAM), sides=True), -share, mesh.faces,
                 mesh.vertices),
     ]  # fmt: skip
 
@@ -205,10 +205,10 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
         share = upper * free
         shown = lids & (free > _SEAM) & (np.linalg.norm(mesh.vertices - middle, axis=1) > radius)
         found += [
-            Contact(f"the upper {side} lid through the lower", around, up, lower, spread(mesh, shown & upper), share,
+            Contact(f"the upper {side} lid through the lower", around, up, lower, spread(mesh, shown & upper, sides=True), share,
                     mesh.faces, mesh.vertices),
             Contact(f"the lower {side} lid through the upper", around, lambda points: -up(points), upper,
-                    spread(mesh, shown & lower), -share, mesh.faces, mesh.vertices),
+                    spread(mesh, shown & lower, sides=True), -share, mesh.faces, mesh.vertices),
         ]  # fmt: skip
     return found
 

@@ -74,12 +74,16 @@ def dense(mesh: Mesh, chosen: Mask) -> Points:
     return Points(np.concatenate(rows), np.concatenate(mixes))
 
 
-def spread(mesh: Mesh, chosen: Mask) -> Points:
-    """The chosen vertices, and the middles of the triangles between them."""
+def spread(mesh: Mesh, chosen: Mask, sides: bool = False) -> Points:
+    """The chosen vertices, and the middles of the triangles between them and, if asked for, of their sides."""
     alone, faces = np.flatnonzero(chosen).astype(np.int32), triangles(mesh.faces, chosen)
-    mix = np.full((len(alone) + len(faces), 3), 1 / 3, np.float32)
-    mix[: len(alone)] = (1, 0, 0)
-    return Points(np.concatenate([np.repeat(alone[:, None], 3, axis=1), faces]), mix)
+    corners = [np.repeat(alone[:, None], 3, axis=1), faces]
+    mixes = [np.eye(3)[[0] * len(alone)], np.full((len(faces), 3), 1 / 3)]
+    if sides:
+        ends = np.unique(np.sort(np.concatenate([np.roll(faces, turn, axis=1)[:, :2] for turn in range(3)]), axis=1), axis=0)
+        corners.append(ends[:, [0, 1, 1]])
+        mixes.append(np.tile([0.5, 0.5, 0.0], (len(ends), 1)))
+    return Points(np.concatenate(corners), np.concatenate(mixes).astype(np.float32))
 
 
 def nearness(points: F32, sources: F32, reach: float) -> F32:
