@@ -21,7 +21,7 @@ _CELL = 0.0011  # m, of the grids
 _AROUND = 0.008  # m, how far the skin around goes along
 _REACH = 0.012  # m, how far from the lips skin is looked at
 _LID_REACH = 0.01  # m, from the eyeball
-_FREE_FROM = 0.003  # m, from where the lips or lids are one
+_FREE_LIPS, _FREE_LIDS = 0.003, 0.005  # m, from the corners, where they are one
 _SEAM = 0.7  # of that: nearer ones are not tested
 _LID_SKIN = 0.006  # m, from the lids
 _UPPER_LID = -0.001  # m, how far up a blink moves it
@@ -160,7 +160,7 @@ def _of_mouth(mesh: Mesh) -> list[Barrier | Contact]:
         for row in ("upper", "lower")
     ]  # fmt: skip
     upper, lower = about & ~of_lower, about & of_lower
-    free = _from_seam(mesh, upper, lower)
+    free = _from_seam(mesh, upper, lower, _FREE_LIPS)
     share = np.where(of_lower, -0.5, 0.5).astype(np.float32) * about * free
     return [
         *through,
@@ -201,7 +201,7 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
         about = np.isin(mesh.part, _EYE) & within(mesh.vertices, mesh.vertices[lids], _LID_SKIN)
         upper = about & ((mesh.moves[blink][:, 1] < _UPPER_LID) | (mesh.vertices[:, 1] > middle[1]))
         lower = about & ~upper
-        free = _from_seam(mesh, upper, lower)
+        free = _from_seam(mesh, upper, lower, _FREE_LIDS)
         share = upper * free
         shown = lids & (free > _SEAM) & (np.linalg.norm(mesh.vertices - middle, axis=1) > radius)
         found += [
@@ -213,14 +213,14 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
     return found
 
 
-def _from_seam(mesh: Mesh, one: Mask, other: Mask) -> F32:
+def _from_seam(mesh: Mesh, one: Mask, other: Mask, reach: float) -> F32:
     """[V] 0 where two sheets are one, up to 1 where they are free to move apart."""
     joined = mesh.faces[one[mesh.faces].any(1) & other[mesh.faces].any(1)]
     seam = np.unique(joined[(one | other)[joined].all(1)])
     chosen = np.flatnonzero(one | other)
     found = np.zeros(len(one), np.float32)
     apart = np.linalg.norm(mesh.vertices[chosen][:, None] - mesh.vertices[seam][None], axis=2)
-    found[chosen] = np.clip(apart.min(1, initial=_FREE_FROM) / _FREE_FROM, 0, 1)
+    found[chosen] = np.clip(apart.min(1, initial=reach) / reach, 0, 1)
     return found
 
 

@@ -28,7 +28,7 @@ _AIM = 0.0001  # m, so deep a correction leaves it
 _ROUNDS = 12
 _EASED = 6  # of these rounds begin with going back
 _EASE = 0.3  # so much of it
-_SLACK = 0.0006  # m: two keys' own correctives may add up to this much more than they need
+_SLACK = 0.0003  # m: two keys' own correctives may add up to this much more than they need
 _REPAIRS = 5
 _CHUNK = 96  # states looked at together, for the sake of memory
 _ALIKE = 0.0008  # m: pairs of one key share a corrective where it moves none of them further than they need by this
@@ -221,6 +221,8 @@ class _Clinic:
         return self._mend(pairs, [pair for pair in pairs if adding_up and self._too_much(pair)])
 
     def _too_much(self, pair: Pair) -> bool:
+        if set(pair) == {CLOSES, OPENS}:  # closed lips need nothing of what an open jaw needs
+            return True
         one, other = (self.moves[name] - self.mesh.moves[name] for name in pair)
         shorter = np.sqrt(np.minimum((one * one).sum(1), (other * other).sum(1)))
         return bool(shorter[(one * other).sum(1) > 0].max(initial=0.0) > _SLACK)
