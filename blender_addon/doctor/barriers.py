@@ -151,7 +151,9 @@ def _of_mouth(mesh: Mesh) -> list[Barrier | Contact]:
 
     lips = mesh.part == "lips"
     about = np.isin(mesh.part, _MOUTH) & within(mesh.vertices, mesh.vertices[lips], _REACH)
-    near = about & ((mesh.part != "mouth_interior") | _outside_arch(around(mesh.vertices[teeth]), around(mesh.vertices)))
+    near = about & (
+        (mesh.part != "mouth_interior") | _outside_arch(around(mesh.vertices[teeth]), around(mesh.vertices))
+    )
     samples = spread(mesh, near)
     of_lower = mesh.jaw > _OF_LOWER_LIP
     through = [
@@ -161,13 +163,14 @@ def _of_mouth(mesh: Mesh) -> list[Barrier | Contact]:
     ]  # fmt: skip
     upper, lower = about & ~of_lower, about & of_lower
     free = _from_seam(mesh, upper, lower, _FREE_LIPS)
+    tested = lips & (free > _SEAM)
     share = np.where(of_lower, -0.5, 0.5).astype(np.float32) * about * free
     return [
         *through,
-        Contact("the upper lip through the lower", around, _up, lower, spread(mesh, lips & upper & (free > _SEAM), sides=True), share, mesh.faces,
-                mesh.vertices),
-        Contact("the lower lip through the upper", around, _down, upper, spread(mesh, lips & lower & (free > _SEAM), sides=True), -share, mesh.faces,
-                mesh.vertices),
+        Contact("the upper lip through the lower", around, _up, lower, spread(mesh, tested & upper, sides=True), share,
+                mesh.faces, mesh.vertices),
+        Contact("the lower lip through the upper", around, _down, upper, spread(mesh, tested & lower, sides=True), -share,
+                mesh.faces, mesh.vertices),
     ]  # fmt: skip
 
 
@@ -187,8 +190,8 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
 
     lids = (mesh.part == "eyelids") & within(mesh.vertices, eye, _LID_REACH)
     skin = np.isin(mesh.part, ("eyelids", "face")) & within(mesh.vertices, mesh.vertices[lids], _LID_REACH)
-    found = [
-        Barrier(f"{side} lids through the eye", around, away, dense(mesh, ball), spread(mesh, skin),
+    found: list[Barrier | Contact] = [
+        Barrier(f"{side} lids and skin through the eye", around, away, dense(mesh, ball), spread(mesh, skin),
                 skin.astype(np.float32), mesh.vertices)
     ]  # fmt: skip
     blink = f"eyeBlink{side.capitalize()}"
@@ -205,8 +208,8 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
         share = upper * free
         shown = lids & (free > _SEAM) & (np.linalg.norm(mesh.vertices - middle, axis=1) > radius)
         found += [
-            Contact(f"the upper {side} lid through the lower", around, up, lower, spread(mesh, shown & upper, sides=True), share,
-                    mesh.faces, mesh.vertices),
+            Contact(f"the upper {side} lid through the lower", around, up, lower,
+                    spread(mesh, shown & upper, sides=True), share, mesh.faces, mesh.vertices),
             Contact(f"the lower {side} lid through the upper", around, lambda points: -up(points), upper,
                     spread(mesh, shown & lower, sides=True), -share, mesh.faces, mesh.vertices),
         ]  # fmt: skip

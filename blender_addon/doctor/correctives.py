@@ -88,7 +88,7 @@ def cure(mesh: Mesh) -> Cure:
         pairs = clinic.mend_pairs(adding_up=not repair)
         if not pairs:
             break
-        correctives += _shared(pairs)
+        correctives += _shared(pairs, clinic.barriers)
     lashes = _Lashes(mesh)
     return Cure(before, clinic.found(), [_on_all(item, mesh, kept, lashes) for item in correctives])
 
@@ -134,8 +134,16 @@ def faults(mesh: Mesh, correctives: list[Corrective]) -> Found:
     return _Clinic(small, [replace(item, move=item.move[kept]) for item in correctives]).found()
 
 
-def _shared(pairs: Mapping[Pair, F32]) -> list[Corrective]:
-    """Fewer correctives for the same pairs: those of one key that need much the same share one."""
+def _shared(pairs: Mapping[Pair, F32], barriers: list[Barrier | Contact]) -> list[Corrective]:
+    """Fewer correctives for the same pairs: those of one key that need much the same at the same barriers share one."""
+    places: dict[tuple[bool, ...], dict[Pair, F32]] = {}
+    for pair, move in pairs.items():
+        place = tuple(bool(np.abs(move[barrier.vertices]).max() > _TOUCHED) for barrier in barriers)
+        places.setdefault(place, {})[pair] = move
+    return [item for there in places.values() for item in _shared_there(there)]
+
+
+def _shared_there(pairs: Mapping[Pair, F32]) -> list[Corrective]:
     left, made = dict(pairs), []
     stars: dict[str, tuple[list[Pair], F32]] = {}
     while left:
@@ -241,7 +249,7 @@ class _Clinic:
                     mended[pair] = mended[pair] - np.float32(_EASE) * (self._mending(pair) + mended[pair])
             pushes: dict[Pair, F32] = {}
             for index, barrier in enumerate(self.barriers):
-                chosen = [pair for pair in pairs if touching[index] >= set(pair)]
+                chosen = [pair for pair in pairs if self._meet(barrier, pair, touching[index], mended)]
                 for pair, depth in self._bad(index, chosen, mended, tolerance).items():
                     push = barrier.push(self._state(pair, mended), depth, _AIM)
                     pushes[pair] = pushes[pair] + push if pair in pushes else push
@@ -285,7 +293,17 @@ class _Clinic:
         return found
 
     def _pairs(self, barrier: Barrier | Contact) -> list[Pair]:
-        return list(combinations_with_replacement(self._touching(barrier), 2))
+        touching = set(self._touching(barrier))
+        return [pair for pair in combinations_with_replacement(self.names, 2) if self._meet(barrier, pair, touching)]
+
+    def _meet(
+        self, barrier: Barrier | Contact, pair: Pair, touching: set[str], mended: Mapping[Pair, F32] | None = None
+    ) -> bool:
+        """Whether both keys move something there, or what comes with the two does."""
+        if touching >= set(pair):
+            return True
+        extras = [extra[pair][barrier.vertices] for extra in (self.together, mended or {}) if pair in extra]
+        return any(bool(np.abs(extra).max() > _TOUCHED) for extra in extras)
 
     def _touching(self, barrier: Barrier | Contact) -> list[str]:
         corners = barrier.vertices

@@ -80,7 +80,9 @@ def spread(mesh: Mesh, chosen: Mask, sides: bool = False) -> Points:
     corners = [np.repeat(alone[:, None], 3, axis=1), faces]
     mixes = [np.eye(3)[[0] * len(alone)], np.full((len(faces), 3), 1 / 3)]
     if sides:
-        ends = np.unique(np.sort(np.concatenate([np.roll(faces, turn, axis=1)[:, :2] for turn in range(3)]), axis=1), axis=0)
+        ends = np.unique(
+            np.sort(np.concatenate([np.roll(faces, turn, axis=1)[:, :2] for turn in range(3)]), axis=1), axis=0
+        )
         corners.append(ends[:, [0, 1, 1]])
         mixes.append(np.tile([0.5, 0.5, 0.0], (len(ends), 1)))
     return Points(np.concatenate(corners), np.concatenate(mixes).astype(np.float32))

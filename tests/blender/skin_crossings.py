@@ -3,10 +3,10 @@
     python tests/blender/skin_crossings.py HEAD.meshlam...
 
 Every pair of keys (and each key alone) at 1, with the doctor's correctives as their drivers have them. Triangles of the
-skin that cross, share no vertex and do not cross at rest count where both are more than 0.3 mm behind the skin about the
-other (a ring of triangles); said is how far the shallower of the two is. Needs the bpy module, for its tree of triangles,
-and takes a minute a head. The region of a triangle of the face is that of the keys that
-move it most: nose, cheeks, brows, or the skin about the mouth and the eyes.
+skin that cross, share no vertex and do not cross at rest count where both are more than 0.3 mm behind the skin about
+the other (a ring of triangles); said is how far the shallower of the two is. Needs the bpy module, for its tree of
+triangles, and takes a minute a head. The region of a triangle of the face is that of the keys that move it most: nose,
+cheeks, brows, or the skin about the mouth and the eyes.
 """
 
 from __future__ import annotations
