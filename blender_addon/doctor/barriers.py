@@ -169,8 +169,8 @@ def _of_mouth(mesh: Mesh) -> list[Barrier | Contact]:
         *through,
         Contact("the upper lip through the lower", around, _up, lower, spread(mesh, tested & upper, sides=True), share,
                 mesh.faces, mesh.vertices),
-        Contact("the lower lip through the upper", around, _down, upper, spread(mesh, tested & lower, sides=True), -share,
-                mesh.faces, mesh.vertices),
+        Contact("the lower lip through the upper", around, _down, upper,
+                spread(mesh, tested & lower, sides=True), -share, mesh.faces, mesh.vertices),
     ]  # fmt: skip
 
 

@@ -125,9 +125,8 @@ def deepest_of_all_pairs(mesh: Mesh, correctives: list[Corrective]) -> float:
     near, kept = near_barriers(mesh)
     correctives = [replace(item, move=item.move[kept]) for item in correctives]
     found = barriers(near)
-    allowed = []
-    for barrier in found:
-        allowed.append(np.maximum(barrier.depths(near.vertices[None], np.zeros(1, np.intp))[0], 0))
+    rest = near.vertices[None]
+    allowed = [np.maximum(barrier.depths(rest, np.zeros(1, np.intp))[0], 0) for barrier in found]
     deepest = 0.0
     for start in range(0, len(pairs), 100):
         chunk = pairs[start : start + 100]
