@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..avatar_reader import AvatarFile, read_avatar
-from .barriers import Mesh
 from .correctives import cure
+from .shapes import Mesh
 
 
 def mesh_of(avatar: AvatarFile) -> Mesh:

@@ -8,51 +8,27 @@ Frame: the neutral head, metres, avatar axes. Dims: V vertices, F triangles, B s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-I32 = NDArray[np.int32]
-Mask = NDArray[np.bool_]
-Place = tuple[F32, F32, F32]  # each [...]: two coordinates along the obstacle and the height over it, m
-Chart = Callable[[F32], Place]  # of points [..., 3]
+from .contacts import Contact
+from .shapes import F32, Chart, Mask, Mesh, Place, Points, dense, nearness, spread, triangles, within
 
 _CELL = 0.0011  # m, of the grids
-_ALONG = 0.001  # m, between the points that stand for an obstacle's triangles
+_AROUND = 0.008  # m, how far the skin around goes along
 _REACH = 0.012  # m, how far from the lips skin is looked at
 _LID_REACH = 0.01  # m, from the eyeball
-_UPPER_LID, _LOWER_LID = -0.003, -0.001  # m, how far up a blink moves them
+_FREE_LIPS, _FREE_LIDS = 0.003, 0.005  # m, from the corners, where they are one
+_SEAM = 0.7  # of that: nearer ones are not tested
+_LID_SKIN = 0.006  # m, from the lids
+_UPPER_LID = -0.001  # m, how far up a blink moves it
 _OF_LOWER_LIP = 0.25  # of the jaw's weight; the corners of the mouth belong to both
 _MOUTH = ("lips", "face", "mouth_interior")
+_EYE = ("eyelids", "face", "eye_sockets")
 _FREE = -1.0  # m: nothing is there
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """The head as the doctor needs it."""
-
-    vertices: F32  # [V, 3]
-    faces: I32  # [F, 3]
-    part: NDArray[np.str_]  # [V] the name of each vertex's part
-    jaw: F32  # [V] how much of each vertex goes with the lower jaw, 0 to 1
-    moves: Mapping[str, F32]  # [V, 3] m, what each key does
-
-
-@dataclass(frozen=True)
-class Points:
-    """Points on triangles, each a mix of three vertices."""
-
-    corners: I32  # [N, 3]
-    mix: F32  # [N, 3] rows sum to 1
-
-    def of(self, vertices: F32) -> F32:  # [..., V, 3] -> [..., N, 3]
-        first, *others = (vertices[..., self.corners[:, corner], :] * self.mix[:, corner, None] for corner in range(3))
-        for other in others:
-            first += other
-        return np.asarray(first)
 
 
 @dataclass(frozen=True)
@@ -65,7 +41,27 @@ class Barrier:
     obstacle: Points
     samples: Points
     share: F32  # [V] how much of the way out each vertex goes; negative for what lies on the other side
-    closed: str = ""  # the key with which the two touch: as deep as then is no fault
+    rest: F32  # [V, 3]
+
+    @property
+    def vertices(self) -> NDArray[np.intp]:
+        """All that has to do with it."""
+        return np.unique(np.concatenate([self.samples.corners.ravel(), self.obstacle.corners.ravel()]))
+
+    @property
+    def still(self) -> NDArray[np.intp]:
+        """Of these, what `depths` need not look at again in every state where it does not move."""
+        return np.unique(self.obstacle.corners)
+
+    def push(self, state: F32, depth: F32, aim: float) -> F32:
+        """[V, 3] the way out, for the samples that are deeper in than `aim` and, ever less, for the skin around.
+        `state` [V, 3], `depth` [S], m."""
+        sources = self.samples.of(self.rest)[depth > aim]
+        movable = np.flatnonzero(self.share)
+        way = (nearness(self.rest[movable], sources, _AROUND) * (depth[depth > aim] + aim)).max(1)
+        push = np.zeros_like(state)
+        push[movable] = (way * self.share[movable])[:, None] * self.out(state[movable])
+        return push
 
     def depths(
         self,
@@ -110,9 +106,9 @@ class _Grids:
         return found
 
 
-def barriers(mesh: Mesh) -> list[Barrier]:
+def barriers(mesh: Mesh) -> list[Barrier | Contact]:
     """Every barrier that this head has the parts for."""
-    found: list[Barrier] = []
+    found: list[Barrier | Contact] = []
     if {"teeth_upper", "teeth_lower", "lips"} <= set(mesh.part):
         found += _of_mouth(mesh)
     for side in ("left", "right"):
@@ -125,12 +121,14 @@ def near_barriers(mesh: Mesh) -> tuple[Mesh, NDArray[np.intp]]:
     """The part of a head that has to do with barriers, and which of its vertices that are."""
     chosen = np.isin(mesh.part, ("teeth_upper", "teeth_lower", "eyeball_left", "eyeball_right", "eyelids"))
     if (mesh.part == "lips").any():
-        chosen |= np.isin(mesh.part, _MOUTH) & _near(mesh.vertices, mesh.vertices[mesh.part == "lips"], _REACH)
+        chosen |= np.isin(mesh.part, _MOUTH) & within(mesh.vertices, mesh.vertices[mesh.part == "lips"], _REACH)
+    if (mesh.part == "eyelids").any():
+        chosen |= np.isin(mesh.part, _EYE) & within(mesh.vertices, mesh.vertices[mesh.part == "eyelids"], _LID_REACH)
     kept = np.flatnonzero(chosen)
     number = np.cumsum(chosen, dtype=np.int32) - 1
     small = Mesh(
         mesh.vertices[kept],
-        number[_triangles(mesh, chosen)],
+        number[triangles(mesh.faces, chosen)],
         mesh.part[kept],
         mesh.jaw[kept],
         {name: move[kept] for name, move in mesh.moves.items()},
@@ -138,7 +136,7 @@ def near_barriers(mesh: Mesh) -> tuple[Mesh, NDArray[np.intp]]:
     return small, kept
 
 
-def _of_mouth(mesh: Mesh) -> list[Barrier]:
+def _of_mouth(mesh: Mesh) -> list[Barrier | Contact]:
     teeth = np.isin(mesh.part, ("teeth_upper", "teeth_lower"))
     low, high = mesh.vertices[teeth].min(0), mesh.vertices[teeth].max(0)
     middle = np.array([(low[0] + high[0]) / 2, 0.0, low[2] + 0.3 * (high[2] - low[2])], np.float32)
@@ -152,23 +150,31 @@ def _of_mouth(mesh: Mesh) -> list[Barrier]:
         return _unit((points - middle) * np.array([1, 0, 1], np.float32))
 
     lips = mesh.part == "lips"
-    near = np.isin(mesh.part, _MOUTH) & _near(mesh.vertices, mesh.vertices[lips], _REACH)
-    near &= (mesh.part != "mouth_interior") | _outside_arch(around(mesh.vertices[teeth]), around(mesh.vertices))
-    samples = _spread(mesh, near)
+    about = np.isin(mesh.part, _MOUTH) & within(mesh.vertices, mesh.vertices[lips], _REACH)
+    near = about & (
+        (mesh.part != "mouth_interior") | _outside_arch(around(mesh.vertices[teeth]), around(mesh.vertices))
+    )
+    samples = spread(mesh, near)
     of_lower = mesh.jaw > _OF_LOWER_LIP
     through = [
-        Barrier(f"lips through the {row} teeth", around, away, _dense(mesh, mesh.part == f"teeth_{row}"), samples,
-                near.astype(np.float32))
+        Barrier(f"lips through the {row} teeth", around, away, dense(mesh, mesh.part == f"teeth_{row}"), samples,
+                near.astype(np.float32), mesh.vertices)
         for row in ("upper", "lower")
     ]  # fmt: skip
-    each_other = Barrier(
-        "the lips through each other", _layered(around), _up, _dense(mesh, lips & of_lower),
-        _spread(mesh, lips & ~of_lower), np.where(of_lower, -0.5, 0.5).astype(np.float32) * near,
-    )  # fmt: skip
-    return [*through, each_other]
+    upper, lower = about & ~of_lower, about & of_lower
+    free = _from_seam(mesh, upper, lower, _FREE_LIPS)
+    tested = lips & (free > _SEAM)
+    share = np.where(of_lower, -0.5, 0.5).astype(np.float32) * about * free
+    return [
+        *through,
+        Contact("the upper lip through the lower", around, _up, lower, spread(mesh, tested & upper, sides=True), share,
+                mesh.faces, mesh.vertices),
+        Contact("the lower lip through the upper", around, _down, upper,
+                spread(mesh, tested & lower, sides=True), -share, mesh.faces, mesh.vertices),
+    ]  # fmt: skip
 
 
-def _of_eye(mesh: Mesh, side: str) -> list[Barrier]:
+def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
     ball = mesh.part == f"eyeball_{side}"
     eye = mesh.vertices[ball]
     middle = (eye.min(0) + eye.max(0)) / 2
@@ -182,34 +188,51 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier]:
     def away(points: F32) -> F32:
         return _unit(points - middle)
 
-    lids = (mesh.part == "eyelids") & _near(mesh.vertices, eye, _LID_REACH)
-    found = [
-        Barrier(f"{side} lids through the eye", around, away, _dense(mesh, ball), _spread(mesh, lids),
-                lids.astype(np.float32))
+    lids = (mesh.part == "eyelids") & within(mesh.vertices, eye, _LID_REACH)
+    skin = np.isin(mesh.part, ("eyelids", "face")) & within(mesh.vertices, mesh.vertices[lids], _LID_REACH)
+    found: list[Barrier | Contact] = [
+        Barrier(f"{side} lids and skin through the eye", around, away, dense(mesh, ball), spread(mesh, skin),
+                skin.astype(np.float32), mesh.vertices)
     ]  # fmt: skip
     blink = f"eyeBlink{side.capitalize()}"
     if blink in mesh.moves:
-        up = mesh.moves[blink][:, 1]
-        upper, lower = lids & (up < _UPPER_LID), lids & (up > _LOWER_LID) & (mesh.vertices[:, 1] < middle[1])
-        found.append(
-            Barrier(f"{side} lids through each other", _layered(around), _up, _dense(mesh, lower),
-                    _spread(mesh, upper), np.where(up < _UPPER_LID, 0.5, -0.5).astype(np.float32) * lids, blink)
-        )  # fmt: skip
+
+        def up(points: F32) -> F32:  # over the eye
+            away_from_eye = away(points)
+            return _unit(_up(points) - away_from_eye * away_from_eye[..., 1:2])
+
+        about = np.isin(mesh.part, _EYE) & within(mesh.vertices, mesh.vertices[lids], _LID_SKIN)
+        upper = about & ((mesh.moves[blink][:, 1] < _UPPER_LID) | (mesh.vertices[:, 1] > middle[1]))
+        lower = about & ~upper
+        free = _from_seam(mesh, upper, lower, _FREE_LIDS)
+        share = upper * free
+        shown = lids & (free > _SEAM) & (np.linalg.norm(mesh.vertices - middle, axis=1) > radius)
+        found += [
+            Contact(f"the upper {side} lid through the lower", around, up, lower,
+                    spread(mesh, shown & upper, sides=True), share, mesh.faces, mesh.vertices),
+            Contact(f"the lower {side} lid through the upper", around, lambda points: -up(points), upper,
+                    spread(mesh, shown & lower, sides=True), -share, mesh.faces, mesh.vertices),
+        ]  # fmt: skip
     return found
 
 
-def _layered(around: Chart) -> Chart:
-    """A chart whose height is up, and whose second coordinate is the distance from the middle."""
-
-    def layered(points: F32) -> Place:
-        along, up, away = around(points)
-        return along, away, up
-
-    return layered
+def _from_seam(mesh: Mesh, one: Mask, other: Mask, reach: float) -> F32:
+    """[V] 0 where two sheets are one, up to 1 where they are free to move apart."""
+    joined = mesh.faces[one[mesh.faces].any(1) & other[mesh.faces].any(1)]
+    seam = np.unique(joined[(one | other)[joined].all(1)])
+    chosen = np.flatnonzero(one | other)
+    found = np.zeros(len(one), np.float32)
+    apart = np.linalg.norm(mesh.vertices[chosen][:, None] - mesh.vertices[seam][None], axis=2)
+    found[chosen] = np.clip(apart.min(1, initial=reach) / reach, 0, 1)
+    return found
 
 
 def _up(points: F32) -> F32:
     return np.asarray(np.broadcast_to(np.array([0, 1, 0], np.float32), points.shape))
+
+
+def _down(points: F32) -> F32:
+    return -_up(points)
 
 
 def _unit(vectors: F32) -> F32:
@@ -222,38 +245,3 @@ def _outside_arch(teeth: Place, points: Place) -> Mask:  # [N] outside of the te
     radius = np.array([teeth[2][slot == index].max(initial=0.0) for index in range(len(along))])
     there = radius > 0
     return np.asarray(points[2] > np.interp(points[0], along[there], radius[there]))
-
-
-def _near(points: F32, others: F32, reach: float) -> Mask:  # [N]
-    found = ((points > others.min(0) - reach) & (points < others.max(0) + reach)).all(1)
-    found[found] = np.linalg.norm(points[found][:, None] - others[None], axis=2).min(1) < reach
-    return np.asarray(found)
-
-
-def _triangles(mesh: Mesh, chosen: Mask) -> I32:
-    return np.asarray(mesh.faces[chosen[mesh.faces].all(1)])
-
-
-def _dense(mesh: Mesh, chosen: Mask) -> Points:
-    """Points all over the triangles of the chosen vertices, close enough to leave no cell between them empty."""
-    faces = _triangles(mesh, chosen)
-    corners = mesh.vertices[faces]
-    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
-    steps = np.ceil(longest / _ALONG).astype(int)
-    rows, mixes = [np.empty((0, 3), np.int32)], [np.empty((0, 3), np.float32)]
-    for step in np.unique(steps):
-        i, j = np.mgrid[0 : step + 1, 0 : step + 1].reshape(2, -1)
-        inside = i + j <= step
-        mix = np.stack([i[inside], j[inside], step - i[inside] - j[inside]], 1).astype(np.float32) / step
-        these = faces[steps == step]
-        rows.append(np.repeat(these, len(mix), axis=0))
-        mixes.append(np.tile(mix, (len(these), 1)))
-    return Points(np.concatenate(rows), np.concatenate(mixes))
-
-
-def _spread(mesh: Mesh, chosen: Mask) -> Points:
-    """The chosen vertices, and the middles of the triangles between them."""
-    alone, faces = np.flatnonzero(chosen).astype(np.int32), _triangles(mesh, chosen)
-    mix = np.full((len(alone) + len(faces), 3), 1 / 3, np.float32)
-    mix[: len(alone)] = (1, 0, 0)
-    return Points(np.concatenate([np.repeat(alone[:, None], 3, axis=1), faces]), mix)

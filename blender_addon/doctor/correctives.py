@@ -17,19 +17,24 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from .barriers import F32, Barrier, Mesh, barriers, near_barriers
+from .barriers import Barrier, barriers, near_barriers
+from .contacts import Contact
+from .shapes import F32, Mesh
 
 Pair = tuple[str, str]  # in the order of the keys; twice the same name is that key alone
 
 TOLERANCE = 0.0003  # m: less deep than this is no fault
-_AIM = 0.00015  # m, so deep a correction leaves it
-_AROUND = 0.008  # m, how far the skin around goes along
-_ROUNDS = 4
-_REPAIRS = 3
+_AIM = 0.0001  # m, so deep a correction leaves it
+_ROUNDS = 12
+_EASED = 6  # of these rounds begin with going back
+_EASE = 0.3  # so much of it
+_SLACK = 0.0003  # m: two keys' own correctives may add up to this much more than they need
+_REPAIRS = 5
 _CHUNK = 96  # states looked at together, for the sake of memory
 _ALIKE = 0.0008  # m: pairs of one key share a corrective where it moves none of them further than they need by this
 _MOST = 20  # of them, for the sake of the driver's length
 _TOUCHED = 1e-5  # m
+_BESIDE = 6  # vertices of the lids that each of the lashes goes with
 CLOSES, OPENS = "mouthClose", "jawOpen"
 
 
@@ -78,21 +83,37 @@ def cure(mesh: Mesh) -> Cure:
     before = clinic.found()
     correctives = clinic.take_back()
     correctives += [Corrective(name, (), move) for name, move in clinic.mend_alone().items()]
-    for _ in range(_REPAIRS):  # shared ones push some pairs a little further than they need
+    for repair in range(_REPAIRS):  # shared ones push some pairs a little further than they need
         clinic = _Clinic(small, correctives)
-        pairs = clinic.mend_pairs()
+        pairs = clinic.mend_pairs(adding_up=not repair)
         if not pairs:
             break
-        correctives += _shared(pairs)
-    return Cure(before, clinic.found(), [_on_all(item, mesh, kept) for item in correctives])
+        correctives += _shared(pairs, clinic.barriers)
+    lashes = _Lashes(mesh)
+    return Cure(before, clinic.found(), [_on_all(item, mesh, kept, lashes) for item in correctives])
 
 
-def _on_all(item: Corrective, mesh: Mesh, kept: NDArray[np.intp]) -> Corrective:
+def _on_all(item: Corrective, mesh: Mesh, kept: NDArray[np.intp], lashes: _Lashes) -> Corrective:
     """A corrective of the vertices that were looked at as one of all vertices."""
     move = -mesh.moves[item.first] if item.above else np.zeros_like(mesh.vertices)
     if not item.above:
         move[kept] = item.move
+        move[lashes.numbers] = (lashes.mix[..., None] * move[lashes.lids]).sum(1)
     return replace(item, move=move)
+
+
+class _Lashes:
+    """They go with the lid beside them."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        lids, self.numbers = np.flatnonzero(mesh.part == "eyelids"), np.flatnonzero(mesh.part == "lashes")
+        if not len(lids):
+            self.numbers = self.numbers[:0]
+        apart = np.linalg.norm(mesh.vertices[self.numbers][:, None] - mesh.vertices[lids][None], axis=2)
+        nearest = np.argsort(apart, axis=1)[:, :_BESIDE]
+        near = 1 / (np.take_along_axis(apart, nearest, axis=1) + 1e-4) ** 2
+        self.lids = lids[nearest]
+        self.mix = (near / near.sum(1, keepdims=True)).astype(np.float32)
 
 
 def shown(mesh: Mesh, correctives: list[Corrective], values: Mapping[str, float]) -> F32:  # [V, 3] m
@@ -113,8 +134,16 @@ def faults(mesh: Mesh, correctives: list[Corrective]) -> Found:
     return _Clinic(small, [replace(item, move=item.move[kept]) for item in correctives]).found()
 
 
-def _shared(pairs: Mapping[Pair, F32]) -> list[Corrective]:
-    """Fewer correctives for the same pairs: those of one key that need much the same share one."""
+def _shared(pairs: Mapping[Pair, F32], barriers: list[Barrier | Contact]) -> list[Corrective]:
+    """Fewer correctives for the same pairs: those of one key that need much the same at the same barriers share one."""
+    places: dict[tuple[bool, ...], dict[Pair, F32]] = {}
+    for pair, move in pairs.items():
+        place = tuple(bool(np.abs(move[barrier.vertices]).max() > _TOUCHED) for barrier in barriers)
+        places.setdefault(place, {})[pair] = move
+    return [item for there in places.values() for item in _shared_there(there)]
+
+
+def _shared_there(pairs: Mapping[Pair, F32]) -> list[Corrective]:
     left, made = dict(pairs), []
     stars: dict[str, tuple[list[Pair], F32]] = {}
     while left:
@@ -187,44 +216,56 @@ class _Clinic:
 
     def mend_alone(self) -> dict[str, F32]:
         """[V, 3] for each key that needs one by itself."""
-        mended = self._mend([(name, name) for name in self.names])
+        alone = [(name, name) for name in self.names]
+        mended = self._mend(alone, alone, _AIM)
         for (name, _), move in mended.items():
             self.moves[name] = self.moves[name] + move
         return {name: move for (name, _), move in mended.items()}
 
-    def mend_pairs(self) -> dict[Pair, F32]:
-        """[V, 3] for each pair that needs one."""
-        return self._mend([pair for pair in combinations_with_replacement(self.names, 2) if pair[0] != pair[1]])
+    def mend_pairs(self, adding_up: bool) -> dict[Pair, F32]:
+        """[V, 3] for each pair that needs one: because of a fault or, where `adding_up`, as the two keys' own
+        correctives together are too much."""
+        pairs = [pair for pair in combinations_with_replacement(self.names, 2) if pair[0] != pair[1]]
+        return self._mend(pairs, [pair for pair in pairs if adding_up and self._too_much(pair)])
 
-    def _mend(self, pairs: list[Pair]) -> dict[Pair, F32]:
-        """Push what is in out of it, round by round, as out of one may be into another."""
-        mended: dict[Pair, F32] = {}
-        for _ in range(_ROUNDS):
+    def _too_much(self, pair: Pair) -> bool:
+        if set(pair) == {CLOSES, OPENS}:  # closed lips need nothing of what an open jaw needs
+            return True
+        one, other = (self.moves[name] - self.mesh.moves[name] for name in pair)
+        shorter = np.sqrt(np.minimum((one * one).sum(1), (other * other).sum(1)))
+        return bool(shorter[(one * other).sum(1) > 0].max(initial=0.0) > _SLACK)
+
+    def _mend(self, pairs: list[Pair], eased: list[Pair], tolerance: float = TOLERANCE) -> dict[Pair, F32]:
+        """Push what is in out of it, round by round, as out of one may be into another.
+
+        Of those eased all that correctives move goes back a little between the rounds: what is needed is pushed out
+        again, and nothing stays further out.
+        """
+        mended = {pair: np.zeros_like(self.mesh.vertices) for pair in eased}
+        touching = [set(self._touching(barrier)) for barrier in self.barriers]
+        for step in range(_ROUNDS):
+            if 0 < step <= _EASED:
+                for pair in eased:
+                    mended[pair] = mended[pair] - np.float32(_EASE) * (self._mending(pair) + mended[pair])
             pushes: dict[Pair, F32] = {}
             for index, barrier in enumerate(self.barriers):
-                there = set(self._touching(barrier))
-                chosen = [pair for pair in pairs if there >= set(pair)]
-                for pair, depth in self._bad(index, chosen, mended).items():
-                    push = self._push(barrier, self._state(pair, mended), depth)
+                chosen = [pair for pair in pairs if self._meet(barrier, pair, touching[index], mended)]
+                for pair, depth in self._bad(index, chosen, mended, tolerance).items():
+                    push = barrier.push(self._state(pair, mended), depth, _AIM)
                     pushes[pair] = pushes[pair] + push if pair in pushes else push
-            if not pushes:
-                break
             for pair, push in pushes.items():
                 mended[pair] = mended[pair] + push if pair in mended else push
-            pairs = list(pushes)
-        return mended
+            pairs = list(dict.fromkeys([*pushes, *(eased if step < _EASED else ())]))
+            if not pairs:
+                break
+        return {pair: move for pair, move in mended.items() if np.abs(move).max() > _TOUCHED}
 
-    def _push(self, barrier: Barrier, state: F32, depth: F32) -> F32:
-        """[V, 3] the way out of a barrier, for the samples that are in and, ever less, for the skin around."""
-        inside = depth > _AIM
-        movable = np.flatnonzero(barrier.share)
-        sources = barrier.samples.of(self.mesh.vertices)[inside]
-        apart = np.linalg.norm(self.mesh.vertices[movable][:, None] - sources[None], axis=2)
-        near = np.clip(1 - (apart / _AROUND) ** 2, 0, 1) ** 2
-        way = (near * (depth[inside] + _AIM)).max(1) * barrier.share[movable]
-        push = np.zeros_like(state)
-        push[movable] = way[:, None] * barrier.out(state[movable])
-        return push
+    def _mending(self, pair: Pair) -> F32:
+        """[V, 3] what of a pair's state comes from correctives."""
+        found = np.zeros_like(self.mesh.vertices)
+        for name in dict.fromkeys(pair):
+            found += self.moves[name] - self.mesh.moves[name]
+        return found + self.together.get(pair, np.float32(0))
 
     def _state(self, pair: Pair, mended: Mapping[Pair, F32]) -> F32:  # [V, 3]
         state = self.mesh.vertices.copy()
@@ -236,7 +277,8 @@ class _Clinic:
                 state += extra[pair]
         return state
 
-    def _bad(self, index: int, pairs: list[Pair], mended: Mapping[Pair, F32] | None = None) -> dict[Pair, F32]:
+    def _bad(self, index: int, pairs: list[Pair], mended: Mapping[Pair, F32] | None = None,
+             tolerance: float = TOLERANCE) -> dict[Pair, F32]:  # fmt: skip
         """[S] the depths of those pairs that have a fault."""
         barrier = self.barriers[index]
         found: dict[Pair, F32] = {}
@@ -247,25 +289,32 @@ class _Clinic:
             moved_by = [tuple(name for name in pair if name not in still) for pair in chunk]
             grids = np.array([moved_by.index(names) for names in moved_by])
             depths = barrier.depths(states, grids) - self.allowed[index]
-            found |= {chunk[row]: depths[row] for row in np.flatnonzero(depths.max(1) > TOLERANCE)}
+            found |= {chunk[row]: depths[row] for row in np.flatnonzero(depths.max(1) > tolerance)}
         return found
 
-    def _pairs(self, barrier: Barrier) -> list[Pair]:
-        return list(combinations_with_replacement(self._touching(barrier), 2))
+    def _pairs(self, barrier: Barrier | Contact) -> list[Pair]:
+        touching = set(self._touching(barrier))
+        return [pair for pair in combinations_with_replacement(self.names, 2) if self._meet(barrier, pair, touching)]
 
-    def _touching(self, barrier: Barrier) -> list[str]:
-        corners = np.unique(np.concatenate([barrier.samples.corners.ravel(), barrier.obstacle.corners.ravel()]))
+    def _meet(
+        self, barrier: Barrier | Contact, pair: Pair, touching: set[str], mended: Mapping[Pair, F32] | None = None
+    ) -> bool:
+        """Whether both keys move something there, or what comes with the two does."""
+        if touching >= set(pair):
+            return True
+        extras = [extra[pair][barrier.vertices] for extra in (self.together, mended or {}) if pair in extra]
+        return any(bool(np.abs(extra).max() > _TOUCHED) for extra in extras)
+
+    def _touching(self, barrier: Barrier | Contact) -> list[str]:
+        corners = barrier.vertices
         return [name for name in self.names if np.abs(self.mesh.moves[name][corners]).max() > _TOUCHED]
 
-    def _still(self, barrier: Barrier) -> set[str]:
+    def _still(self, barrier: Barrier | Contact) -> set[str]:
         """The keys that leave the obstacle where it is."""
-        corners = np.unique(barrier.obstacle.corners)
-        return {name for name in self.names if np.abs(self.mesh.moves[name][corners]).max() <= _TOUCHED}
+        corners = barrier.still
+        return {name for name in self.names if np.abs(self.mesh.moves[name][corners]).max(initial=0) <= _TOUCHED}
 
-    def _allowed(self, barrier: Barrier) -> F32:  # [S] m
-        """How deep the samples are without any fault: as at rest, or anywhere where the two are meant to touch."""
+    def _allowed(self, barrier: Barrier | Contact) -> F32:  # [S] m
+        """How deep the samples are without any fault: as at rest."""
         first = np.zeros(1, np.intp)
-        if barrier.closed:
-            closed = self.mesh.vertices + self.mesh.moves[barrier.closed]
-            return np.full(len(barrier.samples.mix), max(float(barrier.depths(closed[None], first).max()), 0.0))
         return np.asarray(np.maximum(barrier.depths(self.mesh.vertices[None], first)[0], 0.0))

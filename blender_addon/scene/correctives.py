@@ -12,8 +12,8 @@ import numpy as np
 
 from ..avatar_reader import AvatarFileError, read_avatar
 from ..axes import avatar_from_blender, blender_from_avatar
-from ..doctor.barriers import Mesh
 from ..doctor.correctives import Corrective, Cure
+from ..doctor.shapes import Mesh
 from .found import SOURCE, BuiltAvatar
 from .mesh import PART_ATTRIBUTE
 from .shape_keys import FIX_PREFIX, expression_keys

@@ -3,10 +3,10 @@
     python tests/blender/skin_crossings.py HEAD.meshlam...
 
 Every pair of keys (and each key alone) at 1, with the doctor's correctives as their drivers have them. Triangles of the
-skin that cross, share no vertex and do not cross at rest count where both reach more than 0.3 mm through the other's
-plane; said is how far the shallower of the two does, which is never more than a triangle's size. Needs the bpy module,
-for its tree of triangles, and takes half a minute a head. The region of a triangle of the face is that of the keys that
-move it most: nose, cheeks, brows, or the skin about the mouth and the eyes.
+skin that cross, share no vertex and do not cross at rest count where both are more than 0.3 mm behind the skin about
+the other (a ring of triangles); said is how far the shallower of the two is. Needs the bpy module, for its tree of
+triangles, and takes a minute a head. The region of a triangle of the face is that of the keys that move it most: nose,
+cheeks, brows, or the skin about the mouth and the eyes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.doctor.__main__ import mesh_of
-from blender_addon.doctor.barriers import Mesh
+from blender_addon.doctor.contacts import closest
 from blender_addon.doctor.correctives import TOLERANCE, Corrective, cure, shown
+from blender_addon.doctor.shapes import Mesh
 
 SKIN = ("face", "lips", "eyelids")
 MOVED = 1e-4  # m: triangles that no key moves further are left out
 REGIONS = {"nose": "nose", "cheek": "cheeks", "brow": "brows", "eye": "skin about the eyes"}
 ELSE = "skin about the mouth"
+_GRID = [(i / 4, j / 4, (4 - i - j) / 4) for i in range(5) for j in range(5 - i)]
+SPOTS = np.array(_GRID, np.float32)  # [S, 3] points all over a triangle, as mixes of its corners
 
 
 class Skin:
@@ -48,6 +51,9 @@ class Skin:
         whole = (parts == "face").all(1)
         kind = np.where((parts == "lips").any(1), "lips", "lids")
         self.regions = np.where(whole, np.array(by_key)[first], kind)
+        shares = [np.flatnonzero(np.isin(self.faces, face).any(1)) for face in self.faces]
+        most = max(map(len, shares))
+        self.about = np.array([np.resize(rows, most) for rows in shares])  # [F, N] the triangles at a triangle
         self.at_rest = {tuple(two) for two in self.crossing(mesh.vertices).tolist()}
 
     def crossing(self, points) -> np.ndarray:  # [V, 3] -> [N, 2] triangles
@@ -61,6 +67,9 @@ class Skin:
         """m, the deepest new crossing between each two regions."""
         told: dict[tuple[str, str], float] = {}
         depth = np.minimum(self._through(points, *found.T), self._through(points, *found.T[::-1]))
+        found, depth = found[depth > TOLERANCE], depth[depth > TOLERANCE]
+        behind = np.minimum(self._behind(points, *found.T), self._behind(points, *found.T[::-1]))
+        depth = np.minimum(depth, behind)
         for (one, other), deep in zip(found.tolist(), depth.tolist(), strict=True):
             if (one, other) not in self.at_rest:
                 names = sorted((str(self.regions[one]), str(self.regions[other])))
@@ -73,6 +82,16 @@ class Skin:
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
         height = ((corners - plane[:, :1]) * normal[:, None]).sum(2)
         return np.minimum(height.max(1), -height.min(1)).clip(0)
+
+    def _behind(self, points, one, other) -> np.ndarray:  # [N] m, of a triangle behind the skin about the other
+        spots = np.einsum("sc,nci->nsi", SPOTS, points[self.faces[one]])  # [N, S, 3]
+        skin = points[self.faces[self.about[other]]]  # [N, M, 3, 3]
+        mix = closest(spots[:, :, None], np.repeat(skin[:, None], len(SPOTS), axis=1))
+        way = spots[:, :, None] - np.einsum("nsmc,nmci->nsmi", mix, skin)
+        plane = points[self.faces[other]]
+        normal = np.cross(plane[:, 1] - plane[:, 0], plane[:, 2] - plane[:, 0])
+        inside = ((spots - plane[:, :1]) * normal[:, None]).sum(2) < 0
+        return (np.linalg.norm(way, axis=3).min(2) * inside).max(1, initial=0)
 
 
 def count(mesh: Mesh, skin: Skin, correctives: list[Corrective]) -> tuple[Counter, dict]:

@@ -163,11 +163,8 @@ def deepest_in_blender(built, mesh, pairs) -> dict[str, int]:
     """How many of the pairs Blender shows with a fault, by barrier: the head evaluated with both keys at 1."""
     keys, count = built.head.data.shape_keys.key_blocks, len(mesh.vertices)
     found = barriers(mesh)
-    allowed = []
-    for barrier in found:
-        rest = mesh.vertices + (mesh.moves[barrier.closed] if barrier.closed else 0)
-        depth = np.maximum(barrier.depths(rest[None], np.zeros(1, np.intp))[0], 0)
-        allowed.append(depth.max() if barrier.closed else depth)
+    rest = mesh.vertices[None]
+    allowed = [np.maximum(barrier.depths(rest, np.zeros(1, np.intp))[0], 0) for barrier in found]
     bad = dict.fromkeys((barrier.name for barrier in found), 0)
     for start in range(0, len(pairs), 50):
         states = np.empty((len(pairs[start : start + 50]), count * 3), np.float32)

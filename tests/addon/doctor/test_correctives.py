@@ -8,8 +8,9 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pytest
 
-from blender_addon.doctor.barriers import Mesh, barriers, near_barriers
+from blender_addon.doctor.barriers import barriers, near_barriers
 from blender_addon.doctor.correctives import Corrective, cure, faults, shown
+from blender_addon.doctor.shapes import Mesh
 
 
 def mouth(roll: float = 0.004, press: float = 0.0) -> Mesh:
@@ -22,10 +23,15 @@ def mouth(roll: float = 0.004, press: float = 0.0) -> Mesh:
         ring = np.stack([np.sin(angle) * radius, np.zeros(columns), np.cos(angle) * radius], 1)
         return (ring[None] + height[:, None, None] * np.array([0, 1, 0])).reshape(-1, 3)
 
+    def lip(side: int) -> np.ndarray:  # from the back over the edge to the front, and the other way below
+        profile = [(0.0415, 0.009), (0.0415, 0.002), (0.043, 0.0005), (0.0445, 0.002), (0.0445, 0.009)][::side]
+        rings = [(r * np.sin(angle), up * side + 0 * angle, r * np.cos(angle)) for r, up in profile]
+        return np.stack(rings, 1).reshape(3, -1).T
+
     pieces = {
         "teeth_upper": band(0.04, 0.001, 0.008),
         "teeth_lower": band(0.04, -0.009, -0.001),
-        "lips": np.concatenate([band(0.0415, 0.0006, 0.009), band(0.0415, -0.009, -0.0006)]),
+        "lips": np.concatenate([lip(1), lip(-1)]),
     }
     vertices = np.concatenate(list(pieces.values())).astype(np.float32)
     part = np.concatenate([np.full(len(points), name) for name, points in pieces.items()])
@@ -83,14 +89,28 @@ def test_what_touches_at_rest_already_is_no_fault_of_the_keys():
 def test_a_mouth_that_closes_further_than_it_is_open_is_taken_back():
     mesh = mouth(roll=0.0)
     lower_lip = ((mesh.part == "lips") & (mesh.jaw > 0))[:, None]
-    up = np.where(lower_lip, np.float32([0, 0.012, 0]), np.float32(0))
+    up = np.where(lower_lip, np.float32([0, 0.004, 0]), np.float32(0))
     teeth = np.where((mesh.jaw > 0)[:, None], np.float32([0, -0.012, 0]), np.float32(0))
     found = cure(replace(mesh, moves={"jawOpen": teeth, "mouthClose": up}))
-    assert found.before.pairs["the lips through each other"] == 1
+    assert found.before.pairs["the lower lip through the upper"] == 1
     assert found.after.total == 0
     (back,) = found.correctives
     assert (back.first, back.others, back.above) == ("mouthClose", ("jawOpen",), True)
     np.testing.assert_array_equal(back.move, -up)
+
+
+def test_a_lower_lip_that_is_pressed_into_the_upper_one_ends_where_they_touch():
+    mesh = mouth(roll=0.0)
+    lip = mesh.part == "lips"
+    up = np.where((lip & (mesh.jaw > 0))[:, None], np.float32([0, 0.002, 0]), np.float32(0))
+    pressed = replace(mesh, moves={"mouthShrugLower": up})
+    found = cure(pressed)
+    assert found.before.pairs["the lower lip through the upper"] == 1
+    assert found.before.deepest["the lower lip through the upper"] == pytest.approx(0.001, abs=3e-4)
+    assert found.after.total == 0
+    points = shown(pressed, found.correctives, {"mouthShrugLower": 1.0})
+    gap = points[lip & (mesh.jaw == 0), 1].min() - points[lip & (mesh.jaw > 0), 1].max()
+    assert -3e-4 < gap < 3e-4  # neither through each other nor ajar
 
 
 def test_a_head_without_named_parts_has_nothing_to_be_tested():
@@ -105,17 +125,14 @@ def deepest_of_all_pairs(mesh: Mesh, correctives: list[Corrective]) -> float:
     near, kept = near_barriers(mesh)
     correctives = [replace(item, move=item.move[kept]) for item in correctives]
     found = barriers(near)
-    allowed = []
-    for barrier in found:
-        rest = near.vertices + (near.moves[barrier.closed] if barrier.closed else 0)
-        depth = np.maximum(barrier.depths(rest[None], np.zeros(1, np.intp))[0], 0)
-        allowed.append(depth.max() if barrier.closed else depth)
+    rest = near.vertices[None]
+    allowed = [np.maximum(barrier.depths(rest, np.zeros(1, np.intp))[0], 0) for barrier in found]
     deepest = 0.0
     for start in range(0, len(pairs), 100):
         chunk = pairs[start : start + 100]
         states = np.stack([shown(near, correctives, dict.fromkeys(pair, 1.0)) for pair in chunk])
         for barrier, most in zip(found, allowed, strict=True):
-            moving = states[:, np.unique(barrier.obstacle.corners)].reshape(len(states), -1)
+            moving = states[:, barrier.still].reshape(len(states), -1)
             first: dict[bytes, int] = {}  # teeth and eyes mostly stay where they are
             same = np.array([first.setdefault(row.tobytes(), index) for index, row in enumerate(moving)])
             deepest = max(deepest, float((barrier.depths(states, same) - most).max()))
@@ -133,4 +150,12 @@ def test_no_pair_of_the_52_keys_of_the_open_head_goes_through_teeth_eyes_or_skin
     assert deepest_of_all_pairs(mesh, found.correctives) <= 3e-4
     without = [item for item in found.correctives if not item.others]
     assert faults(mesh, without).total > 0  # the pairs' correctives are needed
+    # a blink still closes the eye: all along, the lower lid is at the upper one
+    (lid,) = (item for item in barriers(near_barriers(mesh)[0]) if item.name == "the lower left lid through the upper")
+    blink = shown(mesh, found.correctives, {"eyeBlinkLeft": 1.0})[near_barriers(mesh)[1]]
+    touching = lid.samples.of(blink)[lid.depths(blink[None])[0] > -5e-4]
+    assert np.ptp(touching[:, 0]) > 0.015
+    lashes = (part == "lashes")[:, None]
+    (alone,) = (item for item in found.correctives if (item.first, item.others) == ("eyeBlinkLeft", ()))
+    assert np.abs(alone.move * lashes).max() > 0.001  # and the lashes go with it
     assert all(isinstance(item, Corrective) and item.move.shape == mesh.vertices.shape for item in found.correctives)
