@@ -258,7 +258,7 @@ class _Clinic:
             pairs = list(dict.fromkeys([*pushes, *(eased if step < _EASED else ())]))
             if not pairs:
                 break
-        return {pair: move for pair, move in mended.items() if np.abs(move).max() > _TOUCHED}
+        return {pair: move for pair, move in mended.items() if np.abs(move).max(initial=0) > _TOUCHED}
 
     def _mending(self, pair: Pair) -> F32:
         """[V, 3] what of a pair's state comes from correctives."""
