@@ -21,14 +21,13 @@ _CELL = 0.0011  # m, of the grids
 _AROUND = 0.008  # m, how far the skin around goes along
 _REACH = 0.012  # m, how far from the lips skin is looked at
 _LID_REACH = 0.01  # m, from the eyeball
-_FREE_LIPS, _FREE_LIDS = 0.003, 0.005  # m, from the corners, where they are one
+_FREE_LIPS = 0.003  # m, from the corners, where they are one
 _SEAM = 0.7  # of that: nearer ones are not tested
-_LID_SKIN = 0.006  # m, from the lids
-_UPPER_LID = -0.001  # m, how far up a blink moves it
 _OF_LOWER_LIP = 0.25  # of the jaw's weight; the corners of the mouth belong to both
 _MOUTH = ("lips", "face", "mouth_interior")
 _EYE = ("eyelids", "face", "eye_sockets")
 _FREE = -1.0  # m: nothing is there
+_MEANT_LIPS = (("jawOpen", "mouthClose"), ("mouthSmileLeft",), ("mouthSmileRight",))
 
 
 @dataclass(frozen=True)
@@ -168,13 +167,14 @@ def _of_mouth(mesh: Mesh) -> list[Barrier | Contact]:
     return [
         *through,
         Contact("the upper lip through the lower", around, _up, lower, spread(mesh, tested & upper, sides=True), share,
-                mesh.faces, mesh.vertices),
+                mesh.faces, mesh.vertices, _MEANT_LIPS),
         Contact("the lower lip through the upper", around, _down, upper,
-                spread(mesh, tested & lower, sides=True), -share, mesh.faces, mesh.vertices),
+                spread(mesh, tested & lower, sides=True), -share, mesh.faces, mesh.vertices,
+                _MEANT_LIPS),
     ]  # fmt: skip
 
 
-def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
+def _of_eye(mesh: Mesh, side: str) -> list[Barrier]:
     ball = mesh.part == f"eyeball_{side}"
     eye = mesh.vertices[ball]
     middle = (eye.min(0) + eye.max(0)) / 2
@@ -190,30 +190,11 @@ def _of_eye(mesh: Mesh, side: str) -> list[Barrier | Contact]:
 
     lids = (mesh.part == "eyelids") & within(mesh.vertices, eye, _LID_REACH)
     skin = np.isin(mesh.part, ("eyelids", "face")) & within(mesh.vertices, mesh.vertices[lids], _LID_REACH)
-    found: list[Barrier | Contact] = [
+    # lids that close lie one in the other, hidden: moved apart, their line would be jagged
+    return [
         Barrier(f"{side} lids and skin through the eye", around, away, dense(mesh, ball), spread(mesh, skin),
                 skin.astype(np.float32), mesh.vertices)
     ]  # fmt: skip
-    blink = f"eyeBlink{side.capitalize()}"
-    if blink in mesh.moves:
-
-        def up(points: F32) -> F32:  # over the eye
-            away_from_eye = away(points)
-            return _unit(_up(points) - away_from_eye * away_from_eye[..., 1:2])
-
-        about = np.isin(mesh.part, _EYE) & within(mesh.vertices, mesh.vertices[lids], _LID_SKIN)
-        upper = about & ((mesh.moves[blink][:, 1] < _UPPER_LID) | (mesh.vertices[:, 1] > middle[1]))
-        lower = about & ~upper
-        free = _from_seam(mesh, upper, lower, _FREE_LIDS)
-        share = upper * free
-        shown = lids & (free > _SEAM) & (np.linalg.norm(mesh.vertices - middle, axis=1) > radius)
-        found += [
-            Contact(f"the upper {side} lid through the lower", around, up, lower,
-                    spread(mesh, shown & upper, sides=True), share, mesh.faces, mesh.vertices),
-            Contact(f"the lower {side} lid through the upper", around, lambda points: -up(points), upper,
-                    spread(mesh, shown & lower, sides=True), -share, mesh.faces, mesh.vertices),
-        ]  # fmt: skip
-    return found
 
 
 def _from_seam(mesh: Mesh, one: Mask, other: Mask, reach: float) -> F32:

@@ -1,7 +1,7 @@
-"""Two sheets of skin that may touch but not go through each other: one lip and the other, one lid and the other.
+"""Two sheets of skin that may touch but not go through each other: one lip and the other.
 
 What is behind a sheet is told by the sheet's nearest point and its normal there, so that it holds for whatever way two
-sheets lie, and what is in can be moved out by just as much as it is in: more would leave the mouth or the eye ajar.
+sheets lie, and what is in can be moved out by just as much as it is in: more would leave the mouth ajar.
 
 Frame: the neutral head, metres, avatar axes. Dims: V vertices, B states, S samples, T vertices of the obstacle.
 """
@@ -37,6 +37,7 @@ class Contact:
     share: F32  # [V] how much of the way out each vertex goes; negative for what lies on the other side
     faces: I32  # [F, 3] of the whole mesh
     rest: F32  # [V, 3]
+    meant: tuple[tuple[str, ...], ...] = ()  # keys that lay one sheet into the other, hidden
     _numbers: I32 = field(init=False)  # [T] the obstacle's vertices
     _corners: I32 = field(init=False)  # [T, N] the triangles about each, by row of _faces; repeated where fewer
     _faces: I32 = field(init=False)  # [G, 3] the obstacle's triangles, by vertex
@@ -88,7 +89,7 @@ class Contact:
         """[V, 3] the way out, shared by both sheets, for the samples that are deeper in than `aim` and, ever less,
         for the skin around. `state` [V, 3], `depth` [S], m."""
         inside, movable = depth > aim, np.flatnonzero(self.share)
-        # where they are now: at rest a lid is far from the other
+        # where they are now
         there, sources = (_drawn(self.chart(points)) for points in (state[movable], self.samples.of(state)[inside]))
         way = (nearness(there, sources, _AROUND) * (depth[inside] - aim / 2)).max(1)
         push = np.zeros_like(state)

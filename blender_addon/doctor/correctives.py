@@ -31,7 +31,7 @@ _EASE = 0.3  # so much of it
 _SLACK = 0.0003  # m: two keys' own correctives may add up to this much more than they need
 _REPAIRS = 5
 _CHUNK = 96  # states looked at together, for the sake of memory
-_ALIKE = 0.0008  # m: pairs of one key share a corrective where it moves none of them further than they need by this
+_ALIKE = 0.0012  # m: pairs of one key share a corrective where it moves none of them further than they need by this
 _MOST = 20  # of them, for the sake of the driver's length
 _TOUCHED = 1e-5  # m
 _BESIDE = 6  # vertices of the lids that each of the lashes goes with
@@ -315,6 +315,8 @@ class _Clinic:
         return {name for name in self.names if np.abs(self.mesh.moves[name][corners]).max(initial=0) <= _TOUCHED}
 
     def _allowed(self, barrier: Barrier | Contact) -> F32:  # [S] m
-        """How deep the samples are without any fault: as at rest."""
-        first = np.zeros(1, np.intp)
-        return np.asarray(np.maximum(barrier.depths(self.mesh.vertices[None], first)[0], 0.0))
+        """How deep the samples are without any fault: as at rest, and as what closes them lays one into the other."""
+        meant = barrier.meant if isinstance(barrier, Contact) else ()
+        moves = [[self.mesh.moves[name] for name in names] for names in meant if {*names} <= {*self.names}]
+        states = self.mesh.vertices + np.stack([np.sum(some, axis=0) for some in [[0 * self.mesh.vertices], *moves]])
+        return np.asarray(np.maximum(barrier.depths(states, np.zeros(len(states), np.intp)).max(0), 0.0))
