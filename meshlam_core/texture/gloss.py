@@ -43,33 +43,35 @@ def fine_light(
     atlas: Atlas,
 ) -> tuple[Tensor, Tensor]:  # [P, 3] what the skin is lit by beside the harmonics, [P] 0..1 how far it is believed
     """The light that is left in an albedo; 1 where the photo shows none of the skin."""
-    size = atlas.uv_map.size
+    size, side = atlas.uv_map.size, min(SIDE, atlas.uv_map.size)
     known = skin[:, 4:] * (1 - 2 * skin[:, 3:4]).clamp_min(0) * atlas.skin[:, None]
-    difference = skin[:, :3].clamp_min(DARK).log() - atlas.at_texels(person.clamp_min(DARK).log())
     height = torch.from_numpy(model.template[:, 1].copy())
     beard = height < height[atlas.share("lips") > 0].max() + ABOVE_LIPS
-    vary = (atlas.at_texels((spread * beard)[:, None]) / CHEEK).clamp(1, MOST) ** 2
-    picture = torch.zeros(size * size, 5)
-    picture[atlas.uv_map.texel] = torch.cat([difference * known, vary * known, known], 1)
-    coarse = functional.adaptive_avg_pool2d(picture.view(1, size, size, 5).permute(0, 3, 1, 2), min(SIDE, size))
-    smooth = cv2.GaussianBlur(coarse[0].permute(1, 2, 0).numpy(), (0, 0), FINE * coarse.shape[-1] / SIDE)
-    weight = smooth[..., 4:]
+    vary = (spread * beard / CHEEK).clamp(1, MOST) ** 2
+    marks = torch.stack([vary, atlas.share(*PAINTED), atlas.share("ears", "neck")], 1)
+    step = max(1, size // (2 * side))  # of the texels that are looked at
+    rows = (((atlas.places % size) % step == 0) & ((atlas.places // size) % step == 0)).nonzero()[:, 0]
+    expected = atlas.at_texels(torch.cat([person.clamp_min(DARK).log(), marks], 1), rows)
+    values = torch.cat([skin[rows, :3].clamp_min(DARK).log() - expected[:, :3], expected[:, 3:]], 1) * known[rows]
+    picture = torch.zeros((size // step) ** 2, 7)
+    place = atlas.places[rows] // size // step * (size // step) + atlas.places[rows] % size // step
+    picture[place.long()] = torch.cat([values, known[rows]], 1)
+    coarse = functional.adaptive_avg_pool2d(picture.view(1, size // step, size // step, 7).permute(0, 3, 1, 2), side)
+    smooth = cv2.GaussianBlur(coarse[0].permute(1, 2, 0).numpy(), (0, 0), FINE * side / SIDE)
+    weight = smooth[..., 6:]
     shown = weight[..., 0] > 0.5
     if not shown.any():
         return torch.ones_like(skin[:, :3]), torch.ones(len(skin))
-    off = smooth[..., :3] / np.maximum(weight, 1e-6)
-    people = smooth[..., 3:4] / np.maximum(weight, 1e-6)
-    off -= np.median(off[shown], axis=0)
+    off, people, painted, shaded = np.split(smooth[..., :6] / np.maximum(weight, 1e-6), [3, 4, 5], axis=2)
+    off = off - np.median(off[shown], axis=0)
     grey = off.mean(axis=2, keepdims=True)
     hue = off - grey
     strength = (hue**2).sum(axis=2, keepdims=True)
     level = grey**3 / (grey**2 + (people * BRIGHTER) ** 2)
     tint = strength / (strength + (people * HUE) ** 2) * hue
-    parts = np.concatenate([level, tint], axis=2) * (weight / (weight + 0.1))
-    fine = cv2.resize(parts.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    light = np.where(level > 0, level, shaded * level) + (1 - painted) * tint
+    light = np.concatenate([light, level], axis=2) * (weight / (weight + 0.1))
+    fine = cv2.resize(light.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     at = torch.from_numpy(fine.reshape(-1, 4))[atlas.uv_map.texel]
-    painted = atlas.at_texels(atlas.share(*PAINTED)[:, None])
-    shaded = torch.maximum(atlas.ears, atlas.neck)[:, None]
-    level = torch.where(at[:, :1] > 0, at[:, :1], shaded * at[:, :1])
-    believed = 1 - atlas.ears * smooth_step(-at[:, 0], *DARK_EAR)
-    return ((4 * known).clamp(0, 1) * (level + (1 - painted) * at[:, 1:])).exp(), believed
+    believed = 1 - atlas.ears * smooth_step(-at[:, 3], *DARK_EAR)
+    return ((4 * known).clamp(0, 1) * at[:, :3]).exp(), believed
