@@ -286,7 +286,8 @@ def render_yaw(
 
 def render_thumbnail(avatar: Avatar, renderer: AvatarRenderer | None = None) -> Avatar:
     """The avatar with its preview drawn."""
-    renderer = renderer or AvatarRenderer(avatar)
+    # no fold shows in a neutral face, and they are as large as the texture each
+    renderer = renderer or AvatarRenderer(replace(avatar, folds=()))
     return replace(avatar, thumbnail=render_yaw(renderer, neutral_pose(avatar), THUMBNAIL_YAW, 256))
 
 
