@@ -32,7 +32,6 @@ from meshlam_core.head.glasses import (
     build_glasses,
     outlines,
     rims_of,
-    temple_line,
 )
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.skinning import forward_kinematics, rotation_matrices
@@ -59,6 +58,7 @@ BESIDE = (0.0018, 0.003, 0.0045)  # m from a line to what it is compared with: w
 LINE = 0.0006  # m to both sides of a line's middle that still are the line
 DIRECTIONS = 8  # of half a turn, to which a line's normal is rounded
 FULL = 0.10  # of the skin's brightness, by which a line is darker that surely is one
+LIFTS_EAR = np.arange(-0.006, 0.0361, 0.003)  # m from the top of the ear's root, where a temple may rest
 LIFTS_BRIDGE, LIFTS_TEMPLE = (0.0, 0.25, 0.5, 0.75), (0.1, 0.35, 0.6, 0.85)  # of the half height, where they may run
 TEMPLE = 0.010  # m of a temple that are looked at
 WEIGHTS = {"rims": 0.8, "weaker": 0.2, "bridge": 0.2, "temples": 0.3}  # of a score
@@ -87,7 +87,7 @@ WIRE, PER_DARK = (
     0.018,
 )  # m, and m for a line as dark as black: what is thick is dark, a faint line a blurred wire
 FAINT = 0.08  # of the skin's brightness; a line that is less dark has no thickness that could be measured
-NARROW, WIDE = 0.002, 0.007  # m that are taken off the skin with rims, and with temples, which are often broad
+NARROW, WIDE = 0.002, 0.007  # m that are taken off the skin with rims, and with temples, which are broad where rims are thick
 ACROSS = 0.007  # m to both sides of a rim, over which its thickness is measured
 
 
@@ -170,29 +170,56 @@ def frame_score(crop: U8, tracked: TrackedFace, landmarks: F32, camera: Camera, 
 
 def mask_of(
     found: FoundGlasses,
+    crop: U8,  # [H, W, 3] sRGB
     tracked: TrackedFace,
     camera: Camera,
     head: HeadModel,
-    shape: tuple[int, int],  # (height, width)
 ) -> F32:  # [H, W] 0 or 1
     """Where rims, bridge and the temples beside the face are drawn in the crop, a little wider than they are."""
-    mask = np.zeros(shape, np.uint8)
+    mask = np.zeros(crop.shape[:2], np.uint8)
     place, frame, skin = on_crop(tracked, camera, head), found.shape, Skin(tracked.vertices, head)
-    rims = rims_of(frame)
-    lines = [(place(found.sheet.points(rim)), True, NARROW) for rim in rims]
-    middle = place(found.sheet.points(np.array([[frame.across, frame.up]])))[0]
-    lines.append((place(bridge_line(frame, found.sheet, skin)), False, NARROW))
-    for side in (1, -1):
-        line = place(temple_line(frame, found.sheet, skin, side))
-        away = (line - line[0]) @ (line[0] - middle)
-        lines.append(
-            (line[: max(int((away < 0).argmax() or len(line)), 1)], False, WIDE)
-        )  # the far one is behind the face
     scale = camera.focal / abs(float(tracked.translation[2]))  # px a metre
+    light = cv2.GaussianBlur(crop @ np.array([0.3, 0.59, 0.11], np.float32), (0, 0), SOFT * STEP * scale)
+    lines = [(place(found.sheet.points(rim)), True, NARROW) for rim in rims_of(frame)]
+    lines.append((place(bridge_line(frame, found.sheet, skin)), False, NARROW))
+    temples = [_temple_seen(found, np.asarray(light), scale, place, skin, side) for side in (1, -1)]
+    lines += [(temple, False, WIDE + frame.thickness) for temple in temples]
     for pixels, closed, more in lines:
         width = max(2, round((frame.thickness + more) * scale))
         cv2.polylines(mask, [np.rint((pixels - 0.5) * 16).astype(np.int32)], closed, 1, width, cv2.LINE_8, 4)
     return mask.astype(np.float32)
+
+
+def _temple_seen(
+    found: FoundGlasses,
+    light: NDArray[np.floating],  # [H, W] 0..255
+    scale: float,  # px a metre
+    place: Callable[[F64], F64],
+    skin: Skin,
+    side: int,
+) -> F64:  # [2, 2] px
+    """From a rim to the ear, where the clearest dark line runs: ears sit higher or lower than the head model's."""
+    shape, ear = found.shape, skin.ear(side)
+    u, v = shape.across + side * (shape.gap + 2 * shape.width), shape.up + np.array(LIFTS_TEMPLE) * shape.height
+    hinges = place(found.sheet.points(np.stack([np.full_like(v, u), v], axis=-1)))
+    ends = place(ear + np.stack([0 * LIFTS_EAR, LIFTS_EAR, 0 * LIFTS_EAR], axis=-1))
+    ahead = hinges.mean(axis=0) - place(found.sheet.points(np.array([[shape.across, shape.up]])))[0]
+    ahead /= np.linalg.norm(ahead)
+    # the far one goes behind the face soon
+    ends += np.maximum(TEMPLE * scale - (ends - hinges.mean(axis=0)) @ ahead, 0)[:, None] * ahead
+    ways = np.stack([np.broadcast_to(x, (len(hinges), len(ends), 2)) for x in (hinges[:, None], ends)], axis=2)
+    ways = ways.reshape(-1, 2, 2)
+    along = ways[:, 1] - ways[:, 0]
+    across = np.stack([-along[:, 1], along[:, 0]], axis=-1) / np.linalg.norm(along, axis=1, keepdims=True)
+    points = ways[:, :1] + np.linspace(0.1, 0.9, 24)[:, None] * along[:, None]
+
+    def at(off: float) -> NDArray[np.floating]:  # [K, N]
+        x, y = np.moveaxis(points + off * scale * across[:, None], -1, 0)
+        return light[y.astype(int).clip(0, light.shape[0] - 1), x.astype(int).clip(0, light.shape[1] - 1)]
+
+    darker = np.minimum(at(BESIDE[1]), at(-BESIDE[1])) - at(0.0)
+    best = int((darker / np.maximum(at(BESIDE[1]), 1)).clip(0, FULL).mean(axis=1).argmax())
+    return np.asarray(ways[best])
 
 
 def on_crop(tracked: TrackedFace, camera: Camera, head: HeadModel) -> Callable[[F64], F64]:
