@@ -77,11 +77,11 @@ def drawn(bare: Any, shape: FrameShape, head: HeadModel, rise: float | None = No
     lines.append((sheet.points(np.array([[shape.across + s * shape.gap, high] for s in (1, -1)])), False))
     for s in (1, -1):
         hinge, end = sheet.points(np.array([[shape.across + s * out, high] for out in (outer, outer + 0.012)]))
-        lines.append((np.stack([hinge, end if rise is None else skin.ear(s) + [0, rise, 0]]), False))
+        lines.append((np.stack([hinge, end if rise is None else skin.ear(s) + np.array([0, rise, 0])]), False))
     for line, closed in lines:
         at = np.rint((place(line) - 0.5) * 16).astype(np.int32)
         cv2.polylines(pixels, [at], closed, DARK, wide, cv2.LINE_AA, 4)
-    return pixels
+    return np.asarray(pixels)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -98,6 +98,15 @@ def test_a_drawn_frame_is_found_where_it_is_and_as_large(bare: Any, head: HeadMo
     assert abs(shape.height - true.height) < 0.002
     assert abs(shape.thickness - true.thickness) < 0.0015
     assert np.abs(found.colour - np.array(DARK) / 255).max() < 0.15
+
+
+def test_a_faint_frame_is_found_where_it_is(bare: Any, head: HeadModel) -> None:
+    picture, tracked, landmarks = bare
+    true = SHAPES["oval"]
+    faint = 0.7 * picture.pixels + 0.3 * drawn(bare, true, head)
+    found = find_glasses(faint.astype(np.uint8), tracked, landmarks, picture.camera, head)
+    assert found is not None
+    assert np.abs(found.shape.numbers[:5] - true.numbers[:5]).max() < 0.002
 
 
 def test_a_bare_face_wears_nothing(bare: Any, head: HeadModel) -> None:
@@ -126,7 +135,7 @@ def test_temples_are_masked_wherever_the_ears_are(bare: Any, head: HeadModel, ri
     shape, skin = SHAPES["oval"], Skin(tracked.vertices, head)
     sheet, place = Sheet.before(skin.landmarks).clear_of(skin, shape), on_crop(tracked, picture.camera, head)
     hinges = [shape.across - shape.gap - 2 * shape.width, shape.up + 0.4 * shape.height]
-    line = place(np.stack([sheet.points(np.array(hinges)), skin.ear(-1) + [0, rise, 0]]))
+    line = place(np.stack([sheet.points(np.array(hinges)), skin.ear(-1) + np.array([0, rise, 0])]))
     pixels = drawn(bare, shape, head, rise)
     found = find_glasses(pixels, tracked, landmarks, picture.camera, head)
     assert found is not None

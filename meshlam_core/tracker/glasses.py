@@ -82,12 +82,9 @@ KEPT, TRIED, ROUNDS, NARROWER = 24, 12, 14, 0.85  # of the search: the best of a
 HOPELESS = 0.25  # score of the grid below which nobody is looked at more closely; wearers have 0.35 and more
 TOLD = 0.72  # score from which somebody wears glasses: docs/masks.md
 THINNEST, THICKEST = 0.0010, 0.0065  # m
-WIRE, PER_DARK = (
-    0.0012,
-    0.018,
-)  # m, and m for a line as dark as black: what is thick is dark, a faint line a blurred wire
+WIRE, PER_DARK = 0.0012, 0.018  # m, and m for a line as dark as black: what is thick is dark, a faint line a wire
 FAINT = 0.08  # of the skin's brightness; a line that is less dark has no thickness that could be measured
-NARROW, WIDE = 0.002, 0.007  # m that are taken off the skin with rims, and with temples, which are broad where rims are thick
+NARROW, WIDE = 0.002, 0.007  # m that are taken off the skin with rims, and with temples, broad where rims are thick
 ACROSS = 0.007  # m to both sides of a rim, over which its thickness is measured
 
 
@@ -215,7 +212,8 @@ def _temple_seen(
 
     def at(off: float) -> NDArray[np.floating]:  # [K, N]
         x, y = np.moveaxis(points + off * scale * across[:, None], -1, 0)
-        return light[y.astype(int).clip(0, light.shape[0] - 1), x.astype(int).clip(0, light.shape[1] - 1)]
+        rows, columns = (z.astype(int).clip(0, size - 1) for z, size in zip((y, x), light.shape, strict=True))
+        return np.asarray(light[rows, columns])
 
     darker = np.minimum(at(BESIDE[1]), at(-BESIDE[1])) - at(0.0)
     best = int((darker / np.maximum(at(BESIDE[1]), 1)).clip(0, FULL).mean(axis=1).argmax())
