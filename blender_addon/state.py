@@ -60,7 +60,7 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
     )
     keep_glasses: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Keep Glasses",
-        description="Leave dark glasses painted on the skin; otherwise the skin and the eyes behind them are completed",
+        description="Leave glasses painted on the skin; otherwise the skin and the eyes behind them are completed",
     )
     glasses_mesh: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Glasses as an Object",

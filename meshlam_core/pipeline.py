@@ -214,7 +214,7 @@ class _Draft:
     job: RefineJob | None  # for the network, if there is one
     clock: Clock
     covered: tuple[str, ...]  # by what the face is
-    glasses: FoundGlasses | None
+    glasses: FoundGlasses | None  # taken off the skin
 
 
 def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clock) -> _Draft:
@@ -240,10 +240,10 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
         regions = regions.with_glasses_kept() if options.keep == "glasses" else regions
         tracked = with_sides(tracked, regions, picture.camera, head)
         glasses = None
-        if options.keep == "glasses-mesh":
+        if options.keep != "glasses":
             glasses = find_glasses(picture.pixels, tracked, landmarks, picture.camera, head)
             if glasses is not None:
-                mask = mask_of(glasses, tracked, picture.camera, head, picture.pixels.shape[:2])
+                mask = mask_of(glasses, picture.pixels, tracked, picture.camera, head)
                 regions = regions.with_glasses_at(mask)
     if options.hair == "hull":
         with clock.stage("hair"):
@@ -327,7 +327,7 @@ def _finish(
     from meshlam_core.viewing.viewer import render_thumbnail
 
     with draft.clock.stage("preview"):
-        avatar = with_fine_hull(_assemble(draft, refined, session.head))
+        avatar = with_fine_hull(_assemble(draft, refined, options, session.head))
         avatar = render_thumbnail(with_sway_bones(avatar) if options.sway_bones else avatar)
     making = Making(
         photo=draft.path.name,
@@ -362,7 +362,7 @@ def _raw_of(tracked: TrackedFace, raw: RawKeys) -> dict[str, Any]:
     }
 
 
-def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Avatar:
+def _assemble(draft: _Draft, refined: RefinedHead | None, options: ReconstructOptions, head: HeadModel) -> Avatar:
     from meshlam_core.texture.finish import finish, painted_by_network, with_network
 
     tracked, picture, texture = draft.tracked, draft.picture, draft.texture
@@ -376,7 +376,6 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         crop=np.array(picture.crop.box, np.float32),
     )
     mesh = refined or head
-    glasses = draft.glasses
     finished = finish(with_network(texture, refined.albedo) if refined else texture, tracked, head)
     part, parts = tracked.parts_on(head)
     return Avatar(
@@ -410,7 +409,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, head: HeadModel) -> Av
         normal=finished.maps.normal,
         orm=finished.maps.orm,
         folds=finished.folds,
-        glasses=None if glasses is None else glasses.on(tracked, head),
+        glasses=draft.glasses.on(tracked, head) if draft.glasses and options.keep == "glasses-mesh" else None,
     )
 
 

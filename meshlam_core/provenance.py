@@ -73,8 +73,8 @@ class Making:
     wanted_unlit: bool
     tone_doubt: float | None  # standard deviation of the logarithm of the skin's tone; None: light and skin are one
     covered: tuple[str, ...] = ()  # what covers the face: names of tracker/parsing.COVERS
-    glasses: FoundGlasses | None = None  # of which a mesh was made
-    wanted_glasses: bool = False
+    glasses: FoundGlasses | None = None  # that were found by their frame and taken off the skin
+    wanted_glasses: bool = False  # as a mesh
 
     @property
     def total_timings(self) -> dict[str, float]:

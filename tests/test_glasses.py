@@ -1,4 +1,4 @@
-"""A frame of glasses in the photo becomes a mesh on the head, and leaves the skin."""
+"""A frame of glasses in the photo leaves the skin, and becomes a mesh on the head for who asks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from meshlam_core.head.glasses import FrameShape, Sheet, Skin, build_glasses, ri
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.tracker.crop import cut_head
-from meshlam_core.tracker.glasses import find_glasses, on_crop
+from meshlam_core.tracker.glasses import find_glasses, mask_of, on_crop
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.pose import landmarks_on_crop
 from meshlam_core.tracker.track import track_photo
@@ -64,8 +64,8 @@ def bare(portrait_file: Path, assets: dict[str, Path], head: HeadModel) -> Any:
     return picture, tracked, landmarks_on_crop(tracked, picture.camera)
 
 
-def drawn(bare: Any, shape: FrameShape, head: HeadModel) -> NDArray[np.uint8]:
-    """The crop with a frame before the eyes."""
+def drawn(bare: Any, shape: FrameShape, head: HeadModel, rise: float | None = None) -> NDArray[np.uint8]:
+    """The crop with a frame before the eyes, its temples level and short, or up to `rise` m above the ears' roots."""
     picture, tracked, _ = bare
     skin = Skin(tracked.vertices, head)
     sheet, place = Sheet.before(skin.landmarks).clear_of(skin, shape), on_crop(tracked, picture.camera, head)
@@ -73,16 +73,15 @@ def drawn(bare: Any, shape: FrameShape, head: HeadModel) -> NDArray[np.uint8]:
     wide = max(1, round(shape.thickness * picture.camera.focal / abs(float(tracked.translation[2]))))
     high = shape.up + 0.4 * shape.height
     outer = shape.gap + 2 * shape.width
-    lines = [(rim, True) for rim in rims_of(shape)]
-    lines.append((np.array([[shape.across - shape.gap, high], [shape.across + shape.gap, high]]), False))
-    lines += [
-        (np.array([[shape.across + s * outer, high], [shape.across + s * (outer + 0.012), high]]), False)
-        for s in (1, -1)
-    ]
+    lines = [(sheet.points(rim), True) for rim in rims_of(shape)]
+    lines.append((sheet.points(np.array([[shape.across + s * shape.gap, high] for s in (1, -1)])), False))
+    for s in (1, -1):
+        hinge, end = sheet.points(np.array([[shape.across + s * out, high] for out in (outer, outer + 0.012)]))
+        lines.append((np.stack([hinge, end if rise is None else skin.ear(s) + np.array([0, rise, 0])]), False))
     for line, closed in lines:
-        at = np.rint((place(sheet.points(line)) - 0.5) * 16).astype(np.int32)
+        at = np.rint((place(line) - 0.5) * 16).astype(np.int32)
         cv2.polylines(pixels, [at], closed, DARK, wide, cv2.LINE_AA, 4)
-    return pixels
+    return np.asarray(pixels)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -99,6 +98,15 @@ def test_a_drawn_frame_is_found_where_it_is_and_as_large(bare: Any, head: HeadMo
     assert abs(shape.height - true.height) < 0.002
     assert abs(shape.thickness - true.thickness) < 0.0015
     assert np.abs(found.colour - np.array(DARK) / 255).max() < 0.15
+
+
+def test_a_faint_frame_is_found_where_it_is(bare: Any, head: HeadModel) -> None:
+    picture, tracked, landmarks = bare
+    true = SHAPES["oval"]
+    faint = 0.7 * picture.pixels + 0.3 * drawn(bare, true, head)
+    found = find_glasses(faint.astype(np.uint8), tracked, landmarks, picture.camera, head)
+    assert found is not None
+    assert np.abs(found.shape.numbers[:5] - true.numbers[:5]).max() < 0.002
 
 
 def test_a_bare_face_wears_nothing(bare: Any, head: HeadModel) -> None:
@@ -119,6 +127,43 @@ def test_the_mesh_is_closed_outside_of_the_skin_and_reaches_the_ears(head: HeadM
         own = made.vertices[(side * made.vertices[:, 0] > 0.03) & (made.vertices[:, 2] < 0.11)].astype(np.float64)
         assert (side * own[:, 0] > skin.beside(own, side)).all()
         assert np.linalg.norm(own - skin.ear(side), axis=1).min() < 0.006
+
+
+@pytest.mark.parametrize("rise", [0.0, 0.008, 0.016])
+def test_temples_are_masked_wherever_the_ears_are(bare: Any, head: HeadModel, rise: float) -> None:
+    picture, tracked, landmarks = bare
+    shape, skin = SHAPES["oval"], Skin(tracked.vertices, head)
+    sheet, place = Sheet.before(skin.landmarks).clear_of(skin, shape), on_crop(tracked, picture.camera, head)
+    hinges = [shape.across - shape.gap - 2 * shape.width, shape.up + 0.4 * shape.height]
+    line = place(np.stack([sheet.points(np.array(hinges)), skin.ear(-1) + np.array([0, rise, 0])]))
+    pixels = drawn(bare, shape, head, rise)
+    found = find_glasses(pixels, tracked, landmarks, picture.camera, head)
+    assert found is not None
+    mask = mask_of(found, pixels, tracked, picture.camera, head)
+    column, row = (line[:1] + np.linspace(0, 0.9, 40)[:, None] * (line[1:] - line[:1])).astype(int).T
+    assert mask[row, column].all()
+
+
+@pytest.mark.parametrize("kept", ["none", "glasses"])
+def test_a_frame_leaves_the_skin_unless_it_is_to_be_kept(
+    bare: Any, head: HeadModel, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: str
+) -> None:
+    photo, out = tmp_path / "worn.png", tmp_path / "worn.meshlam"
+    worn = drawn(bare, SHAPES["round"], head)
+    Image.fromarray(worn).save(photo)
+    options = ["-o", str(out), "--keep", kept, "--texture-size", "256", "--weights", "none", "--json"]
+    assert cli.main(["reconstruct", str(photo), *options]) == 0
+    result = json.loads(capsys.readouterr().out)
+    told = [text for text in result["warnings"] if "covered by glasses" in text]
+    assert (result["covered"], len(told)) == ((["glasses"], 1) if kept == "none" else ([], 0))
+    assert (result["glasses"] is None) == (kept == "glasses")
+    avatar = read_avatar(out)
+    assert avatar.glasses is None
+    assert list(avatar.provenance["covered"]) == result["covered"]
+    frame = np.abs(worn.astype(float) - bare[0].pixels).max(axis=2) > 60
+    shown = render_avatar(avatar, "photo", "native")[..., :3].astype(float)
+    lighter = shown[frame].mean() - worn[frame].mean()
+    assert (lighter > 40) == (kept == "none")
 
 
 def test_the_photo_gives_a_head_with_glasses_that_are_no_longer_on_its_skin(

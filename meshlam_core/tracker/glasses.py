@@ -3,11 +3,13 @@
 The sheet that the rims would lie in is cut out of the photo, seen straight on. A frame shows in it as a line darker
 than what lies on both of its sides, along two rims of the same form, a bridge between them and the beginnings of two
 temples: a matched filter over the frame's parameters, first on a grid, then by random search around its best places.
+How much darker than its sides a line would be is computed once for each pixel and direction.
 The opening of the eyes, whose lashes are such lines as well, says nothing. What it answers for people with and without
 glasses: docs/masks.md.
 
 Frames: avatar frame, view frame, image frame of the crop (frames.py); the sheet's u to the subject's left and v up.
-Dims: H, W rows and columns of the crop; K frames tried, N points of a line, R, C rows and columns of the sheet.
+Dims: H, W rows and columns of the crop; K frames tried, N points of a line, R, C rows and columns of the sheet, B
+distances of BESIDE.
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from meshlam_core.head.glasses import (
     build_glasses,
     outlines,
     rims_of,
-    temple_line,
 )
 from meshlam_core.head.model import HeadModel
 from meshlam_core.head.skinning import forward_kinematics, rotation_matrices
@@ -41,6 +42,7 @@ from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
 HALF = (0.080, 0.045)  # m of the sheet to each side of the eyes' middle
@@ -53,34 +55,36 @@ RIGHT_BROW = np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46])  # landmarks a
 BROW_GROWN, IN_BROWS = 1.15, 0.4  # of the brows, and how much a line says there
 AS_DARK = 0.6  # of the clearer half of the rims, from which a line is taken for the frame itself
 BESIDE = (0.0018, 0.003, 0.0045)  # m from a line to what it is compared with: wires and thick frames
+LINE = 0.0006  # m to both sides of a line's middle that still are the line
+DIRECTIONS = 8  # of half a turn, to which a line's normal is rounded
 FULL = 0.10  # of the skin's brightness, by which a line is darker that surely is one
+LIFTS_EAR = np.arange(-0.006, 0.0361, 0.003)  # m from the top of the ear's root, where a temple may rest
 LIFTS_BRIDGE, LIFTS_TEMPLE = (0.0, 0.25, 0.5, 0.75), (0.1, 0.35, 0.6, 0.85)  # of the half height, where they may run
 TEMPLE = 0.010  # m of a temple that are looked at
 WEIGHTS = {"rims": 0.8, "weaker": 0.2, "bridge": 0.2, "temples": 0.3}  # of a score
-# usual frames: mean and spread of across, gap, width, height, and of the distance of a rim's centre from the middle, m
-USUAL = ((0.0, 0.003), (0.0095, 0.0025), (0.0235, 0.004), (0.0175, 0.004), (0.0325, 0.003))
+# usual frames: mean and spread of across, up, gap, width, height, and of the distance of a rim's centre from the
+# middle, m; of the clearest 63 of the portraits, the spread 1.4 standard deviations
+USUAL = ((0.0, 0.0013), (-0.005, 0.003), (0.0085, 0.0012), (0.023, 0.002), (0.0155, 0.003), (0.031, 0.002))
 UNUSUAL = 0.02  # of the score, a spread squared
 GRID = (  # of across, up, gap, width, height, power, taper
-    (-0.004, -0.002, 0.0, 0.002, 0.004),
+    (-0.003, 0.0, 0.003),
     tuple(np.arange(-0.014, 0.0061, 0.002)),
     (0.007, 0.009, 0.011, 0.013),
     (0.018, 0.0205, 0.023, 0.0255, 0.028),
     (0.011, 0.0135, 0.016, 0.0185, 0.021, 0.0235),
-    (2.4, 4.0),
+    (3.0,),
     (0.0,),
 )
 SPREAD = np.array([0.001, 0.001, 0.001, 0.0015, 0.0015, 0.5, 0.06])  # of the first round's search
 LEAST = np.array([-0.010, -0.020, 0.005, 0.015, 0.009, 2.0, -0.2])
 MOST = np.array([0.010, 0.012, 0.016, 0.033, 0.028, 6.0, 0.25])
 KEPT, TRIED, ROUNDS, NARROWER = 24, 12, 14, 0.85  # of the search: the best of a round, steps from each
-TOLD = 0.80  # score from which somebody wears glasses: docs/masks.md
+HOPELESS = 0.25  # score of the grid below which nobody is looked at more closely; wearers have 0.35 and more
+TOLD = 0.72  # score from which somebody wears glasses: docs/masks.md
 THINNEST, THICKEST = 0.0010, 0.0065  # m
-WIRE, PER_DARK = (
-    0.0012,
-    0.018,
-)  # m, and m for a line as dark as black: what is thick is dark, a faint line a blurred wire
+WIRE, PER_DARK = 0.0012, 0.018  # m, and m for a line as dark as black: what is thick is dark, a faint line a wire
 FAINT = 0.08  # of the skin's brightness; a line that is less dark has no thickness that could be measured
-NARROW, WIDE = 0.002, 0.007  # m that are taken off the skin with rims, and with temples, which are often broad
+NARROW, WIDE = 0.002, 0.007  # m that are taken off the skin with rims, and with temples, broad where rims are thick
 ACROSS = 0.007  # m to both sides of a rim, over which its thickness is measured
 
 
@@ -126,9 +130,13 @@ class _Straight:
 
     def at(self, picture: NDArray[np.floating], uv: F64) -> NDArray[np.floating]:
         """Nearest pixels."""
+        return picture.reshape(-1, *picture.shape[2:])[self.places(uv[..., 0], uv[..., 1])]
+
+    def places(self, u: NDArray[np.floating], v: NDArray[np.floating]) -> I32:
+        """Of the nearest pixels, row after row."""
         rows, columns = self.light.shape
-        column = ((uv[..., 0] + HALF[0]) / STEP).clip(0, columns - 1).astype(np.int32)
-        return picture[((HALF[1] - uv[..., 1]) / STEP).clip(0, rows - 1).astype(np.int32), column]
+        column = ((u + HALF[0]) * (1 / STEP)).clip(0, columns - 1).astype(np.int32)
+        return np.asarray(((HALF[1] - v) * (1 / STEP)).clip(0, rows - 1).astype(np.int32) * columns + column)
 
 
 def find_glasses(
@@ -159,29 +167,57 @@ def frame_score(crop: U8, tracked: TrackedFace, landmarks: F32, camera: Camera, 
 
 def mask_of(
     found: FoundGlasses,
+    crop: U8,  # [H, W, 3] sRGB
     tracked: TrackedFace,
     camera: Camera,
     head: HeadModel,
-    shape: tuple[int, int],  # (height, width)
 ) -> F32:  # [H, W] 0 or 1
     """Where rims, bridge and the temples beside the face are drawn in the crop, a little wider than they are."""
-    mask = np.zeros(shape, np.uint8)
+    mask = np.zeros(crop.shape[:2], np.uint8)
     place, frame, skin = on_crop(tracked, camera, head), found.shape, Skin(tracked.vertices, head)
-    rims = rims_of(frame)
-    lines = [(place(found.sheet.points(rim)), True, NARROW) for rim in rims]
-    middle = place(found.sheet.points(np.array([[frame.across, frame.up]])))[0]
-    lines.append((place(bridge_line(frame, found.sheet, skin)), False, NARROW))
-    for side in (1, -1):
-        line = place(temple_line(frame, found.sheet, skin, side))
-        away = (line - line[0]) @ (line[0] - middle)
-        lines.append(
-            (line[: max(int((away < 0).argmax() or len(line)), 1)], False, WIDE)
-        )  # the far one is behind the face
     scale = camera.focal / abs(float(tracked.translation[2]))  # px a metre
+    light = cv2.GaussianBlur(crop @ np.array([0.3, 0.59, 0.11], np.float32), (0, 0), SOFT * STEP * scale)
+    lines = [(place(found.sheet.points(rim)), True, NARROW) for rim in rims_of(frame)]
+    lines.append((place(bridge_line(frame, found.sheet, skin)), False, NARROW))
+    temples = [_temple_seen(found, np.asarray(light), scale, place, skin, side) for side in (1, -1)]
+    lines += [(temple, False, WIDE + frame.thickness) for temple in temples]
     for pixels, closed, more in lines:
         width = max(2, round((frame.thickness + more) * scale))
         cv2.polylines(mask, [np.rint((pixels - 0.5) * 16).astype(np.int32)], closed, 1, width, cv2.LINE_8, 4)
     return mask.astype(np.float32)
+
+
+def _temple_seen(
+    found: FoundGlasses,
+    light: NDArray[np.floating],  # [H, W] 0..255
+    scale: float,  # px a metre
+    place: Callable[[F64], F64],
+    skin: Skin,
+    side: int,
+) -> F64:  # [2, 2] px
+    """From a rim to the ear, where the clearest dark line runs: ears sit higher or lower than the head model's."""
+    shape, ear = found.shape, skin.ear(side)
+    u, v = shape.across + side * (shape.gap + 2 * shape.width), shape.up + np.array(LIFTS_TEMPLE) * shape.height
+    hinges = place(found.sheet.points(np.stack([np.full_like(v, u), v], axis=-1)))
+    ends = place(ear + np.stack([0 * LIFTS_EAR, LIFTS_EAR, 0 * LIFTS_EAR], axis=-1))
+    ahead = hinges.mean(axis=0) - place(found.sheet.points(np.array([[shape.across, shape.up]])))[0]
+    ahead /= np.linalg.norm(ahead)
+    # the far one goes behind the face soon
+    ends += np.maximum(TEMPLE * scale - (ends - hinges.mean(axis=0)) @ ahead, 0)[:, None] * ahead
+    ways = np.stack([np.broadcast_to(x, (len(hinges), len(ends), 2)) for x in (hinges[:, None], ends)], axis=2)
+    ways = ways.reshape(-1, 2, 2)
+    along = ways[:, 1] - ways[:, 0]
+    across = np.stack([-along[:, 1], along[:, 0]], axis=-1) / np.linalg.norm(along, axis=1, keepdims=True)
+    points = ways[:, :1] + np.linspace(0.1, 0.9, 24)[:, None] * along[:, None]
+
+    def at(off: float) -> NDArray[np.floating]:  # [K, N]
+        x, y = np.moveaxis(points + off * scale * across[:, None], -1, 0)
+        rows, columns = (z.astype(int).clip(0, size - 1) for z, size in zip((y, x), light.shape, strict=True))
+        return np.asarray(light[rows, columns])
+
+    darker = np.minimum(at(BESIDE[1]), at(-BESIDE[1])) - at(0.0)
+    best = int((darker / np.maximum(at(BESIDE[1]), 1)).clip(0, FULL).mean(axis=1).argmax())
+    return np.asarray(ways[best])
 
 
 def on_crop(tracked: TrackedFace, camera: Camera, head: HeadModel) -> Callable[[F64], F64]:
@@ -208,9 +244,9 @@ def _first_look(
     crop: U8, trust: F32, skin: Skin, tracked: TrackedFace, camera: Camera, head: HeadModel
 ) -> tuple[F64, float, Sheet]:  # [7], score
     """The clearest frame in the sheet where usual frames stand."""
-    (gap, _), (width, _), (height, _) = USUAL[1:4]
+    (gap, _), (width, _), (height, _) = USUAL[2:5]
     sheet = Sheet.before(skin.landmarks).clear_of(skin, FrameShape(0.0, -0.004, gap, width, height, 3.0, 0.0))
-    return *_search(_straight(crop, trust, sheet, tracked, camera, head)), sheet
+    return *_search(_straight(crop, trust, sheet, tracked, camera, head), HOPELESS), sheet
 
 
 def _frame(numbers: F64) -> FrameShape:  # [7]
@@ -241,17 +277,19 @@ def _grid() -> F64:  # [K, 7]
     return np.stack(np.meshgrid(*GRID, indexing="ij"), axis=-1).reshape(-1, len(GRID))
 
 
-def _search(seen: _Straight) -> tuple[F64, float]:  # [7]
+def _search(seen: _Straight, hopeless: float = -np.inf) -> tuple[F64, float]:  # [7]
     """The frame that shows most clearly and its score: random steps that get smaller, from the best of a grid."""
-    tried = _grid()
+    tried, answers = _grid(), _darker(seen, BESIDE[1:2])
     # a first look with fewer points and one distance
-    scores = np.concatenate([_score(seen, part, 24, BESIDE[1:2]) for part in np.array_split(tried, 6)])
+    scores = np.concatenate([_score(seen, answers, part, 24) for part in np.array_split(tried, 4)])
     random = np.random.default_rng(0)  # always the same steps
-    for turn in range(ROUNDS):
-        kept = tried[np.argsort(-scores, kind="stable")[:KEPT]]
-        steps = random.normal(0, 1, (TRIED, *kept.shape)) * SPREAD * NARROWER**turn
-        tried = np.concatenate([kept[None], (kept + steps).clip(LEAST, MOST)]).reshape(-1, kept.shape[1])
-        scores = _score(seen, tried, 48, BESIDE)
+    if scores.max() > hopeless:
+        answers = _darker(seen, BESIDE)
+        for turn in range(ROUNDS):
+            kept = tried[np.argsort(-scores, kind="stable")[:KEPT]]
+            steps = random.normal(0, 1, (TRIED, *kept.shape)) * SPREAD * NARROWER**turn
+            tried = np.concatenate([kept[None], (kept + steps).clip(LEAST, MOST)]).reshape(-1, kept.shape[1])
+            scores = _score(seen, answers, tried, 48)
     return np.asarray(tried[scores.argmax()]), float(scores.max())
 
 
@@ -266,68 +304,69 @@ def _trust(landmarks: F64, shape: tuple[int, int]) -> F32:  # [L, 2] px -> [H, W
 
 def _contrast(seen: _Straight, numbers: F64) -> float:  # [7]
     """How much darker than what is on both sides of them the clearer half of the rims is."""
-    full = replace(seen, full=1.0)
-    form = outlines(numbers[None])
-    along = np.roll(form, -1, 1) - np.roll(form, 1, 1)
-    out = np.stack([along[..., 1], -along[..., 0]], axis=-1) / np.linalg.norm(along, axis=-1, keepdims=True)
-    found = []
-    for side in (1, -1):
-        rim = [numbers[0] + side * (numbers[2] + numbers[3]), numbers[1]] + form * [side, 1]
-        found.append(np.max([_darker(full, rim, out * [side, 1], off) for off in BESIDE], axis=0))
-    return float(np.quantile(np.concatenate(found), 0.75))
+    rims, _ = _along_rims(seen, _darker(replace(seen, full=1.0), BESIDE), numbers[None], 48)
+    return float(np.quantile(rims.max(axis=-1), 0.75))
 
 
-def _score(seen: _Straight, numbers: F64, count: int, beside: tuple[float, ...]) -> F64:  # [K, 7] -> [K]
+def _score(seen: _Straight, answers: F32, numbers: F64, count: int) -> F64:  # [K, 7] -> [K]
     """How clearly these frames show: about 1 for a dark frame, below TOLD for brows, folds and shadows."""
-    across, up, gap, width, height = numbers[:, :5].T
-    form = outlines(numbers, count)
-    along = np.roll(form, -1, 1) - np.roll(form, 1, 1)
-    length = np.linalg.norm(along, axis=2)
-    out = np.stack([along[..., 1], -along[..., 0]], axis=-1) / np.maximum(length, 1e-9)[..., None]
-    share = length / length.sum(axis=1, keepdims=True)
-    t, s = np.linspace(-0.9, 0.9, 9), np.linspace(0.1, 1, 6) * TEMPLE
-    best = np.full(len(numbers), -np.inf)
-    for off in beside:
-        rims, temples = [], []
-        for side in (1, -1):
-            centre = np.stack([across + side * (gap + width), up], axis=-1)
-            rims.append((_darker(seen, centre[:, None] + form * [side, 1], out * [side, 1], off) * share).sum(axis=1))
-            u = (across + side * (gap + 2 * width))[:, None] + side * s
-            temples.append(_level(seen, u, up, height, LIFTS_TEMPLE, off))
-        bridge = _level(seen, across[:, None] + t * gap[:, None], up, height, LIFTS_BRIDGE, off)
-        score = (
-            WEIGHTS["rims"] * (rims[0] + rims[1]) / 2
-            + WEIGHTS["weaker"] * np.minimum(*rims)
-            + WEIGHTS["bridge"] * bridge
-            + WEIGHTS["temples"] * (temples[0] + temples[1]) / 2
-        )
-        best = np.maximum(best, score)
-    asked = (across, gap, width, height, gap + width)
-    unusual = sum(((value - mean) / spread) ** 2 for value, (mean, spread) in zip(asked, USUAL, strict=True))
-    return np.asarray(best - UNUSUAL * unusual)
+    across, up, gap, width, height = numbers[:, :5].astype(np.float32).T[..., None]
+
+    def level(u: F32, lifts: tuple[float, ...]) -> F32:  # [K, N] -> [K, B], the clearest of some level lines
+        places = seen.places(u[:, None], (up + np.array(lifts, np.float32) * height)[..., None])
+        upright = DIRECTIONS // 2 * seen.light.size
+        return np.asarray(answers.take(upright + places, axis=0).mean(axis=2).max(axis=1))
+
+    points, share = _along_rims(seen, answers, numbers, count)
+    rims = np.einsum("skpb,kp->skb", points, share)
+    t, s = np.linspace(-0.9, 0.9, 9, dtype=np.float32), np.linspace(0.1, 1, 6, dtype=np.float32) * np.float32(TEMPLE)
+    temples = [level(across + side * (gap + 2 * width + s), LIFTS_TEMPLE) for side in (1, -1)]
+    score = (
+        WEIGHTS["rims"] * rims.mean(axis=0)
+        + WEIGHTS["weaker"] * rims.min(axis=0)
+        + WEIGHTS["bridge"] * level(across + t * gap, LIFTS_BRIDGE)
+        + WEIGHTS["temples"] * (temples[0] + temples[1]) / 2
+    )
+    asked = (across, up, gap, width, height, gap + width)
+    unusual = sum(((value[:, 0] - mean) / spread) ** 2 for value, (mean, spread) in zip(asked, USUAL, strict=True))
+    return np.asarray(score.max(axis=1) - UNUSUAL * unusual, np.float64)
 
 
-def _level(
-    seen: _Straight,
-    u: F64,  # [K, N] m
-    up: F64,  # [K] m
-    height: F64,  # [K] m
-    lifts: tuple[float, ...],
-    off: float,
-) -> F64:  # [K]
-    """The clearest of some level lines."""
-    found = []
-    for lift in lifts:
-        line = np.stack([u, np.broadcast_to((up + lift * height)[:, None], u.shape)], axis=-1)
-        found.append(_darker(seen, line, np.broadcast_to([0.0, 1.0], line.shape), off).mean(axis=1))
-    return np.asarray(np.max(found, axis=0))
+def _along_rims(
+    seen: _Straight, answers: F32, numbers: F64, count: int
+) -> tuple[F32, F32]:  # [K, 7] -> [2, K, count, B], and the points' shares [K, count] of a rim's length
+    across, up, gap, width = numbers[:, :4].astype(np.float32).T[..., None]
+    x, y = np.moveaxis(outlines(numbers, count).astype(np.float32), -1, 0)
+    along = [np.roll(z, -1, 1) - np.roll(z, 1, 1) for z in (x, y)]
+    length = np.hypot(*along)
+    normal = np.rint(np.arctan2(-along[0], along[1]) * (DIRECTIONS / np.pi)).astype(np.int32)
+    points = [
+        seen.places(across + side * (gap + width + x), up + y) + side * normal % DIRECTIONS * seen.light.size
+        for side in (1, -1)
+    ]
+    return answers.take(np.stack(points), axis=0), length / length.sum(axis=1, keepdims=True)
 
 
-def _darker(seen: _Straight, uv: F64, out: F64, off: float) -> F64:  # [K, N, 2], [K, N, 2] -> [K, N] -0.5..1
-    """How much darker lines are than what lies on both sides; 1 and more counts as 1."""
-    line = np.minimum.reduce([seen.at(seen.light, uv + k * out) for k in (-0.0006, 0.0, 0.0006)])
-    both = np.minimum(seen.at(seen.light, uv + off * out), seen.at(seen.light, uv - off * out))
-    return np.asarray(((both - line) / seen.full).clip(-0.5, 1) * seen.at(seen.trust, uv))
+def _darker(seen: _Straight, beside: tuple[float, ...]) -> F32:  # [DIRECTIONS * R * C, B] -0.5..1
+    """How much darker a line through each pixel is than what lies on both sides, for its normals from u over v.
+
+    1 and more counts as 1.
+    """
+    rows, columns = seen.light.shape
+    edge = round(max(beside) / STEP)
+    wide = np.pad(seen.light, edge, mode="edge")
+    found = np.empty((DIRECTIONS, rows, columns, len(beside)), np.float32)
+    for answers, angle in zip(found, np.arange(DIRECTIONS) * np.pi / DIRECTIONS, strict=True):
+
+        def least(off: float, angle: float = angle) -> F32:  # of both sides
+            x, y = (round(off / STEP * float(f(angle))) for f in (np.cos, np.sin))
+            sides = [wide[edge - k * y :, edge + k * x :][:rows, :columns] for k in (1, -1)]
+            return np.minimum(*sides)
+
+        line = np.minimum(least(LINE), seen.light)
+        for k, off in enumerate(beside):
+            answers[..., k] = ((least(off) - line) / seen.full).clip(-0.5, 1) * seen.trust
+    return found.reshape(-1, len(beside))
 
 
 def _measured(seen: _Straight, shape: FrameShape) -> FrameShape:
