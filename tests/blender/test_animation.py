@@ -10,6 +10,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from clip_frames import pixels_at
 from sample import ARKIT_NAMES
 from takes import FRAMES, TURN, VARIANTS, face_only, take_rows, take_value, track_file, with_gaps
 
@@ -250,21 +251,6 @@ def worker_of_the_backend(monkeypatch, tmp_path):
     monkeypatch.setenv("MESHLAM_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("MESHLAM_BACKEND", backend)
     return backend
-
-
-def pixels_at(frame: int, head, camera) -> np.ndarray:  # [V, 2]
-    """Where the scene's camera sees the head's vertices."""
-    scene = bpy.context.scene
-    scene.frame_set(frame)
-    graph = bpy.context.evaluated_depsgraph_get()
-    mesh, size = head.evaluated_get(graph), np.array([scene.render.resolution_x, scene.render.resolution_y])
-    points = np.ones((len(mesh.data.vertices), 4), np.float32)
-    local = np.empty(len(points) * 3, np.float32)
-    mesh.data.vertices.foreach_get("co", local)
-    points[:, :3] = local.reshape(-1, 3)
-    view = camera.calc_matrix_camera(graph, x=int(size[0]), y=int(size[1])) @ camera.matrix_world.inverted()
-    seen = points @ np.array(view @ mesh.matrix_world).T
-    return (seen[:, :2] / seen[:, 3:] * [0.5, -0.5] + 0.5) * size
 
 
 @pytest.fixture
