@@ -86,6 +86,9 @@ _USD = _Exporter(
         "export_shapekeys": True,
         "export_materials": True,
         "export_custom_properties": True,
+        "convert_orientation": True,  # y up, as Apple's viewers demand and stages of other programs mostly are
+        "export_global_forward_selection": "NEGATIVE_Z",
+        "export_global_up_selection": "Y",
     },
     still={"export_animation": False},
     moving={"export_animation": True},
