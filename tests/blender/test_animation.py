@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 import pytest
 from clip_frames import pixels_at
-from sample import ARKIT_NAMES
+from sample import ARKIT_NAMES, gltf_json
 from takes import FRAMES, TURN, VARIANTS, face_only, take_rows, take_value, track_file, with_gaps
 
 from blender_addon import clip_panel, compat, face_panel, state
@@ -373,6 +373,19 @@ def test_an_export_carries_the_animation_and_the_check_compares_its_frames(built
     assert low[0] - low[-1] > 0.001  # the jaw opens
     still = replace(wanted.movement, corners=(wanted.movement.corners[0],) * len(low))
     assert "of the animation" in verify(tmp_path / f"out{suffix}", replace(wanted, movement=still))[0]
+
+
+def test_a_glb_begins_with_the_first_frame_wherever_that_is_in_the_scene(built, tmp_path):
+    bpy.context.scene.meshlam_clip.start = 1001
+    apply(built, track_file(tmp_path / "a.json", count=9, rate=25.0))
+    export_avatar(built, tmp_path / "a.glb", ExportOptions(animation=True))
+    told = gltf_json(tmp_path / "a.glb")
+    times = [
+        told["accessors"][sampler["input"]] for animation in told["animations"] for sampler in animation["samplers"]
+    ]
+    assert len(times) >= 3
+    for each in times:
+        assert (each["min"], each["max"]) == ([0.0], pytest.approx([8 / 25]))  # s
 
 
 class Stopped:

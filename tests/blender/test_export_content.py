@@ -19,7 +19,7 @@ import bpy
 import numpy as np
 import pytest
 from mathutils import Matrix
-from sample import ARKIT_NAMES, encode_png, make_sample, write_sample
+from sample import ARKIT_NAMES, encode_png, gltf_json, make_sample, write_sample
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
@@ -49,11 +49,6 @@ def coarse(monkeypatch):
 @pytest.fixture
 def hairy(tmp_path):
     return build_avatar(read_avatar(write_sample(tmp_path / "hair.meshlam", make_sample(hair=True))), "Eve")
-
-
-def gltf_json(path: Path) -> dict:
-    data = path.read_bytes()
-    return json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
 
 
 def paint(image, colour=(1.0, 0.0, 0.0, 1.0)) -> None:
