@@ -1,18 +1,20 @@
-"""Where a driven head lies in a clip's frames, as Blender shows it through the clip's camera.
+r"""Where a driven head lies in a clip's frames, as Blender shows it through the clip's camera.
 
-    PYTHONPATH=. MESHLAM_BACKEND=$PWD/.venv/bin/python BPY/bin/python tests/blender/clip_frames.py OUT CLIP...
+    PYTHONPATH=. MESHLAM_BACKEND=$PWD/.venv/bin/python BPY/bin/python tests/blender/clip_frames.py \
+      [--head AVATAR] OUT CLIP...
 
-Each clip's first frame is reconstructed, the clip drives the head, and five of its frames, evenly over its length, are
-rendered with Cycles (16 samples on the processor) in the photo's own light. Printed by clip_distance.py for each clip:
-the distance of the 68 points in the rendering, and of the head's vertices that carry them, from those in the clip's
-frame, found by the same detector; OUT/CLIP/beside.png shows the frames above their renderings.
+Each clip's first frame is reconstructed (or AVATAR taken, another person's head), the clip drives the head, and five
+of its frames, evenly over its length, are rendered with Cycles (16 samples on the processor) in the photo's own light.
+Printed by clip_distance.py for each clip: the distance of the head's vertices that carry the 68 points, and of the 68
+points in the rendering, from those in the clip's frame, found by the same detector; OUT/CLIP/beside.png shows the
+frames above their renderings.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ import numpy as np
 
 import blender_addon
 from blender_addon import state
+from blender_addon.avatar_reader import read_avatar
 from blender_addon.backend.locate import default_data_folder
+from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import active_avatar
 
 PICTURES, SAMPLES = 5, 16
@@ -53,15 +57,23 @@ def render(path: Path) -> None:
     bpy.ops.render.render(write_still=True)
 
 
-def measure(backend: str, clip: Path, folder: Path) -> str:
-    """One clip's line."""
-    folder.mkdir(parents=True, exist_ok=True)
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    scene, photo = bpy.context.scene, folder / "first.png"
+def reconstruct_first(backend: str, clip: Path, photo: Path) -> None:
+    """The head of the clip's first frame, which is kept as `photo`."""
     words = "import sys, cv2; cv2.imwrite(sys.argv[2], cv2.VideoCapture(sys.argv[1]).read()[1])"
     subprocess.run([backend, "-c", words, str(clip), str(photo)], check=True)
-    scene.meshlam.photo = str(photo)
+    bpy.context.scene.meshlam.photo = str(photo)
     assert bpy.ops.meshlam.reconstruct() == {"FINISHED"}
+
+
+def measure(backend: str, clip: Path, head: Path | None, folder: Path) -> str:
+    """One clip's lines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    if head is None:
+        reconstruct_first(backend, clip, folder / "first.png")
+    else:
+        bpy.context.view_layer.objects.active = build_avatar(read_avatar(head), head.stem).head
     scene.meshlam_clip.clip = str(clip)
     assert bpy.ops.meshlam.drive_from_clip() == {"FINISHED"}
     built = active_avatar(bpy.context)
@@ -80,13 +92,19 @@ def measure(backend: str, clip: Path, folder: Path) -> str:
 
 
 def main() -> None:
-    out, *clips = (Path(argument).resolve() for argument in sys.argv[1:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--head", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("clips", type=Path, nargs="+")
+    chosen = parser.parse_args()
+    head = chosen.head.resolve() if chosen.head else None
     blender_addon.register()
-    with tempfile.TemporaryDirectory() as folder:  # where heads and tracks are kept
-        (Path(folder) / "assets").symlink_to(default_data_folder() / "assets", target_is_directory=True)
-        os.environ["MESHLAM_HOME"] = folder
-        for clip in clips:
-            print(clip.name, measure(os.environ["MESHLAM_BACKEND"], clip, out / clip.stem), flush=True)
+    with tempfile.TemporaryDirectory() as data:  # where heads and tracks are kept
+        (Path(data) / "assets").symlink_to(default_data_folder() / "assets", target_is_directory=True)
+        os.environ["MESHLAM_HOME"] = data
+        for clip in chosen.clips:
+            folder = (chosen.out / clip.stem).resolve()
+            print(clip.name, measure(os.environ["MESHLAM_BACKEND"], clip.resolve(), head, folder), flush=True)
         state.session.close()
 
 
