@@ -53,27 +53,42 @@ def lay_beside(pictures: frozenset[Path], folder: Path) -> dict[str, str]:
 
 @contextmanager
 def usd_hook() -> Iterator[None]:
-    """Meanwhile USD exports connect occlusion, where this Blender can."""
+    """Meanwhile USD exports connect occlusion and the blend shapes' weights, where this Blender can."""
     if not usd_module():
         yield
         return
 
-    class ConnectOcclusion(bpy.types.USDHook):  # type: ignore[misc]
-        bl_idname = "meshlam_occlusion"
-        bl_label = "Occlusion"
+    class Connect(bpy.types.USDHook):  # type: ignore[misc]
+        bl_idname = "meshlam_connect"
+        bl_label = "Occlusion and Weights"
 
         @staticmethod
         def on_export(context: Any) -> bool:
-            return _connect_occlusion(context.get_stage())
+            stage = context.get_stage()
+            _connect_occlusion(stage)
+            _connect_weights(stage)
+            return True
 
-    bpy.utils.register_class(ConnectOcclusion)
+    bpy.utils.register_class(Connect)
     try:
         yield
     finally:
-        bpy.utils.unregister_class(ConnectOcclusion)
+        bpy.utils.unregister_class(Connect)
 
 
-def _connect_occlusion(stage: Any) -> bool:
+def _connect_weights(stage: Any) -> None:
+    """Let the skeleton follow the blend shapes' weights, which Blender leaves loose beside a head at rest."""
+    from pxr import UsdSkel
+
+    for prim in stage.Traverse():
+        parent = prim.GetParent()
+        if prim.IsA(UsdSkel.Animation) and parent.IsA(UsdSkel.Skeleton):
+            source = UsdSkel.BindingAPI.Apply(parent).CreateAnimationSourceRel()
+            if not source.GetTargets():
+                source.SetTargets([prim.GetPath()])
+
+
+def _connect_occlusion(stage: Any) -> None:
     from pxr import Sdf, UsdShade
 
     for prim in stage.Traverse():
@@ -84,7 +99,6 @@ def _connect_occlusion(stage: Any) -> bool:
             shader = UsdShade.Shader(other)
             if shader and shader.GetIdAttr().Get() == "UsdPreviewSurface":
                 shader.CreateInput("occlusion", Sdf.ValueTypeNames.Float).ConnectToSource(red)
-    return True
 
 
 def _occlude(workshop: Workshop, tree: Any, packed: Any) -> None:

@@ -51,6 +51,7 @@ _GLB = _Exporter(
         "export_animation_mode": "ACTIVE_ACTIONS",
         "export_anim_single_armature": False,  # else 4.2 takes actions that are not assigned, too
         "export_force_sampling": True,
+        "export_anim_slide_to_zero": True,  # the first frame is at 0 s, as in FBX; else frame 1001 would be at 40 s
         "export_optimize_animation_size": False,
     },
     copyright="export_copyright",
@@ -86,6 +87,9 @@ _USD = _Exporter(
         "export_shapekeys": True,
         "export_materials": True,
         "export_custom_properties": True,
+        "convert_orientation": True,  # y up, as Apple's viewers demand and stages of other programs mostly are
+        "export_global_forward_selection": "NEGATIVE_Z",
+        "export_global_up_selection": "Y",
     },
     still={"export_animation": False},
     moving={"export_animation": True},

@@ -48,22 +48,27 @@ def paint_mouth(
     landmarks: F32,  # [L, 2] px of the crop
     model: HeadModel,
     atlas: Atlas,
-) -> None:
+) -> Tensor:  # [P] 0..1, how much of the colours is the photo's, tinted by its light; paint is as white light shows it
     """Fill what the lips hide."""
     exposure = _exposure(crop, landmarks)
     points = torch.from_numpy(np.array(model.template))
-    teeth = _tooth_tone(crop, landmarks, exposure)
+    ivory = exposure * torch.tensor(IVORY)
+    shown = _tooth_tone(crop, landmarks, ivory)
+    teeth = ivory if shown is None else shown
     gum = exposure * torch.tensor(GUM)
+    tinted = torch.ones(len(colours))
     for name in ROWS:
         rows = atlas.rows_of(name)
         if len(rows):
+            tinted[rows] = float(shown is not None)
             colours[rows] = paint_teeth(name, atlas.at_texels(points, rows), teeth, gum)
     rows = atlas.rows_of("tongue")
     if len(rows):
         tone = exposure * torch.tensor(TONGUE)
         shade = 1 - 0.45 * _depth(points, rows, atlas)
         colours[rows] = tone * (shade * (1 + 0.035 * atlas.grain[rows]))[:, None]
-    _paint_cavity(colours, points, exposure, atlas)
+        tinted[rows] = 0.0
+    _paint_cavity(colours, tinted, points, exposure, atlas)
     seen = sight.mouth
     # where mouths fit a little badly, teeth in the photo must not land on the tongue behind them, nor lips on teeth
     skin = torch.from_numpy(skin_colour)
@@ -78,7 +83,10 @@ def paint_mouth(
     # the upper lip's rim may stay on the teeth that it covers; on the lower ones it would show when the mouth opens
     lip = torch.where(torch.isin(seen.rows, atlas.rows_of("teeth_lower")), smooth_step(red, *LIP_RED), 0.0)
     believed = seen.weight * torch.where(behind, wide * smooth_step(red, *TONGUE_RED) * dim, light * (1 - lip))
-    colours[seen.rows] += smooth_step(believed, 0.05, 0.5)[:, None] * (seen.colour - colours[seen.rows])
+    share = smooth_step(believed, 0.05, 0.5)
+    colours[seen.rows] += share[:, None] * (seen.colour - colours[seen.rows])
+    tinted[seen.rows] += share * (1 - tinted[seen.rows])
+    return tinted
 
 
 def _saturation(
@@ -88,7 +96,7 @@ def _saturation(
     return (colour.amax(-1) - colour.amin(-1)) / colour.amax(-1).clamp_min(1e-3)
 
 
-def _paint_cavity(colours: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:
+def _paint_cavity(colours: Tensor, tinted: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:
     """Dark red, darker towards the throat; the lips' colour runs a little way in."""
     rows = (atlas.cavity > 0.01).nonzero()[:, 0]
     if not len(rows):
@@ -97,6 +105,7 @@ def _paint_cavity(colours: Tensor, points: Tensor, exposure: float, atlas: Atlas
     deep = smooth_step(_depth(points, rows, atlas), 0.05, 0.7)[:, None]
     tone = exposure * (torch.tensor(CAVITY) + deep * (torch.tensor(THROAT) - torch.tensor(CAVITY)))
     colours[rows] += inside * (tone - colours[rows])
+    tinted[rows] *= 1 - inside[:, 0]
 
 
 def _depth(points: Tensor, rows: Tensor, atlas: Atlas) -> Tensor:  # [R] 0 at the front, 1 at the back
@@ -115,11 +124,10 @@ def _exposure(crop: U8, landmarks: F32) -> float:
     return float(np.clip(0.45 + 0.55 * bright / BRIGHT_FACE, 0.5, 1.05))
 
 
-def _tooth_tone(crop: U8, landmarks: F32, exposure: float) -> Tensor:  # [3]
-    """Ivory, or the teeth's own colour where an open mouth shows them."""
-    ivory = exposure * torch.tensor(IVORY)
+def _tooth_tone(crop: U8, landmarks: F32, ivory: Tensor) -> Tensor | None:  # [3]
+    """The teeth's own colour where an open mouth shows them."""
     if openness(landmarks) < 0.12:
-        return ivory
+        return None
     ring = landmarks[LIPS_INNER].astype(np.float64)
     middle = ring.mean(axis=0)
     x0, y0 = (max(0, int(v)) for v in ring.min(axis=0))
@@ -130,5 +138,5 @@ def _tooth_tone(crop: U8, landmarks: F32, exposure: float) -> Tensor:  # [3]
     tinted = np.ptp(mouth, axis=1) / np.maximum(mouth.max(axis=1), 1e-3)  # lips and tongue are redder than teeth
     teeth = mouth[(tinted < 0.38) & (light > 0.5 * float(ivory.mean()))]
     if len(teeth) < FEW:
-        return ivory
+        return None
     return 0.2 * ivory + 0.75 * torch.from_numpy(np.quantile(teeth, 0.6, axis=0).astype(np.float32))

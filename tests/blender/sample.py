@@ -264,3 +264,10 @@ def project(arrays: dict[str, np.ndarray], view: np.ndarray) -> np.ndarray:  # [
     focal, centre = float(arrays["photo_focal"][0]), arrays["photo_centre"].astype(float)
     depth = -view[:, 2]
     return np.stack([focal * view[:, 0] / depth + centre[0], -focal * view[:, 1] / depth + centre[1]], axis=1)
+
+
+def gltf_json(path: Path) -> dict[str, Any]:
+    """What a .glb file says of its contents."""
+    data = path.read_bytes()
+    told: dict[str, Any] = json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
+    return told

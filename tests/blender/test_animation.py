@@ -10,7 +10,8 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from sample import ARKIT_NAMES
+from clip_frames import pixels_at
+from sample import ARKIT_NAMES, gltf_json
 from takes import FRAMES, TURN, VARIANTS, face_only, take_rows, take_value, track_file, with_gaps
 
 from blender_addon import clip_panel, compat, face_panel, state
@@ -252,21 +253,6 @@ def worker_of_the_backend(monkeypatch, tmp_path):
     return backend
 
 
-def pixels_at(frame: int, head, camera) -> np.ndarray:  # [V, 2]
-    """Where the scene's camera sees the head's vertices."""
-    scene = bpy.context.scene
-    scene.frame_set(frame)
-    graph = bpy.context.evaluated_depsgraph_get()
-    mesh, size = head.evaluated_get(graph), np.array([scene.render.resolution_x, scene.render.resolution_y])
-    points = np.ones((len(mesh.data.vertices), 4), np.float32)
-    local = np.empty(len(points) * 3, np.float32)
-    mesh.data.vertices.foreach_get("co", local)
-    points[:, :3] = local.reshape(-1, 3)
-    view = camera.calc_matrix_camera(graph, x=int(size[0]), y=int(size[1])) @ camera.matrix_world.inverted()
-    seen = points @ np.array(view @ mesh.matrix_world).T
-    return (seen[:, :2] / seen[:, 3:] * [0.5, -0.5] + 0.5) * size
-
-
 @pytest.fixture
 def short_clip(worker_of_the_backend, tmp_path):
     """The first 60 frames of the clip, written by the backend's OpenCV."""
@@ -300,7 +286,9 @@ def test_a_clip_drives_a_head_that_lies_on_its_frames(
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
-    assert float(done.stdout.split()[-1]) < 0.02
+    what, median = done.stdout.split()[:2]
+    assert what == "vertices:"
+    assert float(median) < 0.02
 
 
 def recordings(folder: Path) -> list[str]:
@@ -387,6 +375,19 @@ def test_an_export_carries_the_animation_and_the_check_compares_its_frames(built
     assert low[0] - low[-1] > 0.001  # the jaw opens
     still = replace(wanted.movement, corners=(wanted.movement.corners[0],) * len(low))
     assert "of the animation" in verify(tmp_path / f"out{suffix}", replace(wanted, movement=still))[0]
+
+
+def test_a_glb_begins_with_the_first_frame_wherever_that_is_in_the_scene(built, tmp_path):
+    bpy.context.scene.meshlam_clip.start = 1001
+    apply(built, track_file(tmp_path / "a.json", count=9, rate=25.0))
+    export_avatar(built, tmp_path / "a.glb", ExportOptions(animation=True))
+    told = gltf_json(tmp_path / "a.glb")
+    times = [
+        told["accessors"][sampler["input"]] for animation in told["animations"] for sampler in animation["samplers"]
+    ]
+    assert len(times) >= 3
+    for each in times:
+        assert (each["min"], each["max"]) == ([0.0], pytest.approx([8 / 25]))  # s
 
 
 class Stopped:

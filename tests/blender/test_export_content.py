@@ -19,7 +19,7 @@ import bpy
 import numpy as np
 import pytest
 from mathutils import Matrix
-from sample import ARKIT_NAMES, encode_png, make_sample, write_sample
+from sample import ARKIT_NAMES, encode_png, gltf_json, make_sample, write_sample
 
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.export import ExportError, ExportOptions, export_avatar, verify
@@ -49,11 +49,6 @@ def coarse(monkeypatch):
 @pytest.fixture
 def hairy(tmp_path):
     return build_avatar(read_avatar(write_sample(tmp_path / "hair.meshlam", make_sample(hair=True))), "Eve")
-
-
-def gltf_json(path: Path) -> dict:
-    data = path.read_bytes()
-    return json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
 
 
 def paint(image, colour=(1.0, 0.0, 0.0, 1.0)) -> None:
@@ -408,6 +403,31 @@ def test_a_map_that_a_program_would_read_as_colours_is_noticed(mapped, tmp_path)
     broken = export_avatar(mapped, tmp_path / "b.usda", ExportOptions())
     assert broken.materials["Ada_Skin"]["roughness"] is None
     assert "The roughness of Ada_Skin is missing or cannot be read." in verify(tmp_path / "b.usda", wanted)
+
+
+def test_usd_stands_y_up_and_its_skeleton_follows_the_weights(built, tmp_path):
+    export_avatar(built, tmp_path / "a.usda", ExportOptions())
+    assert 'upAxis = "Y"' in (tmp_path / "a.usda").read_text()
+    if not usd_module():
+        pytest.skip("this Blender lacks Python's module for USD")
+    from pxr import Gf, Usd, UsdGeom, UsdSkel
+
+    stage = Usd.Stage.Open(str(tmp_path / "a.usda"))
+    mesh, shapes, root = (
+        next(kind(prim) for prim in stage.Traverse() if prim.IsA(kind))
+        for kind in (UsdGeom.Mesh, UsdSkel.Animation, UsdSkel.Root)
+    )
+    names = list(shapes.GetBlendShapesAttr().Get())
+    for frame in (0, 1):
+        shapes.GetBlendShapeWeightsAttr().Set([float(frame and name == "jawOpen") for name in names], frame)
+    assert UsdSkel.BakeSkinning(root, Gf.Interval(0, 1))
+    rest, opened = (np.array(mesh.GetPointsAttr().Get(frame)) for frame in (0, 1))
+    moved = (opened - rest) @ np.array(UsdGeom.XformCache().GetLocalToWorldTransform(mesh.GetPrim()))[:3, :3]
+    most = moved[np.linalg.norm(moved, axis=1).argmax()]
+    key = built.head.data.shape_keys.key_blocks["jawOpen"]
+    moves = (point.co - base.co for point, base in zip(key.data, key.relative_key.data, strict=True))
+    expected = max(moves, key=lambda move: move.length)
+    assert most == pytest.approx([expected.x, expected.z, -expected.y], abs=1e-5)
 
 
 def test_the_file_tells_of_licences_and_consent(built, tmp_path):

@@ -97,3 +97,23 @@ def test_the_skin_that_the_model_has_for_a_person_is_as_pale_as_the_photos_witho
     face = (head.part == head.parts.index("face")) & (skin.normals[:, 2] > 0.5)
     off = np.log((parted.person / colour).numpy()[face].clip(1e-3))
     assert np.abs(np.median(off, axis=0)).max() < 0.05
+
+
+def _hue(picture: NDArray[np.uint8], part: str, atlas: Atlas) -> NDArray[np.float64]:  # [3] shares of the channels
+    mean = picture.reshape(-1, 3)[atlas.places[atlas.rows_of(part)].numpy()].mean(axis=0)
+    hue: NDArray[np.float64] = mean / mean.sum()
+    return hue
+
+
+def test_teeth_and_tongue_that_no_photo_shows_do_not_turn_green_when_pink_light_is_taken_off(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    pink = (frontal.photo * np.array([1.0, 0.78, 0.92])).astype(np.uint8)
+    texture = _bake(replace(frontal, photo=pink), head)
+    assert texture.albedo is not None
+    changed = {
+        part: np.abs(_hue(texture.albedo, part, atlas) - _hue(texture.photo, part, atlas)).max()
+        for part in ("face", "teeth_upper", "teeth_lower", "tongue")
+    }
+    assert changed.pop("face") > 0.03
+    assert max(changed.values()) < 0.002
