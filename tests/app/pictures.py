@@ -36,6 +36,7 @@ def install(folder: Path) -> Iterator[float]:
 def options(folder: Path, places: Places) -> Iterator[float]:
     """The whole sidebar of a head, its options open."""
     bpy.context.scene.meshlam.frame_result = True  # as it is at first
+    yield from desk.find_buttons(places)  # the panel has grown since they were looked for
     x, y = places["meshlam.reconstruct"]
     yield from desk.click_at(x, y + OPTIONS)
     opened: Places = {}
