@@ -128,6 +128,13 @@ def shown(mesh: Mesh, correctives: list[Corrective], values: Mapping[str, float]
     return points
 
 
+def allowance(barrier: Barrier | Contact, mesh: Mesh) -> F32:  # [S] m
+    """How deep samples are without any fault: as at rest, and as what closes two sheets lays one into the other."""
+    meant = barrier.meant if isinstance(barrier, Contact) else ()
+    states = [shown(mesh, [], dict.fromkeys(names, 1.0)) for names in ((), *meant) if {*names} <= {*mesh.moves}]
+    return np.asarray(np.maximum(barrier.depths(np.stack(states), np.zeros(len(states), np.intp)).max(0), 0.0))
+
+
 def faults(mesh: Mesh, correctives: list[Corrective]) -> Found:
     """The pairs with a fault when these correctives are there."""
     small, kept = near_barriers(mesh)
@@ -184,7 +191,7 @@ class _Clinic:
         for item in correctives or ():
             self._take(item)
         self.barriers = barriers(mesh)
-        self.allowed = [self._allowed(barrier) for barrier in self.barriers]
+        self.allowed = [allowance(barrier, mesh) for barrier in self.barriers]
 
     def _take(self, item: Corrective) -> None:
         self.above = self.above or item.above
@@ -313,10 +320,3 @@ class _Clinic:
         """The keys that leave the obstacle where it is."""
         corners = barrier.still
         return {name for name in self.names if np.abs(self.mesh.moves[name][corners]).max(initial=0) <= _TOUCHED}
-
-    def _allowed(self, barrier: Barrier | Contact) -> F32:  # [S] m
-        """How deep the samples are without any fault: as at rest, and as what closes them lays one into the other."""
-        meant = barrier.meant if isinstance(barrier, Contact) else ()
-        moves = [[self.mesh.moves[name] for name in names] for names in meant if {*names} <= {*self.names}]
-        states = self.mesh.vertices + np.stack([np.sum(some, axis=0) for some in [[0 * self.mesh.vertices], *moves]])
-        return np.asarray(np.maximum(barrier.depths(states, np.zeros(len(states), np.intp)).max(0), 0.0))

@@ -13,7 +13,7 @@ from blender_addon import doctor_operators, face_panel
 from blender_addon.avatar_reader import read_avatar
 from blender_addon.axes import avatar_from_blender, blender_from_avatar
 from blender_addon.doctor.barriers import barriers
-from blender_addon.doctor.correctives import TOLERANCE, Corrective, Cure, Found
+from blender_addon.doctor.correctives import TOLERANCE, Corrective, Cure, Found, allowance
 from blender_addon.export import ExportOptions, export_avatar, verify
 from blender_addon.exporting.preflight import findings
 from blender_addon.scene.build import build_avatar
@@ -163,8 +163,7 @@ def deepest_in_blender(built, mesh, pairs) -> dict[str, int]:
     """How many of the pairs Blender shows with a fault, by barrier: the head evaluated with both keys at 1."""
     keys, count = built.head.data.shape_keys.key_blocks, len(mesh.vertices)
     found = barriers(mesh)
-    rest = mesh.vertices[None]
-    allowed = [np.maximum(barrier.depths(rest, np.zeros(1, np.intp))[0], 0) for barrier in found]
+    allowed = [allowance(barrier, mesh) for barrier in found]
     bad = dict.fromkeys((barrier.name for barrier in found), 0)
     for start in range(0, len(pairs), 50):
         states = np.empty((len(pairs[start : start + 50]), count * 3), np.float32)
