@@ -1,7 +1,8 @@
-"""What the face must not pass through: teeth, eyes, the other lip, the other lid. Knows no Blender.
+"""What the face must not pass through: teeth, eyes, the other lip. Knows no Blender.
 
-Each is a height over a chart: teeth and lips in cylinder coordinates about the dental arch, eyes and lids in sphere
-coordinates about the eyeball. So a test is one look into a grid, and all pairs of keys are tested in a moment.
+Teeth and eyes are heights over a chart, in cylinder coordinates about the dental arch and in sphere coordinates about
+the eyeball, so that a test is one look into a grid, and all pairs of keys are tested in a moment. For the lips'
+contact with each other see contacts.py.
 
 Frame: the neutral head, metres, avatar axes. Dims: V vertices, F triangles, B states, S samples, P obstacle points.
 """

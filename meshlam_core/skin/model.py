@@ -32,6 +32,7 @@ SKIN_MODEL = Path(__file__).resolve().parent.parent / "data" / "skin_model.npz"
 FORMAT, VERSION = "meshlam-skin", 1
 SIDE = 256  # texels
 GAMMA = 2.2  # between the logarithms of coded and linear colours, everywhere in this package
+DARK = 0.02  # coded, below which a colour is noise
 DETAIL_SIDE = 512  # texels
 FACING = 0.5  # of normals that look ahead, as most of a face does
 DETAIL_STEP = 1 / 127  # of the logarithm that a step of the detail maps means

@@ -14,12 +14,12 @@ from meshlam_core.opencv import cv2
 from meshlam_core.texture.albedo import Texture
 from meshlam_core.texture.atlas import build_atlas
 from meshlam_core.texture.folds import find_folds, lid_folds, without_folds
+from meshlam_core.texture.gloss import SIDE
 from meshlam_core.texture.maps import SurfaceMaps, surface_maps
 from meshlam_core.tracker.types import TrackedFace
 
 U8 = NDArray[np.uint8]
 
-SIDE = 256  # texels, on which the light on a texture is smooth
 NOISE = 2.0  # of 255, below which a colour says nothing of it
 
 

@@ -34,7 +34,7 @@ from meshlam_core.avatar.record import FOLD_STEP, Fold
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
 from meshlam_core.head.model import ById, HeadModel
-from meshlam_core.skin.model import GAMMA, SIDE, texels_of
+from meshlam_core.skin.model import DARK, GAMMA, SIDE, texels_of
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import BLINKS
 
@@ -46,7 +46,6 @@ FORMAT, VERSION = "meshlam-folds", 1
 GROUPS = {"smile": ("mouthSmileLeft", "mouthSmileRight"), "squint": ("eyeSquintLeft", "eyeSquintRight")}
 AROUND = 10.0  # texels, standard deviation of the mean that a contrast is measured against
 COARSE = 4  # texels in one, for that mean
-DARK = 0.02  # coded, below which a colour is noise
 ACTIVE = 0.05  # coefficient from which an expression is taken for one
 DEEPER = 8.0  # times the variance that an expression usually adds, at most
 STEP = 1 / 127  # of the stored maps, in units of their scales

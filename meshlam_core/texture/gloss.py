@@ -21,10 +21,10 @@ from torch.nn import functional
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.opencv import cv2
+from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.mathematics import smooth_step
 
-DARK = 0.02  # coded, below which a colour is noise
 SIDE = 256  # texels on which the difference is looked at
 FINE = 1.5  # of these texels: standard deviation of what is smooth
 BRIGHTER = 0.04  # of the logarithm: how far skin is brighter than the model has it

@@ -20,7 +20,7 @@ from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.skin.fit import Points, fit_light, shading
-from meshlam_core.skin.model import GAMMA, SkinModel
+from meshlam_core.skin.model import DARK, GAMMA, SkinModel
 from meshlam_core.skin.tone import load_tone_model, with_tone
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
@@ -28,7 +28,6 @@ from meshlam_core.texture.fill import smooth_fill
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-DARK = 0.02  # coded, below which a colour is noise
 SHOWN = 0.1  # weight from which a vertex is used
 HELD = 0.12  # how firmly a vertex holds its own difference: its neighbours over about 15 mm have a say
 CALM = 0.02  # pull towards no difference, where nothing is seen

@@ -46,6 +46,7 @@ I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
 HALF = (0.080, 0.045)  # m of the sheet to each side of the eyes' middle
+GREY = np.array([0.3, 0.59, 0.11], np.float32)  # of a colour, its brightness
 STEP = 0.0005  # m, its pixels
 SOFT = 1.0  # px of the sheet, of a blur against noise
 AROUND = 16.0  # px, of the one that tells how bright the skin around is
@@ -176,7 +177,7 @@ def mask_of(
     mask = np.zeros(crop.shape[:2], np.uint8)
     place, frame, skin = on_crop(tracked, camera, head), found.shape, Skin(tracked.vertices, head)
     scale = camera.focal / abs(float(tracked.translation[2]))  # px a metre
-    light = cv2.GaussianBlur(crop @ np.array([0.3, 0.59, 0.11], np.float32), (0, 0), SOFT * STEP * scale)
+    light = cv2.GaussianBlur(crop @ GREY, (0, 0), SOFT * STEP * scale)
     lines = [(place(found.sheet.points(rim)), True, NARROW) for rim in rims_of(frame)]
     lines.append((place(bridge_line(frame, found.sheet, skin)), False, NARROW))
     temples = [_temple_seen(found, np.asarray(light), scale, place, skin, side) for side in (1, -1)]
@@ -260,7 +261,7 @@ def _straight(crop: U8, trust: F32, sheet: Sheet, tracked: TrackedFace, camera: 
     middle = pixel[len(v) // 2, len(u) // 2 - 10 : len(u) // 2 + 11]
     places = np.ascontiguousarray(pixel[..., 0]), np.ascontiguousarray(pixel[..., 1])
     pixels = cv2.remap(crop.astype(np.float32), *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    light = cv2.GaussianBlur(pixels @ np.array([0.3, 0.59, 0.11], np.float32), (0, 0), SOFT)
+    light = cv2.GaussianBlur(pixels @ GREY, (0, 0), SOFT)
     rows, columns = light.shape
     skin = float(np.percentile(light[rows // 3 : -rows // 6, columns // 5 : -columns // 5], 70))
     around = cv2.GaussianBlur(np.maximum(light, WHITE * skin), (0, 0), AROUND)

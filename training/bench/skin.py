@@ -25,6 +25,7 @@ from meshlam_core.errors import MeshlamError
 from meshlam_core.files.images import Photo, load_photo
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
+from meshlam_core.skin.model import DARK
 from meshlam_core.texture.albedo import Texture, bake_albedo
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.tracker.crop import cut_head
@@ -49,7 +50,6 @@ SIDE = 512  # texels, and px of a drawn photo
 SEEN = 128  # of 255
 SHOWN = 0.02  # of a part's texels that the photo shows, for its tone to be compared; of the nape none shows
 SEED = 12
-DARK = 0.02  # coded, below which a colour is noise
 COVERED = 0.3  # of a vertex by hair, from which it is no skin
 CHEEKS = (0.025, 0.045)  # m from the middle of the face to the side, between which a cheek is looked at
 CHEEK_HEIGHT = (0.0, 0.03)  # m below the eyes

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.skin.fit import LightFit, shading
-from meshlam_core.skin.model import DETAIL_SIDE, DETAIL_STEP, GAMMA
+from meshlam_core.skin.model import DARK, DETAIL_SIDE, DETAIL_STEP, GAMMA
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from training.skin.delight import Ground, Model, People
 from training.synthetic.skins import load_skins
@@ -26,7 +26,6 @@ from training.synthetic.skins import load_skins
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-DARK = 0.02  # coded, below which a colour is noise
 MEAN_RIDGE, RIDGE = 3.0, 12.0  # how many people's word no deviation is worth
 ONLY = (1, 3, 7, 10)  # skins, by the order of their names, whose detail is sharp and no hair
 FINE = 12.0  # texels of DETAIL_SIDE, scale above which a difference is no detail
