@@ -137,12 +137,12 @@ def _bake(
     colour, smooth = done.colour, done.smooth
     if shade is not None and parted is not None:
         colour, smooth = colour * shade, smooth * parted.shade
-    tinted = paint_mouth(colour, crop, found.sight, regions.skin_colour, landmarks, model, atlas)
+    lit = None if parted is None else parted.level
+    behind_lips = paint_mouth(colour, crop, found.sight, regions.skin_colour, landmarks, model, atlas, lit)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
     eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, found.valid, atlas)
     if shade is not None:
-        untinted = luminance(shade)[:, None]
-        shade = _no_whiter(untinted + tinted[:, None] * (shade - untinted), colour, atlas)
+        shade = _no_whiter(shade * behind_lips, colour, atlas)
     if _is_grey(crop):
         colour = luminance(colour)[:, None].expand(-1, 3).clone()
     weight, shares = found.sight.skin[:, 4].clone(), done.shares

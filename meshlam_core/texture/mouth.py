@@ -24,10 +24,12 @@ from meshlam_core.tracker.ramps import ramp
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-IVORY = (0.88, 0.83, 0.74)
+TOOTH = (0.97, 1.05, 1.02)  # beside the geometric mean of light and skin: medians of 120 portraits with open mouths
+# of the light, that falls on teeth between lips which hardly open, and through them: 5 of these portraits beside the rest
+BEHIND_LIPS = (0.90, 0.78, 0.74)
 TONGUE = (0.66, 0.36, 0.35)
 CAVITY = (0.38, 0.15, 0.14)
-THROAT = (0.10, 0.03, 0.03)
+THROAT = (0.16, 0.055, 0.05)
 GUM = (0.68, 0.40, 0.38)
 ROWS = ("teeth_upper", "teeth_lower")
 BRIGHT_FACE = 0.80  # luminance of the brightest skin in a well exposed portrait
@@ -48,45 +50,46 @@ def paint_mouth(
     landmarks: F32,  # [L, 2] px of the crop
     model: HeadModel,
     atlas: Atlas,
-) -> Tensor:  # [P] 0..1, how much of the colours is the photo's, tinted by its light; paint is as white light shows it
-    """Fill what the lips hide."""
-    exposure = _exposure(crop, landmarks)
+    light: Tensor | None,  # [3] factor of the photo's light on the face; None: told from how bright the face is
+) -> Tensor:  # [P, 3] factor of that light which reaches the texel; 1 where the photo shows it
+    """Fill what the lips hide, in the photo's light."""
+    light = _exposure(crop, landmarks) if light is None else light
     points = torch.from_numpy(np.array(model.template))
-    ivory = exposure * torch.tensor(IVORY)
-    shown = _tooth_tone(crop, landmarks, ivory)
-    teeth = ivory if shown is None else shown
-    gum = exposure * torch.tensor(GUM)
-    tinted = torch.ones(len(colours))
+    skin = torch.from_numpy(skin_colour)
+    # neither the light nor the skin's colour is known alone, and the skin around them is the teeth's second light
+    usual = torch.tensor(TOOTH) * (light * skin).sqrt()
+    shown = _tooth_tone(crop, landmarks, usual)
+    teeth = usual if shown is None else shown
+    behind_lips = torch.ones_like(colours)
+    gum = light * torch.tensor(GUM)
     for name in ROWS:
         rows = atlas.rows_of(name)
         if len(rows):
-            tinted[rows] = float(shown is not None)
-            colours[rows] = paint_teeth(name, atlas.at_texels(points, rows), teeth, gum)
+            behind_lips[rows] = torch.tensor(BEHIND_LIPS) if shown is None else 1.0
+            colours[rows] = behind_lips[rows] * paint_teeth(name, atlas.at_texels(points, rows), teeth, gum)
     rows = atlas.rows_of("tongue")
     if len(rows):
-        tone = exposure * torch.tensor(TONGUE)
+        tone = light * torch.tensor(TONGUE)
         shade = 1 - 0.45 * _depth(points, rows, atlas)
         colours[rows] = tone * (shade * (1 + 0.035 * atlas.grain[rows]))[:, None]
-        tinted[rows] = 0.0
-    _paint_cavity(colours, tinted, points, exposure, atlas)
+    _paint_cavity(colours, points, light, atlas)
     seen = sight.mouth
     # where mouths fit a little badly, teeth in the photo must not land on the tongue behind them, nor lips on teeth
-    skin = torch.from_numpy(skin_colour)
     red = _saturation(seen.colour) / max(float(_saturation(skin)), SOFT_SATURATION)
     dim = 1 - smooth_step(luminance(seen.colour) / luminance(skin).clamp_min(0.02), *BRIGHT)
     on_teeth = torch.cat([atlas.rows_of(name) for name in ROWS])
     behind = ~torch.isin(seen.rows, on_teeth)
     # and the dark between rows of teeth not on their crowns
-    light = smooth_step(luminance(seen.colour) / luminance(teeth).clamp_min(0.02), *TOOTH_LIGHT)
+    bright = smooth_step(luminance(seen.colour) / luminance(teeth).clamp_min(0.02), *TOOTH_LIGHT)
     # nor may what is dark between teeth that are nearly closed lie on the tongue
     wide = ramp(openness(landmarks), *WIDE)
     # the upper lip's rim may stay on the teeth that it covers; on the lower ones it would show when the mouth opens
     lip = torch.where(torch.isin(seen.rows, atlas.rows_of("teeth_lower")), smooth_step(red, *LIP_RED), 0.0)
-    believed = seen.weight * torch.where(behind, wide * smooth_step(red, *TONGUE_RED) * dim, light * (1 - lip))
+    believed = seen.weight * torch.where(behind, wide * smooth_step(red, *TONGUE_RED) * dim, bright * (1 - lip))
     share = smooth_step(believed, 0.05, 0.5)
     colours[seen.rows] += share[:, None] * (seen.colour - colours[seen.rows])
-    tinted[seen.rows] += share * (1 - tinted[seen.rows])
-    return tinted
+    behind_lips[seen.rows] += share[:, None] * (1 - behind_lips[seen.rows])
+    return behind_lips
 
 
 def _saturation(
@@ -96,16 +99,15 @@ def _saturation(
     return (colour.amax(-1) - colour.amin(-1)) / colour.amax(-1).clamp_min(1e-3)
 
 
-def _paint_cavity(colours: Tensor, tinted: Tensor, points: Tensor, exposure: float, atlas: Atlas) -> None:
+def _paint_cavity(colours: Tensor, points: Tensor, light: Tensor, atlas: Atlas) -> None:
     """Dark red, darker towards the throat; the lips' colour runs a little way in."""
     rows = (atlas.cavity > 0.01).nonzero()[:, 0]
     if not len(rows):
         return
     inside = smooth_step(atlas.cavity[rows, None], 0.1, 0.9)
     deep = smooth_step(_depth(points, rows, atlas), 0.05, 0.7)[:, None]
-    tone = exposure * (torch.tensor(CAVITY) + deep * (torch.tensor(THROAT) - torch.tensor(CAVITY)))
+    tone = light * (torch.tensor(CAVITY) + deep * (torch.tensor(THROAT) - torch.tensor(CAVITY)))
     colours[rows] += inside * (tone - colours[rows])
-    tinted[rows] *= 1 - inside[:, 0]
 
 
 def _depth(points: Tensor, rows: Tensor, atlas: Atlas) -> Tensor:  # [R] 0 at the front, 1 at the back
@@ -113,18 +115,18 @@ def _depth(points: Tensor, rows: Tensor, atlas: Atlas) -> Tensor:  # [R] 0 at th
     return (z.max() - z) / (z.max() - z.min()).clamp_min(1e-6)
 
 
-def _exposure(crop: U8, landmarks: F32) -> float:
+def _exposure(crop: U8, landmarks: F32) -> Tensor:  # [3]
     """How bright the photo shows bright skin, relative to a well exposed one; the skin's own tone counts little."""
     step = max(1, int(np.ptp(landmarks[OVAL, 1])) // 64)
     small = crop[::step, ::step]
     face = small[polygon_mask(landmarks[OVAL] / step, small.shape[:2]) > 0].astype(np.float32) / 255
     if len(face) < FEW:
-        return 1.0
+        return torch.ones(3)
     bright = float(np.quantile(luminance(torch.from_numpy(face)).numpy(), 0.95))
-    return float(np.clip(0.45 + 0.55 * bright / BRIGHT_FACE, 0.5, 1.05))
+    return torch.full((3,), float(np.clip(0.45 + 0.55 * bright / BRIGHT_FACE, 0.5, 1.05)))
 
 
-def _tooth_tone(crop: U8, landmarks: F32, ivory: Tensor) -> Tensor | None:  # [3]
+def _tooth_tone(crop: U8, landmarks: F32, usual: Tensor) -> Tensor | None:  # [3]
     """The teeth's own colour where an open mouth shows them."""
     if openness(landmarks) < 0.12:
         return None
@@ -136,7 +138,7 @@ def _tooth_tone(crop: U8, landmarks: F32, ivory: Tensor) -> Tensor | None:  # [3
     mouth = part[polygon_mask(inner, part.shape[:2]) > 0].astype(np.float32) / 255
     light = mouth.mean(axis=1)
     tinted = np.ptp(mouth, axis=1) / np.maximum(mouth.max(axis=1), 1e-3)  # lips and tongue are redder than teeth
-    teeth = mouth[(tinted < 0.38) & (light > 0.5 * float(ivory.mean()))]
+    teeth = mouth[(tinted < 0.38) & (light > 0.5 * float(usual.mean()))]
     if len(teeth) < FEW:
         return None
-    return 0.2 * ivory + 0.75 * torch.from_numpy(np.quantile(teeth, 0.6, axis=0).astype(np.float32))
+    return 0.2 * usual + 0.75 * torch.from_numpy(np.quantile(teeth, 0.6, axis=0).astype(np.float32))

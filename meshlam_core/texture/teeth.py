@@ -19,12 +19,12 @@ WIDTHS = {"teeth_upper": (8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.0), "teeth_lower": (5
 HEIGHTS = {"teeth_upper": (10.5, 9.0, 10.0, 8.5, 8.5, 7.5, 7.0), "teeth_lower": (9.0, 9.5, 11.0, 8.5, 8.0, 7.5, 7.0)}
 MILLIMETRE = 1e-3
 BIN = 1.5e-3  # m along the arch, over which the biting edge is looked for
-ROUND, GAP = 0.18, 0.35  # loss of light at a tooth's sides, and in the gap beside it
-CORNER = 0.1  # of the crown's height, by which a tooth's corners are round
+ROUND, GAP = 0.15, 0.2  # loss of light at a tooth's sides, and in the gap beside it
+CORNER = 0.07  # of the crown's height, by which a tooth's corners are round
 PAPILLA = 0.2  # of the crown's height, by which the gum reaches down between teeth
 NECK, EDGE = (1.0, 0.95, 0.85), (0.93, 0.95, 0.97)  # factors: enamel is thin at the gum, and clear at the edge
 DEEP = 0.55  # loss of light at the back of the mouth
-BETWEEN = (0.5, 0.34, 0.31)  # factor where corners let the dark through
+BETWEEN = (0.7, 0.56, 0.53)  # factor where corners let the dark through
 
 
 def paint_teeth(
