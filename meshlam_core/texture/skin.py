@@ -33,6 +33,7 @@ SOLID = (0.0, 0.025)  # share of sure hair between which hair is more than stubb
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
 HAIR_LINE, STRAND_WANDER = (0.35, 0.65), 0.06  # share of hair between which skin ends; how far strands bend that line
 LID_GRAIN = 0.2  # a blink stretches the lids' texels, and grain on them with it
+ENOUGH = 300  # texels that tell a colour or its spread
 SAMPLED = 7  # every so many texels tell how strong the detail is
 LIFT, DETAIL = 0.06, (0.3, 2.5)  # mirrored detail is a ratio, as light acts; lifted, so that dark does not explode
 
@@ -91,7 +92,8 @@ def complete_skin(
         firmness = torch.where(hidden > 0, EAR_FIRM * hidden, firmness)
     filled = smooth_fill(atlas.graph, wanted, firmness, ratios[mirror], sure[mirror] > 0.3)
     base = (filled.exp() - LIFT).clamp(0, 1)
-    layers = _fill_layers(regions, tones, cover, atlas, base, mean, sure, mirror, likely)
+    hair = _hair_tone(photo, regions)
+    layers = _fill_layers(regions, hair, tones, cover, atlas, base, mean, sure, mirror, likely)
     grain, strand = _detail_strength(photo, base, atlas)
     pores = atlas.grain
     if likely is not None and len(atlas.pores):
@@ -115,8 +117,15 @@ def combed_hair(
     return out
 
 
+def _hair_tone(photo: Tensor, regions: Regions) -> Tensor:  # [P, 5] -> [3]
+    """What hair is like where it is sure: along its outline the ground shines through it."""
+    sure = photo[(photo[:, 3] > 0.9) & (photo[:, 4] > TRUSTED[1]), :3]
+    return sure.median(dim=0).values if len(sure) >= ENOUGH else torch.from_numpy(regions.hair_colour)
+
+
 def _fill_layers(
     regions: Regions,
+    hair: Tensor,  # [3]
     tones: Tensor,  # [V, 3] lid tones
     cover: Tensor,  # [V]
     atlas: Atlas,
@@ -143,7 +152,7 @@ def _fill_layers(
             skin_tone / likely,
             SKIN_PRIOR + LID_PRIOR * lids,
         ),
-        (base, FIRM * (known * hairy**2) ** 2, torch.from_numpy(regions.hair_colour), HAIR_PRIOR + 0 * known),
+        (base, FIRM * (known * hairy**2) ** 2, hair, HAIR_PRIOR + 0 * known),
         (
             hairy[:, None],
             FIRM * known**2,
@@ -190,6 +199,6 @@ def _detail_strength(photo: Tensor, base: Tensor, atlas: Atlas) -> tuple[float, 
     skin, hair = photo[some, 3] < 0.1, photo[some, 3] > 0.9
     # the median ignores brows, lips and nostrils; 1.48 makes it a standard deviation
     off = (light - smooth) / smooth.clamp_min(0.03)
-    grain = 1.48 * float(off[skin].abs().median()) if int(skin.sum()) > 300 else 0.02
-    strand = float(off[hair].std()) if int(hair.sum()) > 300 else 0.12
+    grain = 1.48 * float(off[skin].abs().median()) if int(skin.sum()) > ENOUGH else 0.02
+    strand = float(off[hair].std()) if int(hair.sum()) > ENOUGH else 0.12
     return min(max(0.5 * grain, 0.005), 0.016), min(max(strand, 0.06), 0.3)
