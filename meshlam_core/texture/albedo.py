@@ -23,6 +23,7 @@ from meshlam_core.skin.model import GAMMA, load_skin_model
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.gloss import fine_light
+from meshlam_core.texture.hair_look import look_of
 from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import around_eyes, lid_tones, spread_by_blink
 from meshlam_core.texture.mathematics import luminance
@@ -133,7 +134,8 @@ def _bake(
         likely, level, on_hair = Likely(parted.person, parted.tone), parted.level.numpy(), parted.hair.numpy()
         tones = tones / around_eyes(parted.shade, model)
         colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / on_hair)
-    done = complete_skin(photo, colours, tones, cover, model, atlas, likely, _hull(tracked, atlas))
+    hull = _hull(tracked, crop, regions, posed, camera, atlas)
+    done = complete_skin(photo, colours, tones, cover, model, atlas, likely, hull)
     colour, smooth = done.colour, done.smooth
     if shade is not None and parted is not None:
         colour, smooth = colour * shade, smooth * parted.shade
@@ -169,13 +171,14 @@ def _no_whiter(
     return shade
 
 
-def _hull(tracked: TrackedFace, atlas: Atlas) -> Hull | None:
+def _hull(tracked: TrackedFace, crop: U8, regions: Regions, posed: Tensor, camera: Camera, atlas: Atlas) -> Hull | None:
     """The hair to comb, in the avatar frame."""
     if tracked.hair is None:
         return None
     growth = np.linalg.norm(tracked.hair.displacement, axis=1)
     scalp = atlas.share("scalp").numpy() > 0
-    return Hull(torch.from_numpy(np.array(tracked.surface, np.float32)), float(growth[scalp].mean()))
+    look = look_of(crop, regions.hair, -float(posed[:, 2].mean()) / camera.focal)
+    return Hull(torch.from_numpy(np.array(tracked.surface, np.float32)), float(growth[scalp].mean()), look)
 
 
 def _is_grey(crop: U8) -> bool:

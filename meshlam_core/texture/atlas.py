@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,7 +26,9 @@ from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.skin.model import DETAIL_STEP, GAMMA, load_skin_model
 from meshlam_core.texture.eye_layout import EyeLayout, build_eye_layout
 from meshlam_core.texture.fill import Graph, build_graph
+from meshlam_core.texture.hair_look import HairLook
 from meshlam_core.texture.lids import lash_line_share, lid_share
+from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.texture.noise import skin_grain, strands
 
 I64 = NDArray[np.int64]
@@ -37,6 +40,7 @@ MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 DEEPEST = 0.1  # of a colour, by which a pore or a line may differ
 CACHED_ATLASES = 2
 MASSES = (0.05, 10.0)  # least and most that a vertex may count beside one of the open head's
+BESIDE = (0.015, 0.035)  # m from an ear, between which a vertex is beside it
 LOW_RIM = 0.3  # share of the vertices around an ear's root that lie below it
 
 
@@ -71,6 +75,7 @@ class Atlas:
     gather_weight: Tensor  # [G] how much of the texel is the vertex's
     texels_around: Tensor  # [V] sum of those weights
     ear_rims: tuple[tuple[Tensor, Tensor], ...]  # per ear: its vertices, and the lowest of those around its root
+    beside_ears: Tensor  # [V] 1 next to an ear, fading away from it; 0 on it
     grain: Tensor  # [P] zero mean, unit variance: pores and freckles, continuous over seams
     strands: Tensor  # [P] zero mean, unit variance: hair combed away from the crown, continuous over seams
     skull: Tensor  # [3] m, its middle on the template
@@ -167,6 +172,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
         lid_vertices=lid_share(model),
         **_gather_lists(uv_map, corners, skin_vertex),
         ear_rims=_ear_rims(model),
+        beside_ears=_beside_ears(model),
         grain=skin_grain(uv_map.texel, size),
         strands=torch.zeros(0),
         skull=centre,
@@ -191,7 +197,7 @@ def _build(model: HeadModel, size: int) -> Atlas:
     known = _known_skin(model, atlas)
     return replace(
         atlas,
-        strands=strands(atlas.at_texels(points), centre, 0.0),
+        strands=strands(atlas.at_texels(points), centre, 0.0, HairLook()),
         relief=known[0],
         pores=known[1],
         pore_tones=known[2],
@@ -248,6 +254,15 @@ def _ear_rims(model: HeadModel) -> tuple[tuple[Tensor, Tensor], ...]:
             low = around[height <= np.quantile(height, LOW_RIM)]
             rims.append((torch.from_numpy(np.flatnonzero(ear)), torch.from_numpy(low.astype(np.int64))))
     return tuple(rims)
+
+
+def _beside_ears(model: HeadModel) -> Tensor:  # [V]
+    ears = [model.template[ear.numpy()] for ear, _ in _ear_rims(model)]
+    if not ears:
+        return torch.zeros(len(model.template))
+    far, _ = cKDTree(np.concatenate(ears)).query(model.template)
+    beside = 1 - smooth_step(torch.from_numpy(far.astype(np.float32)), *BESIDE)
+    return torch.where(torch.from_numpy(model.part == model.parts.index("ears")), 0.0, beside)
 
 
 def _lenders(uv_map: UvMap) -> tuple[Tensor, Tensor]:  # [Q], [Q]

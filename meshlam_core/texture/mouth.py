@@ -25,7 +25,7 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 TOOTH = (0.97, 1.05, 1.02)  # beside the geometric mean of light and skin: medians of 120 portraits with open mouths
-# of the light, that falls on teeth between lips which hardly open, and through them: 5 of these portraits beside the rest
+# of the light, that reaches teeth behind lips which hardly open: five of these portraits beside the rest
 BEHIND_LIPS = (0.90, 0.78, 0.74)
 TONGUE = (0.66, 0.36, 0.35)
 CAVITY = (0.38, 0.15, 0.14)

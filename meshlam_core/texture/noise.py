@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from meshlam_core.texture.hair_look import HairLook
 from meshlam_core.tracker.ramps import ramp
 
 F32 = NDArray[np.float32]
 
 SEED = 20260422
 GRAIN_TILE = 256  # texels after which the grain repeats
-# strand noise: cells around the crown, cells along a strand of long hair, weight
-STRAND_OCTAVES = ((620, 22, 0.9), (310, 16, 0.9), (150, 11, 0.7), (64, 8, 0.4))
+# strand noise: cells around the crown and along a strand of long hair, for each of a look's bands
+STRAND_OCTAVES = ((620, 22), (310, 16), (150, 11), (64, 8), (30, 6))
 BEND = 0.05  # m around the skull's middle, over which hair begins to fall
 FALL = 0.8  # share of the way down that is no way inwards
 LENGTH = 0.3  # m of it that count as half a turn over the skull
 SHORT, SHORTER = (0.012, 0.03), 1.5  # m of growth between which hair is long; how many times more short strands end
+COMBED, TOUSLED = 0.85, 2.5  # order from which strands keep together; how many times more they end without any
 CROWN_TILT = np.radians(32.0)  # the whorl lies behind the top of the head
-WAVE = 0.05  # rad, by which strands wander sideways
+WAVE = 0.04  # rad, by which strands wander sideways
 
 
 def skin_grain(
@@ -44,6 +46,7 @@ def strands(
     points: Tensor,  # [P, 3] on the surface of the hair, m
     centre: Tensor,  # [3] middle of the skull, m
     growth: float,  # m, of the hair
+    look: HairLook,
 ) -> Tensor:  # [P] zero mean, about unit variance, without outliers
     """Noise drawn out along the lines that run from the crown and then fall, so that it reads as combed hair.
 
@@ -59,12 +62,13 @@ def strands(
     ray = functional.normalize(offset, dim=1)
     around = torch.atan2(ray @ side, ray @ front) / (2 * np.pi)  # -0.5..0.5
     away = (torch.acos((ray @ axis).clamp(-1, 1)) / np.pi + drop / LENGTH) / 2  # 0 at the crown
-    away = away * (1 + SHORTER * (1 - ramp(growth, *SHORT)))
+    # short and tousled strands end sooner
+    away = away * (1 + SHORTER * (1 - ramp(growth, *SHORT))) * (1 + TOUSLED * (1 - ramp(look.order, 0.0, COMBED)))
     sway = polar_noise(rng, around, away, 9, 7) + 0.5 * polar_noise(rng, around, away, 40, 16)
     around = around + WAVE / (2 * np.pi) * sway
     total = torch.zeros(len(points))
-    for cells, rows, weight in STRAND_OCTAVES:
-        total += weight * polar_noise(rng, around, away, cells, rows)
+    for (cells, rows), spread in zip(STRAND_OCTAVES, look.bands, strict=True):
+        total += spread * polar_noise(rng, around, away, cells, rows)
     return (total / total.std().clamp_min(1e-6)).clamp(-2.2, 2.2)
 
 

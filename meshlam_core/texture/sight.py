@@ -94,6 +94,7 @@ def see(
     photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
     _doubt_far_hair(photo, atlas)
+    _doubt_ears_on_hair(photo, cover, atlas)
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
     return Sight(photo, mouth)
@@ -168,6 +169,12 @@ def _doubt_far_hair(photo: Tensor, atlas: Atlas) -> None:
     denied[rows, 1] = 1
     around = atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0]  # with what is mixed with it
     photo[rows, 4] *= 1 - torch.maximum(denied[rows, 0], smooth_step(around, *DENIED))
+
+
+def _doubt_ears_on_hair(photo: Tensor, cover: Tensor, atlas: Atlas) -> None:
+    """Distrust bare skin on the hair beside an ear: it is the ear, which the mesh has smaller or elsewhere."""
+    hull = atlas.at_texels((cover * atlas.beside_ears)[:, None])[:, 0]
+    photo[:, 4] *= 1 - hull * (1 - smooth_step(photo[:, 3], *STRANGE))
 
 
 def _doubt_neck(photo: Tensor, view: TexelView, regions: Regions, atlas: Atlas) -> None:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.warp_runtime import over_list
+from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
+from meshlam_core.texture.hair_look import HairLook
 from meshlam_core.texture.noise import strands
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.ramps import ramp
@@ -28,15 +31,18 @@ SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
 LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 RATIO = (0.4, 1.8)  # of a colour to what is likely, that is believed enough to be spread
+MATT = 0.4  # quantile of the hair's colours that is its own
+UNLIKE = 0.25  # of the logarithm, by which hair differs from its usual colour where half of it is believed
 BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
 SOLID = (0.0, 0.025)  # share of sure hair between which hair is more than stubble or a shade on bare skin
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
 HAIR_LINE, STRAND_WANDER = (0.35, 0.65), 0.06  # share of hair between which skin ends; how far strands bend that line
 LID_GRAIN = 0.2  # a blink stretches the lids' texels, and grain on them with it
-ENOUGH = 300  # texels that tell a colour or its spread
+ENOUGH = 50  # texels that tell a colour or its spread
 SAMPLED = 7  # every so many texels tell how strong the detail is
 LIFT, DETAIL = 0.06, (0.3, 2.5)  # mirrored detail is a ratio, as light acts; lifted, so that dark does not explode
 
+F32 = NDArray[np.float32]
 CPU = torch.device("cpu")
 
 
@@ -54,6 +60,7 @@ class Hull:
 
     surface: Tensor  # [V, 3] m
     growth: float  # m, mean over the scalp
+    look: HairLook  # of the hair in the photo
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,10 @@ def complete_skin(
         firmness = torch.where(hidden > 0, EAR_FIRM * hidden, firmness)
     filled = smooth_fill(atlas.graph, wanted, firmness, ratios[mirror], sure[mirror] > 0.3)
     base = (filled.exp() - LIFT).clamp(0, 1)
-    hair = _hair_tone(photo, regions)
+    hair = hair_tone(photo, regions.hair_colour)
     layers = _fill_layers(regions, hair, tones, cover, atlas, base, mean, sure, mirror, likely)
-    grain, strand = _detail_strength(photo, base, atlas)
+    grain = _grain_strength(photo, base, atlas)
+    strand = HairLook().strength if hull is None else hull.look.strength
     pores = atlas.grain
     if likely is not None and len(atlas.pores):
         # those of the complete skin that is most like this one in tone
@@ -113,14 +121,17 @@ def combed_hair(
     out = atlas.strands.clone()
     rows = ((atlas.at_texels(hairy[:, None])[:, 0] > HAIR_LINE[0] - 0.2) & (trust < TRUSTED[1])).nonzero()[:, 0]
     if len(rows):
-        out[rows] = strands(atlas.at_texels(hull.surface, rows), atlas.skull, hull.growth)
+        out[rows] = strands(atlas.at_texels(hull.surface, rows), atlas.skull, hull.growth, hull.look)
     return out
 
 
-def _hair_tone(photo: Tensor, regions: Regions) -> Tensor:  # [P, 5] -> [3]
-    """What hair is like where it is sure: along its outline the ground shines through it."""
-    sure = photo[(photo[:, 3] > 0.9) & (photo[:, 4] > TRUSTED[1]), :3]
-    return sure.median(dim=0).values if len(sure) >= ENOUGH else torch.from_numpy(regions.hair_colour)
+def hair_tone(
+    photo: Tensor,  # [P, 5] colour, hair, trust
+    usual: F32,  # [3] where too little of it is sure
+) -> Tensor:  # [3]
+    """What hair is like where it is sure: along its outline the ground shines through it, above it is gloss."""
+    sure = photo[((photo[:, 3] > 0.9) & (photo[:, 4] > TRUSTED[1])).nonzero()[::SAMPLED, 0], :3]
+    return sure.quantile(MATT, dim=0) if len(sure) >= ENOUGH else torch.from_numpy(usual)
 
 
 def _fill_layers(
@@ -152,7 +163,7 @@ def _fill_layers(
             skin_tone / likely,
             SKIN_PRIOR + LID_PRIOR * lids,
         ),
-        (base, FIRM * (known * hairy**2) ** 2, hair, HAIR_PRIOR + 0 * known),
+        (base, FIRM * (known * hairy**2) ** 2 * _like(base, hair), hair, HAIR_PRIOR + 0 * known),
         (
             hairy[:, None],
             FIRM * known**2,
@@ -168,6 +179,12 @@ def _fill_layers(
     filled = smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
     filled[:, :3] *= likely  # skin is spread as a ratio to what is likely
     return filled
+
+
+def _like(colour: Tensor, hair: Tensor) -> Tensor:  # [V, 3], [3] -> [V] 0..1
+    """How far a colour is the hair's: what gloss, the ground behind it or a lamp make of it is not spread."""
+    off = (colour.clamp_min(DARK).log() - hair.clamp_min(DARK).log()).square().mean(1)
+    return 1 / (1 + off / UNLIKE**2) ** 2
 
 
 def compose(
@@ -191,14 +208,13 @@ def compose(
     return out, shares
 
 
-def _detail_strength(photo: Tensor, base: Tensor, atlas: Atlas) -> tuple[float, float]:
-    """Spread of the brightness about the smooth colours: of skin and of hair, relative."""
-    some = SAMPLED * (photo[::SAMPLED, 4] > 0.8).nonzero()[:, 0]  # enough for two spreads
+def _grain_strength(photo: Tensor, base: Tensor, atlas: Atlas) -> float:
+    """Spread of the skin's brightness about the smooth colours, relative."""
+    some = SAMPLED * (photo[::SAMPLED, 4] > 0.8).nonzero()[:, 0]  # enough for a spread
     light = photo[some, :3].mean(1)
     smooth = atlas.at_texels(base, some).mean(1)
-    skin, hair = photo[some, 3] < 0.1, photo[some, 3] > 0.9
+    skin = photo[some, 3] < 0.1
     # the median ignores brows, lips and nostrils; 1.48 makes it a standard deviation
     off = (light - smooth) / smooth.clamp_min(0.03)
-    grain = 1.48 * float(off[skin].abs().median()) if int(skin.sum()) > ENOUGH else 0.02
-    strand = float(off[hair].std()) if int(hair.sum()) > ENOUGH else 0.12
-    return min(max(0.5 * grain, 0.005), 0.016), min(max(strand, 0.06), 0.3)
+    grain = 1.48 * float(off[skin].abs().median()) if int(skin.sum()) > 6 * ENOUGH else 0.02
+    return min(max(0.5 * grain, 0.005), 0.016)

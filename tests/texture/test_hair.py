@@ -11,13 +11,16 @@ from scipy import ndimage
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.atlas import Atlas, build_atlas
+from meshlam_core.texture.hair_look import HairLook, look_of
 from meshlam_core.texture.noise import strands
+from meshlam_core.texture.skin import hair_tone
 from meshlam_core.texture.trust import SEE_THROUGH, shine_through
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import HairHull
 from tests.texture.conftest import SIDE, SIZE, SKIN, Portrait, make_portrait
 
 DARK = np.array([0.12, 0.08, 0.06], np.float32)
+COMBED = HairLook(order=0.9)
 GREY = np.array([0.34, 0.30, 0.28], np.float32)
 
 
@@ -108,12 +111,14 @@ def test_hair_mirrored_onto_a_darker_side_takes_no_other_hue(head: HeadModel, at
     assert np.quantile(scalp[:, 2] / scalp[:, 0].clip(0.01), 0.99) < 0.9
 
 
-def _combed(growth: float) -> np.ndarray:
+def _combed(growth: float, look: HairLook = COMBED) -> np.ndarray:
     """[60, 120] strands on the side of a curtain of hair below the skull's middle, every 2 mm down and 1 mm across."""
     down, across = np.meshgrid(np.arange(60) * 0.002, np.arange(-60, 60) * 0.001, indexing="ij")
     angle = across / 0.1
     points = np.stack([0.1 * np.cos(angle), -0.08 - down, 0.1 * np.sin(angle)], -1).reshape(-1, 3)
-    return strands(torch.from_numpy(points.astype(np.float32)), torch.zeros(3), growth).numpy().reshape(down.shape)
+    return (
+        strands(torch.from_numpy(points.astype(np.float32)), torch.zeros(3), growth, look).numpy().reshape(down.shape)
+    )
 
 
 def _likeness(a: np.ndarray, b: np.ndarray) -> float:
@@ -123,12 +128,68 @@ def _likeness(a: np.ndarray, b: np.ndarray) -> float:
 def test_long_hair_falls_straight_down_beside_the_face() -> None:
     hair = _combed(growth=0.05)
     assert _likeness(hair[:-5], hair[5:]) > 0.6  # 1 cm further down
-    assert _likeness(hair[:, :-5], hair[:, 5:]) < 0.5  # 5 mm beside it
+    assert _likeness(hair[:, :-10], hair[:, 10:]) < 0.5  # 1 cm beside it
 
 
 def test_short_hair_has_shorter_strands() -> None:
     long, short = _combed(growth=0.05), _combed(growth=0.005)
     assert _likeness(short[:-10], short[10:]) < _likeness(long[:-10], long[10:]) - 0.2
+
+
+def test_tousled_hair_has_shorter_strands() -> None:
+    combed, tousled = _combed(0.05), _combed(0.05, HairLook(order=0.2))
+    assert _likeness(tousled[:-10], tousled[10:]) < _likeness(combed[:-10], combed[10:]) - 0.2
+
+
+def _photo_of_hair(width: float, contrast: float, lean: float) -> HairLook:
+    """The look of strands `width` m wide, of a square of hair 10 cm wide; `lean` 0 has none, only spots."""
+    pixels = np.random.default_rng(3).standard_normal((200, 200))
+    pixel = 0.5e-3
+    spots = ndimage.gaussian_filter(pixels, (width / pixel * (1 + 9 * lean), width / pixel))
+    crop = (90 * np.exp(contrast * spots / spots.std())).clip(0, 255).astype(np.uint8)
+    return look_of(crop[..., None].repeat(3, 2), np.ones(crop.shape, np.float32), pixel)
+
+
+def test_the_look_of_hair_tells_its_contrast_its_strands_width_and_their_order() -> None:
+    fine, coarse = _photo_of_hair(0.5e-3, 0.4, 1.0), _photo_of_hair(2e-3, 0.4, 1.0)
+    assert fine.bands[1] / fine.bands[3] > 2 * coarse.bands[1] / coarse.bands[3]
+    assert 1.6 < fine.strength / _photo_of_hair(0.5e-3, 0.2, 1.0).strength < 2.1
+    assert _photo_of_hair(0.5e-3, 0.4, 0.0).order < 0.4 < 0.8 < fine.order
+
+
+def test_hair_that_hardly_shows_looks_as_hair_usually_does() -> None:
+    crop = np.zeros((200, 200, 3), np.uint8)
+    hair = np.zeros((200, 200), np.float32)
+    hair[90:100, 90:100] = 1
+    assert look_of(crop, hair, 0.5e-3) == HairLook()
+
+
+def test_an_ear_that_the_mesh_has_smaller_is_not_painted_on_the_hair_beside_it(head: HeadModel, atlas: Atlas) -> None:
+    portrait = make_portrait(head, atlas, yaw=0.9)
+    bare = portrait.bake(head)
+    around = _around_ears(head) & (head.template[:, 2] < head.template[head.part == head.parts.index("ears"), 2].mean())
+    covered = _haired(portrait, around, head).bake(head)
+    rows = (
+        atlas.at_texels(torch.from_numpy((around & (atlas.beside_ears.numpy() > 0.9))[:, None].astype(np.float32)))[
+            :, 0
+        ]
+        > 0.99
+    )
+    texels = atlas.uv_map.texel.numpy()[rows.numpy()]
+    shown = bare.seen.reshape(-1)[texels] > 128
+    assert shown.sum() > 100
+    assert covered.photo.reshape(-1, 3)[texels][shown].mean() / 255 < 0.5 * SKIN.mean()
+
+
+def test_hair_behind_has_the_tone_of_hair_that_is_sure_not_of_its_outline(head: HeadModel, atlas: Atlas) -> None:
+    """Along the outline a bright ground shines through, and the masks' median knows no better."""
+    sure = torch.zeros(len(atlas.corners), 5)
+    rows = atlas.rows_of("scalp")
+    sure[rows] = torch.tensor([*DARK.tolist(), 1.0, 1.0])
+    sure[rows[: len(rows) // 3], :3] = 0.9
+    sure[rows[: len(rows) // 3], 4] = 0.3
+    tone = hair_tone(sure, np.array([0.6, 0.6, 0.6], np.float32))
+    assert np.allclose(tone, DARK, atol=0.01)
 
 
 @pytest.mark.parametrize(("wall", "given_up"), [(0.9, True), (0.15, False)])

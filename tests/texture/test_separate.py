@@ -110,7 +110,8 @@ def test_teeth_and_tongue_that_no_photo_shows_are_in_its_pink_light_which_the_al
 ) -> None:
     pink = (frontal.photo * np.array([1.0, 0.78, 0.92])).astype(np.uint8)
     plain, tinted = _bake(frontal, head), _bake(replace(frontal, photo=pink), head)
-    assert plain.albedo is not None and tinted.albedo is not None
+    assert plain.albedo is not None
+    assert tinted.albedo is not None
     for part in ("teeth_upper", "teeth_lower", "tongue"):
         white, shown = (_hue(texture.photo, part, atlas) for texture in (plain, tinted))
         assert shown[1] < white[1] - 0.02  # less green
