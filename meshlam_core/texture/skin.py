@@ -17,7 +17,6 @@ from torch import Tensor
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.warp_runtime import over_list
-from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.texture.hair_look import HairLook
@@ -32,7 +31,6 @@ LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the 
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 RATIO = (0.4, 1.8)  # of a colour to what is likely, that is believed enough to be spread
 MATT = 0.4  # quantile of the hair's colours that is its own
-UNLIKE = 0.25  # of the logarithm, by which hair differs from its usual colour where half of it is believed
 BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
 SOLID = (0.0, 0.025)  # share of sure hair between which hair is more than stubble or a shade on bare skin
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
@@ -163,7 +161,7 @@ def _fill_layers(
             skin_tone / likely,
             SKIN_PRIOR + LID_PRIOR * lids,
         ),
-        (base, FIRM * (known * hairy**2) ** 2 * _like(base, hair), hair, HAIR_PRIOR + 0 * known),
+        (base, FIRM * (known * hairy**2) ** 2, hair, HAIR_PRIOR + 0 * known),
         (
             hairy[:, None],
             FIRM * known**2,
@@ -179,12 +177,6 @@ def _fill_layers(
     filled = smooth_fill(atlas.graph, torch.cat(targets, 1), torch.cat(weights, 1))
     filled[:, :3] *= likely  # skin is spread as a ratio to what is likely
     return filled
-
-
-def _like(colour: Tensor, hair: Tensor) -> Tensor:  # [V, 3], [3] -> [V] 0..1
-    """How far a colour is the hair's: what gloss, the ground behind it or a lamp make of it is not spread."""
-    off = (colour.clamp_min(DARK).log() - hair.clamp_min(DARK).log()).square().mean(1)
-    return 1 / (1 + off / UNLIKE**2) ** 2
 
 
 def compose(
