@@ -11,12 +11,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import bpy
 import numpy as np
 
 from ..avatar_reader import AvatarFile
 from ..axes import blender_from_avatar
 from . import layers
 from .action import build_actions, hide_photo_pose, store_photo_pose
+from .attributes import told
 from .before import go_back, keep_before
 from .camera import aim_camera
 from .folds import build_folds, show_folds
@@ -29,9 +31,10 @@ from .light import store_light
 from .material import pack_image
 from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from .quads import join_triangles, only_triangles
-from .retopology import Carry, own_keys, put_on_mesh
+from .retopology import Carry, keys_as_they_were, own_keys, put_on_mesh
 from .shape_keys import BALD, CORRECTIVE_PREFIX, FIX_PREFIX
 from .trust import store_trust
+from .weights import GroupEdits
 
 KEPT = "meshlam_kept"  # on the rig: what the last renewal kept, sentences, JSON
 _TOUCHED = 1e-6  # m: less than this is rounding
@@ -110,6 +113,10 @@ def _carry(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) ->
     name = built.head.name
     if before is None:
         raise RenewError(f"The file that {name} was made of is gone, so the new head stands beside it.")
+    if any(item.type == "MULTIRES" and item.total_levels for item in built.head.modifiers):
+        raise RenewError(
+            f"{name} is sculpted with Multires, which no other mesh takes, so the new head stands beside it."
+        )
     if not fits(built, before):
         raise RenewError(f"{name} no longer has the mesh that it was made with, so the new head stands beside it.")
     carry = Carry.between(before, avatar) if set(avatar.joint_names) <= set(built.rig.data.bones.keys()) else None
@@ -189,13 +196,18 @@ def _renew_mesh(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | Non
     """Positions and keys: the new head's, and on them what was sculpted."""
     head, new = built.head, _Shape.of(avatar)
     edits = _Edits.on(head.data, _Shape.of(before) if before is not None else None)
-    if carry is not None:
-        edits, quads = edits.carried(carry), not only_triangles(head.data)
-        put_on_mesh(head, built.rig, avatar, carry)
+    groups, attributes = GroupEdits.on(head, before, avatar.joint_names), told(head.data)
+    if carry is not None and before is not None:
+        edits, groups, quads = edits.carried(carry), groups.carried(carry), not only_triangles(head.data)
+        old, own = put_on_mesh(head, built.rig, before, avatar, carry), edits.names_of_own(new)
         if quads:
             join_triangles(head.data)
-        if head.data.shape_keys is not None:
-            own_keys(head, edits.names_of_own(new), edits.own)
+        own_keys(head, own, edits.own)
+        keys_as_they_were(old, head.data, own)
+        if not old.users:
+            bpy.data.meshes.remove(old)
+    if before is not None:
+        groups.put_on(head, avatar)
     mesh = head.data
     basis = new.basis + edits.sculpt
     blocks = mesh.shape_keys.key_blocks if mesh.shape_keys is not None else []
@@ -213,7 +225,7 @@ def _renew_mesh(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | Non
         _set_vectors(mesh.attributes[HAIR_ATTRIBUTE].data, "vector", -new.moved[BALD])
     store_trust(avatar, mesh)
     mesh.update()
-    return edits.told(new)
+    return [*edits.told(new), *groups.told(), *attributes]
 
 
 def _renew_albedo(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None) -> list[str]:
@@ -256,10 +268,10 @@ def _move_bones(rig: Any, avatar: AvatarFile) -> None:
 def _kept_as_they_are(built: BuiltAvatar) -> list[str]:
     """What a renewal does not touch, where there is any of it."""
     kept = []
-    if built.rig.animation_data is not None and built.rig.animation_data.action is not None:
+    if _animated(built.rig):
         kept.append("Animation of the bones")
     keys = built.head.data.shape_keys
-    if keys is not None and keys.animation_data is not None and keys.animation_data.action is not None:
+    if keys is not None and _animated(keys):
         kept.append("Animation of the expressions")
     others = [item.name for item in built.head.modifiers if item.type != "ARMATURE"]
     if others:
@@ -272,6 +284,11 @@ def _kept_as_they_are(built: BuiltAvatar) -> list[str]:
     if worn:
         kept.append(f"Objects on the head: {', '.join(worn[:4])}")
     return kept
+
+
+def _animated(item: Any) -> bool:
+    data = item.animation_data
+    return data is not None and (data.action is not None or len(data.nla_tracks) > 0)
 
 
 def _of_file(material: Any) -> bool:

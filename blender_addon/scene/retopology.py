@@ -8,6 +8,7 @@ Dims: V vertices of the old mesh, N of the new one.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from .. import compat
 from ..avatar_reader import AvatarFile
+from .attributes import carry_attributes
 from .mesh import assign_weights, build_mesh
 from .parts import surface_of_faces
 from .shape_keys import build_correctives, build_shape_keys
@@ -32,6 +34,7 @@ class Carry:
 
     source: NDArray[np.int64]  # [N, k] vertices of the old mesh
     share: NDArray[np.float64]  # [N, k] rows sum to 1
+    both: NDArray[np.bool_]  # [N] vertices that both meshes have, under the same number
 
     @staticmethod
     def between(old: AvatarFile, new: AvatarFile) -> Carry | None:
@@ -53,40 +56,34 @@ class Carry:
             found = tree.find_n((*after[vertex], 0.0), _NEIGHBOURS)
             near = 1.0 / (np.array([distance for *_, distance in found]) + 1e-6)
             source[vertex], share[vertex] = [index for _, index, _ in found], near / near.sum()
-        return Carry(source, share)
+        return Carry(source, share, same)
 
     def __call__(self, field: Any) -> Any:  # [V, ...] -> [N, ...]
         share = self.share.reshape(*self.share.shape, *(1,) * (field.ndim - 1))
         return np.asarray((field[self.source] * share).sum(1), field.dtype)
 
 
-def put_on_mesh(head: Any, rig: Any, avatar: AvatarFile, carry: Carry) -> None:
-    """Give a head the mesh of an avatar, in the old mesh's materials, keys' values, animation and groups of its own."""
+def put_on_mesh(head: Any, rig: Any, before: AvatarFile, avatar: AvatarFile, carry: Carry) -> Any:
+    """Give a head the mesh of an avatar, with the old one's materials and attributes, and keys as of a new head.
+
+    Returns the old mesh.
+    """
     old = head.data
-    own = _own_groups(head, set(rig.data.bones.keys()))
-    values, animation = _keys_as_they_are(old)
     fresh = build_mesh(avatar, old.name)
     mesh = fresh.data
     for material in old.materials:
         mesh.materials.append(material)
     surfaces = surface_of_faces(avatar.faces, avatar.part, avatar.parts, avatar.hair)
     mesh.polygons.foreach_set("material_index", np.minimum(surfaces, max(len(old.materials) - 1, 0)))
+    carry_attributes(old, mesh, carry, before, avatar)
     name, old.name = old.name, f"{old.name} (old)"
     head.data, mesh.name = mesh, name
     bpy.data.objects.remove(fresh)
     head.vertex_groups.clear()
     assign_weights(avatar, head)
-    for group, weights in own.items():
-        _give(head.vertex_groups.new(name=group), carry(weights))
     build_shape_keys(avatar, head)
     build_correctives(avatar, head, rig)
-    for key in mesh.shape_keys.key_blocks:
-        key.value = values.get(key.name, 0.0)
-    if animation is not None:
-        action, slot = animation
-        compat.assign_action(mesh.shape_keys, action, slot)
-    if not old.users:
-        bpy.data.meshes.remove(old)
+    return old
 
 
 def own_keys(head: Any, names: list[str], moves: dict[str, Any]) -> None:
@@ -97,7 +94,6 @@ def own_keys(head: Any, names: list[str], moves: dict[str, Any]) -> None:
     for name in names:
         key = head.shape_key_add(name=name, from_mix=False)
         key.data.foreach_set("co", basis + np.ascontiguousarray(moves[name], np.float32).ravel())
-        key.value = 0.0
 
 
 def _places(avatar: AvatarFile) -> NDArray[np.float64]:  # [V, 2]
@@ -107,28 +103,44 @@ def _places(avatar: AvatarFile) -> NDArray[np.float64]:  # [V, 2]
     return places
 
 
-def _own_groups(head: Any, bones: set[str]) -> dict[str, Any]:
-    """[V] weights of the groups that are no bones'."""
-    groups = {group.index: group.name for group in head.vertex_groups if group.name not in bones}
-    found = {name: np.zeros(len(head.data.vertices)) for name in groups.values()}
-    for vertex in head.data.vertices if groups else ():
-        for entry in vertex.groups:
-            if entry.group in groups:
-                found[groups[entry.group]][vertex.index] = entry.weight
-    return found
+def keys_as_they_were(old: Any, mesh: Any, own: list[str]) -> None:
+    """Give a mesh's keys what the old mesh's of the same names have besides their shape; `own` are the artist's."""
+    was, keys = old.shape_keys, mesh.shape_keys
+    if was is None or keys is None:
+        return
+    for key in keys.key_blocks:
+        earlier = was.key_blocks.get(key.name)
+        if earlier is None:
+            continue
+        if key.name in own:  # the others' range is the new file's
+            key.slider_min, key.slider_max = earlier.slider_min, earlier.slider_max
+        key.value, key.mute, key.vertex_group = earlier.value, earlier.mute, earlier.vertex_group
+        if earlier.relative_key.name in keys.key_blocks:
+            key.relative_key = keys.key_blocks[earlier.relative_key.name]
+    if was.animation_data is not None:
+        _carry_animation(was, keys)
 
 
-def _give(group: Any, weights: Any) -> None:
-    for vertex in np.flatnonzero(weights > 0):
-        group.add([int(vertex)], float(weights[vertex]), "REPLACE")
+def _carry_animation(was: Any, keys: Any) -> None:
+    """Action, strips and drivers of a mesh's keys for another mesh's; a driver whose key is gone goes, too."""
+    data = was.animation_data
+    if data.action is not None:
+        compat.assign_action(keys, data.action, compat.slot_identifier(was))
+    animated = keys.animation_data or keys.animation_data_create()
+    for track in data.nla_tracks:
+        made = animated.nla_tracks.new()
+        for strip in (strip for strip in track.strips if strip.action is not None):
+            _take_settings(made.strips.new(strip.name, int(strip.frame_start), strip.action), strip)
+        _take_settings(made, track)
+    driven = {curve.data_path for curve in animated.drivers}
+    for curve in data.drivers:
+        with suppress(ValueError):
+            keys.path_resolve(curve.data_path)
+            if curve.data_path not in driven:
+                animated.drivers.from_existing(src_driver=curve)
 
 
-def _keys_as_they_are(mesh: Any) -> tuple[dict[str, float], tuple[Any, str] | None]:
-    """The values of a mesh's keys, and (action, slot identifier) that moves them."""
-    keys = mesh.shape_keys
-    if keys is None:
-        return {}, None
-    values = {key.name: float(key.value) for key in keys.key_blocks}
-    data = keys.animation_data
-    moved = (data.action, compat.slot_identifier(keys)) if data is not None and data.action is not None else None
-    return values, moved
+def _take_settings(made: Any, earlier: Any) -> None:
+    """Whatever can be set, of two data of one type; ends before what follows from them."""
+    for setting in (item.identifier for item in made.bl_rna.properties if not item.is_readonly):
+        setattr(made, setting, getattr(earlier, setting))

@@ -16,8 +16,12 @@ from blender_addon.scene.action import show_photo_pose
 from blender_addon.scene.before import can_go_back, go_back
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import find_avatar
+from blender_addon.scene.guard import editing
 from blender_addon.scene.layers import albedo_nodes, pixels_of
+from blender_addon.scene.mesh import limited_weights
+from blender_addon.scene.quads import make_quads
 from blender_addon.scene.renew import RenewError, renew
+from blender_addon.scene.weights import weights_of
 
 
 @pytest.fixture
@@ -286,6 +290,208 @@ def test_materials_and_weights_of_ones_own_are_kept_and_listed(worked_on, avatar
     assert head.material_slots[1].material == own
     skin = head.material_slots[0].material.node_tree.nodes["Principled BSDF"]
     assert skin.inputs["Coat Weight"].default_value == 0.75
-    if other == "second":  # a mesh with other vertices brings its own
-        assert head.vertex_groups["jaw"].weight(3) == pytest.approx(0.625)
+    assert head.vertex_groups["jaw"].weight(3) == pytest.approx(0.625)
     assert "Materials: Gold" in listed
+
+
+OTHERS = pytest.mark.parametrize("other", ["second", "finer"])
+
+
+@OTHERS
+def test_weights_that_were_painted_are_kept_and_the_others_are_the_new_files(avatar, request, other):
+    built = build_avatar(avatar, "Ada")
+    head, new = built.head, request.getfixturevalue(other)
+    shifted = np.roll(new.weights, 1, axis=1)  # as from a file with other weights
+    new = replace(new, weights=shifted)
+    head.vertex_groups["jaw"].add([3, 4], 0.625, "REPLACE")
+    head.vertex_groups["neck"].remove([3])
+    head.vertex_groups["neck"].lock_weight = True
+    listed = "; ".join(renew(built, new, avatar))
+    assert "Painted weights of 2 vertices" in listed or (other == "finer" and "Painted weights of" in listed)
+    now, written = weights_of(head), limited_weights(avatar.weights)
+    names = list(avatar.joint_names)
+    assert now["jaw"][[3, 4]] == pytest.approx(0.625)
+    assert now["neck"][3] == 0.0
+    assert now["root"][3] == pytest.approx(written[3, names.index("root")], abs=1e-5)
+    untouched = np.arange(5, len(avatar.vertices))
+    columns = np.stack([now[name] for name in names], axis=1)
+    np.testing.assert_allclose(columns[untouched], limited_weights(shifted)[untouched], atol=2e-5)
+    assert head.vertex_groups["neck"].lock_weight
+
+
+def test_a_new_vertex_between_painted_ones_takes_their_weights(avatar, finer):
+    built = build_avatar(avatar, "Ada")
+    for name in avatar.joint_names:
+        built.head.vertex_groups[name].add(range(len(avatar.vertices)), float(name == "jaw"), "REPLACE")
+    renew(built, finer, avatar)
+    assert weights_of(built.head)["jaw"] == pytest.approx(1.0)
+
+
+@OTHERS
+def test_groups_of_ones_own_are_kept_also_those_of_ones_own_bones(worked_on, avatar, request, other):
+    head, rig = worked_on.head, worked_on.rig
+    with editing(rig):
+        rig.data.edit_bones.new("ear").tail = (0, 0, 0.1)
+    head.vertex_groups.new(name="ear").add([8], 0.25, "REPLACE")
+    head.vertex_groups.new(name="Freckles").add([9], 0.5, "REPLACE")
+    listed = "; ".join(renew(worked_on, request.getfixturevalue(other), avatar))
+    assert head.vertex_groups["ear"].weight(8) == pytest.approx(0.25)
+    assert head.vertex_groups["Freckles"].weight(9) == pytest.approx(0.5)
+    assert "Your own vertex groups: ear, Freckles" in listed
+    go_back(worked_on)
+    assert head.vertex_groups["ear"].weight(8) == pytest.approx(0.25)
+
+
+def decorate(mesh) -> None:
+    """An attribute of every sort, each with a value that says where it lies."""
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    uvs = np.empty(len(mesh.loops) * 2, np.float32)
+    mesh.uv_layers["UVMap"].uv.foreach_get("vector", uvs)
+    mesh.uv_layers.new(name="Tiles").uv.foreach_set("vector", (2 * uvs + 1).astype(np.float32))
+    mesh.uv_layers["Tiles"].active_render = True
+    ramp = (corners / len(mesh.vertices)).astype(np.float32)
+    colours = mesh.color_attributes.new("Moss", "BYTE_COLOR", "CORNER")
+    colours.data.foreach_set("color", np.repeat(ramp, 4))
+    mesh.color_attributes.active_color_name = "Moss"
+    numbers = np.arange(len(mesh.vertices), dtype=np.int32)
+    mesh.attributes.new("Number", "INT", "POINT").data.foreach_set("value", numbers)
+    mesh.attributes.new(".sculpt_mask", "FLOAT", "POINT").data.foreach_set("value", (numbers < 50).astype(np.float32))
+    areas = mesh.attributes.new("Area", "INT", "FACE")
+    areas.data.foreach_set("value", [sum(polygon.vertices) for polygon in mesh.polygons])
+    mesh.attributes.new("sharp_edge", "BOOLEAN", "EDGE").data.foreach_set(
+        "value", [max(e.vertices) < 40 for e in mesh.edges]
+    )
+    mesh["studio"] = "Ada's"
+
+
+def values_of(mesh, name: str) -> np.ndarray:
+    word, size, kind = {
+        "Tiles": ("vector", 2, np.float32),
+        "Moss": ("color", 4, np.float32),
+        "Number": ("value", 1, np.int32),
+        ".sculpt_mask": ("value", 1, np.float32),
+        "Area": ("value", 1, np.int32),
+        "sharp_edge": ("value", 1, bool),
+    }[name]
+    items = mesh.attributes[name].data
+    flat = np.empty(len(items) * size, kind)
+    items.foreach_get(word, flat)
+    return flat.reshape(-1, size)
+
+
+@OTHERS
+@pytest.mark.parametrize("quads", [False, True], ids=["triangles", "quads"])
+def test_attributes_of_ones_own_are_kept_and_listed(avatar, request, other, quads):
+    built, new = build_avatar(avatar, "Ada"), request.getfixturevalue(other)
+    head = built.head
+    if quads:
+        make_quads(built)
+    decorate(head.data)
+    marked = {tuple(sorted(edge.vertices)) for edge in head.data.edges if max(edge.vertices) < 40}
+    areas = {tuple(sorted(p.vertices)): sum(p.vertices) for p in head.data.polygons}
+    listed = "; ".join(renew(built, new, avatar))
+    for words in ("UV maps: Tiles", "colour attributes: Moss", "Number", "Area", "sharp_edge", "sculpt_mask"):
+        assert words in listed
+    mesh, count = head.data, len(avatar.vertices)
+    assert values_of(mesh, "Number")[:count, 0].tolist() == list(range(count))
+    assert values_of(mesh, ".sculpt_mask")[:count, 0].tolist() == [float(index < 50) for index in range(count)]
+    uvs = np.empty(len(mesh.loops) * 2, np.float32)
+    mesh.uv_layers["UVMap"].uv.foreach_get("vector", uvs)
+    np.testing.assert_allclose(values_of(mesh, "Tiles"), 2 * uvs.reshape(-1, 2) + 1, atol=2e-3)  # new triangles, too
+    colours = values_of(mesh, "Moss")[:, 0]
+    for polygon in mesh.polygons:
+        ends = tuple(sorted(polygon.vertices))
+        if ends in areas:
+            assert values_of(mesh, "Area")[polygon.index] == areas[ends]
+            for loop, vertex in zip(polygon.loop_indices, polygon.vertices, strict=True):
+                assert colours[loop] == pytest.approx(vertex / count, abs=0.01)
+    sharp = values_of(mesh, "sharp_edge")[:, 0]
+    for edge in mesh.edges:
+        ends = tuple(sorted(edge.vertices))
+        if max(ends) < count and (other == "second" or not quads or ends in marked):
+            assert sharp[edge.index] == (ends in marked)
+    assert mesh.uv_layers["Tiles"].active_render
+    assert mesh.color_attributes.active_color_name == "Moss"
+    assert mesh["studio"] == "Ada's"
+
+
+def test_one_click_goes_back_to_the_weights_and_attributes_of_before(worked_on, avatar, finer):
+    head = worked_on.head
+    decorate(head.data)
+    head.vertex_groups["jaw"].add([3], 0.625, "REPLACE")
+    names = ("Tiles", "Moss", "Number", "Area", "sharp_edge")
+
+    def look() -> tuple:
+        weights = {name: column.tolist() for name, column in weights_of(head).items()}
+        return weights, [values_of(head.data, name).tolist() for name in names]
+
+    before = look()
+    renew(worked_on, finer, avatar)
+    assert look() != before
+    go_back(worked_on)
+    assert look() == before
+
+
+@OTHERS
+def test_faces_given_another_material_keep_it(worked_on, avatar, request, other):
+    mesh = worked_on.head.data
+    mesh.materials.append(bpy.data.materials.new("Tattoo"))
+    slot = len(mesh.materials) - 1
+    faces = [polygon.index for polygon in mesh.polygons if polygon.index % 3 == 0]
+    places = {tuple(sorted(mesh.polygons[index].vertices)) for index in faces}
+    before = {tuple(sorted(p.vertices)): p.material_index for p in mesh.polygons}
+    for index in faces:
+        mesh.polygons[index].material_index = slot
+    renew(worked_on, request.getfixturevalue(other), avatar)
+    for polygon in worked_on.head.data.polygons:
+        ends = tuple(sorted(polygon.vertices))
+        if ends in before:
+            assert polygon.material_index == (slot if ends in places else before[ends])
+
+
+@OTHERS
+def test_keys_keep_their_settings_and_drivers(worked_on, avatar, request, other):
+    keys = worked_on.head.data.shape_keys.key_blocks
+    keys["Scar"].slider_max, keys["Scar"].value = 2.0, 1.5
+    keys["jawLeft"].mute, keys["jawLeft"].vertex_group = True, "jaw"
+    keys["Scar"].relative_key = keys["jawOpen"]
+    keys["mouthLeft"].driver_add("value").driver.expression = "0.25"
+    renew(worked_on, request.getfixturevalue(other), avatar)
+    data = worked_on.head.data.shape_keys
+    keys = data.key_blocks
+    assert (keys["Scar"].slider_max, keys["Scar"].value) == (2.0, 1.5)
+    assert (keys["jawLeft"].mute, keys["jawLeft"].vertex_group) == (True, "jaw")
+    assert keys["Scar"].relative_key == keys["jawOpen"]
+    assert 'key_blocks["mouthLeft"].value' in [curve.data_path for curve in data.animation_data.drivers]
+
+
+@OTHERS
+def test_strips_of_the_expressions_are_kept(worked_on, avatar, request, other):
+    keys = worked_on.head.data.shape_keys
+    keys.key_blocks["jawOpen"].value = 0.75
+    keys.key_blocks["jawOpen"].keyframe_insert("value", frame=3)
+    data = keys.animation_data
+    strip = data.nla_tracks.new().strips.new("Talk", 10, data.action)
+    strip.repeat, strip.influence = 2.0, 0.5
+    data.action = None
+    length = strip.frame_end
+    listed = renew(worked_on, request.getfixturevalue(other), avatar)
+    assert "Animation of the expressions" in listed
+    keys = worked_on.head.data.shape_keys
+    (strip,) = keys.animation_data.nla_tracks[0].strips
+    assert (strip.name, strip.frame_start, strip.frame_end) == ("Talk", 10, length)
+    assert (strip.repeat, strip.influence) == (2.0, 0.5)
+    keys.key_blocks["jawOpen"].value = 0.0
+    bpy.context.scene.frame_set(10)
+    assert keys.key_blocks["jawOpen"].value > 0.3
+
+
+def test_a_head_sculpted_with_multires_stays_where_the_new_one_has_another_mesh(worked_on, avatar, second, finer):
+    head = worked_on.head
+    head.modifiers.new("Multires", "MULTIRES")
+    with bpy.context.temp_override(object=head, active_object=head):
+        bpy.ops.object.multires_subdivide(modifier="Multires")
+    with pytest.raises(RenewError, match="Multires"):
+        renew(worked_on, finer, avatar)
+    assert "Modifiers: Multires, Subdivision" in renew(worked_on, second, avatar)
