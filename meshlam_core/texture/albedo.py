@@ -106,7 +106,7 @@ def observe(
     valid = (x0, y0, x0 + tracked.camera.size[0] * scale, y0 + tracked.camera.size[1] * scale)
 
     image = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float().div_(255)
-    tones = lid_tones(crop, landmarks, regions.skin_colour, model)
+    tones = lid_tones(crop, landmarks, regions.skin_colour, model, regions.in_front)
     cover = torch.zeros(len(posed)) if tracked.hair is None else torch.from_numpy(tracked.hair.cover)
     cover = with_hidden_ears(cover, atlas)
     sight = see(image, regions, landmarks, posed, camera, valid, tones, cover, model, atlas)

@@ -31,6 +31,7 @@ DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixe
 STRETCHED = (0.25, 0.6)  # of a triangle's area on the shut lid that the photo shows, between which it will do there
 LASH_LINE = (0.7, 0.95)  # of the reference's brightness, between which the lashes' line ends
 ROOTS = (0.6e-3, 1.6e-3)  # m from the lashes between which the band that they darken ends
+HIDDEN = 0.35  # share of what is before a pixel from which it is no skin
 LID_SHADE = 0.93  # lids lie deeper than cheekbones
 # MediaPipe's landmarks on the cheekbone below each eye and between lid and brow, the subject's left first
 AROUND_EYES = ((347, 348, 329, 330, 257, 258, 259, 260), (118, 119, 100, 101, 27, 28, 29, 30))
@@ -86,6 +87,7 @@ def lid_tones(
     landmarks: F32,  # [L, 2] px of the crop
     skin_colour: F32,  # [3]
     model: HeadModel,
+    in_front: F32 | None = None,  # [H, W] 0..1 what is before the face
 ) -> Tensor:  # [V, 3] the tone of the skin around the eye of the vertex's side
     """Reference tones; the two sides of a face are often lit differently."""
     span = float(np.ptp(landmarks[:468, 1]))
@@ -95,10 +97,11 @@ def lid_tones(
         patches = []
         for x, y in landmarks[list(numbers)]:
             row, column = int(y), int(x)
-            patch = crop[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
-            patches.append(patch.reshape(-1, 3))
+            patch = np.s_[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+            free = np.ones(crop[patch].shape[:2], bool) if in_front is None else in_front[patch] < HIDDEN
+            patches.append(crop[patch][free])
         pixels = np.concatenate(patches)
-        # where the cheek is not in the picture, or hair lies over it, the face's tone serves
+        # where the cheek is not in the picture, or hair or glasses lie over it, the face's tone serves
         tone = np.quantile(pixels, 0.6, axis=0) / 255 if len(pixels) else skin_colour
         tones.append(tone if tone.mean() > 0.4 * skin_colour.mean() else skin_colour)
     left, right = (LID_SHADE * torch.from_numpy(np.asarray(tone, np.float32)) for tone in tones)

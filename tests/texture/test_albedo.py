@@ -12,7 +12,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.points import LEFT_EYE, RIGHT_EYE
 from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.texture.atlas import Atlas
-from meshlam_core.texture.lids import lid_share
+from meshlam_core.texture.lids import LID_SHADE, lid_share, lid_tones
 from meshlam_core.texture.mathematics import depth_inside
 from meshlam_core.texture.skin import TRUSTED, compose
 from tests.texture.conftest import IRIS, SIZE, SKIN, Portrait, make_portrait
@@ -268,3 +268,15 @@ def test_a_small_patch_of_neck_between_clothes_leaves_no_mark(frontal: Portrait,
     neck = atlas.uv_map.texel[atlas.neck > 0.99].numpy()
     light = dressed.bake(head).photo.reshape(-1, 3)[neck].mean(axis=1) / 255
     assert light.max() < SKIN.mean() + 0.1
+
+
+def test_lids_behind_dark_glasses_are_skin(frontal: Portrait, head: HeadModel) -> None:
+    """Their tone is read around the eyes, where coloured lenses are."""
+    landmarks = frontal.tracked.detection.landmarks[:, :2]
+    top, bottom = landmarks[[105, 334], 1].min(), landmarks[[101, 330], 1].max() + 20
+    photo, lenses = frontal.photo.copy(), np.zeros_like(frontal.regions.person)
+    photo[int(top) : int(bottom)] = (150, 90, 120)
+    lenses[int(top) : int(bottom)] = 1
+    told, behind = (lid_tones(photo, landmarks, SKIN, head, hidden).numpy() / LID_SHADE for hidden in (None, lenses))
+    assert np.abs(told - SKIN).max() > 0.1
+    assert np.abs(behind - SKIN).max() < 0.02
