@@ -6,8 +6,8 @@ PY := $(VENV)/bin/python
 # bpy pins numpy 1 and the core's libraries want numpy 2, so each Blender gets an environment of its own.
 BPY_VERSIONS := 4.2.23 4.5.15 5.0.1
 BPY := .venv-bpy-5.0.1
-# A real Blender program, for test-blender-app and test-blender-window; DEBIAN=trixie takes that Debian's, out of a folder
-# of its own (needs root and mmdebstrap)
+# A real Blender program, for test-blender-app and test-blender-window. DEBIAN=trixie takes that Debian's, out of a
+# folder of its own (needs root and mmdebstrap).
 BLENDER ?= blender
 DEBIAN ?=
 MIRROR ?= http://deb.debian.org/debian
@@ -62,11 +62,14 @@ test-blender-window: extension $(DEBIAN:%=build/debian-%/.done) $(AVATAR)
 	$(if $(PICTURES),cp build/window/work/pictures/*.jpg $(PICTURES))
 
 # numpy, cattr and requests are for sid: Blender's own parts need them, and that package does not ask for them. The rest
-# is for windows. What is mounted meanwhile is gone with the last process that sees it.
+# is for windows. Proxies and what dates are believed are as this computer's apt has them. What is mounted meanwhile is
+# gone with the last process that sees it.
 build/debian-%/.done:
 	rm -rf $(@D) && mkdir -p build
+	network=$$(apt-config dump --no-empty --format '%f "%v";%n' Acquire | grep -E '^Acquire::(http|Check)' || true); \
 	unshare --mount mmdebstrap --variant=essential --include=blender,python3-numpy,python3-cattr,python3-requests \
-	  --include=xvfb,xdotool,xclip,imagemagick,libgl1-mesa-dri $* $(@D) $(MIRROR)
+	  --include=xvfb,xdotool,xclip,imagemagick,libgl1-mesa-dri --aptopt="Acquire::Retries 3; $$network" \
+	  $* $(@D) $(MIRROR)
 	touch $@
 
 test-web: $(VENV)/.assets out/demo.glb out/demo.fbx tests/web/node_modules/.done
