@@ -55,10 +55,10 @@ test-blender-app: extension $(DEBIAN:%=build/debian-%/.done) $(if $(BUNDLE),out/
 AVATAR ?= out/demo.meshlam
 test-blender-window: extension $(DEBIAN:%=build/debian-%/.done) $(AVATAR)
 	rm -rf build/window && mkdir -p build/window/user build/window/work
-	$(IN_DEBIAN) Xvfb :97 -noreset -screen 0 1280x1600x24 & trap "kill $$!" EXIT; sleep 2; \
+	trap 'kill $$(jobs -p)' EXIT; $(IN_DEBIAN) Xvfb :97 -noreset -screen 0 1280x1600x24 & sleep 2; \
 	DISPLAY=:97 LIBGL_ALWAYS_SOFTWARE=1 BLENDER_USER_RESOURCES=$(CURDIR)/build/window/user $(IN_DEBIAN) $(BLENDER) \
 	  --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py -- dist/meshlam-[0-9]*.zip \
-	  build/window/work $(if $(AVATAR),$(AVATAR) out/photo/demo.png)
+	  build/window/work $(if $(AVATAR),$(AVATAR) out/photo/demo.png) & wait $$!
 	$(if $(PICTURES),cp build/window/work/pictures/*.jpg $(PICTURES))
 
 # numpy, cattr and requests are for sid: Blender's own parts need them, and that package does not ask for them. The rest
