@@ -6,8 +6,12 @@ PY := $(VENV)/bin/python
 # bpy pins numpy 1 and the core's libraries want numpy 2, so each Blender gets an environment of its own.
 BPY_VERSIONS := 4.2.23 4.5.15 5.0.1
 BPY := .venv-bpy-5.0.1
-# A real Blender program, for test-blender-app
+# A real Blender program, for test-blender-app and test-blender-window. DEBIAN=trixie takes that Debian's, out of a
+# folder of its own (needs root and mmdebstrap).
 BLENDER ?= blender
+DEBIAN ?=
+MIRROR ?= http://deb.debian.org/debian
+IN_DEBIAN := $(DEBIAN:%=tests/app/in_root.sh build/debian-%)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -40,21 +44,33 @@ fuzz: $(BPY)/.done
 
 # The first use in a real Blender program, its settings and data in folders of their own. BUNDLE=dist/meshlam-backend-...
 # (`make bundle`, for that Blender's Python) does it with the real backend and the portrait of `make demo`.
-test-blender-app: extension $(if $(BUNDLE),out/demo.meshlam)
+test-blender-app: extension $(DEBIAN:%=build/debian-%/.done) $(if $(BUNDLE),out/demo.meshlam)
 	rm -rf build/app && mkdir -p build/app/user build/app/work
-	BLENDER_USER_RESOURCES=$(CURDIR)/build/app/user $(BLENDER) --background --factory-startup --python-exit-code 1 \
-	  --python tests/app/first_use.py -- dist/meshlam-[0-9]*.zip build/app/work \
+	BLENDER_USER_RESOURCES=$(CURDIR)/build/app/user $(IN_DEBIAN) $(BLENDER) --background --factory-startup \
+	  --python-exit-code 1 --python tests/app/first_use.py -- dist/meshlam-[0-9]*.zip build/app/work \
 	  $(if $(BUNDLE),$(BUNDLE) out/photo/demo.png)
 
 # The same with the mouse, in a window on a display of its own: needs Xvfb, xdotool, xclip and ImageMagick.
-# PICTURES=docs/images takes the pictures over that the docs show.
-test-blender-window: extension out/demo.meshlam
+# PICTURES=docs/images takes the pictures over that the docs show; without AVATAR (AVATAR=) none are made.
+AVATAR ?= out/demo.meshlam
+test-blender-window: extension $(DEBIAN:%=build/debian-%/.done) $(AVATAR)
 	rm -rf build/window && mkdir -p build/window/user build/window/work
-	Xvfb :97 -noreset -screen 0 1280x1600x24 & trap "kill $$!" EXIT; sleep 2; \
-	DISPLAY=:97 LIBGL_ALWAYS_SOFTWARE=1 BLENDER_USER_RESOURCES=$(CURDIR)/build/window/user $(BLENDER) --factory-startup \
-	  --window-geometry 0 0 1280 1600 --python tests/app/window.py -- dist/meshlam-[0-9]*.zip build/window/work \
-	  out/demo.meshlam out/photo/demo.png
+	trap 'kill $$(jobs -p)' EXIT; $(IN_DEBIAN) Xvfb :97 -noreset -screen 0 1280x1600x24 & sleep 2; \
+	DISPLAY=:97 LIBGL_ALWAYS_SOFTWARE=1 BLENDER_USER_RESOURCES=$(CURDIR)/build/window/user $(IN_DEBIAN) $(BLENDER) \
+	  --factory-startup --window-geometry 0 0 1280 1600 --python tests/app/window.py -- dist/meshlam-[0-9]*.zip \
+	  build/window/work $(if $(AVATAR),$(AVATAR) out/photo/demo.png) & wait $$!
 	$(if $(PICTURES),cp build/window/work/pictures/*.jpg $(PICTURES))
+
+# numpy, cattr and requests are for sid: Blender's own parts need them, and that package does not ask for them. The rest
+# is for windows. Proxies and what dates are believed are as this computer's apt has them. What is mounted meanwhile is
+# gone with the last process that sees it.
+build/debian-%/.done:
+	rm -rf $(@D) && mkdir -p build
+	network=$$(apt-config dump --no-empty --format '%f "%v";%n' Acquire | grep -E '^Acquire::(http|Check)' || true); \
+	unshare --mount mmdebstrap --variant=essential --include=blender,python3-numpy,python3-cattr,python3-requests \
+	  --include=xvfb,xdotool,xclip,imagemagick,libgl1-mesa-dri --aptopt="Acquire::Retries 3; $$network" \
+	  $* $(@D) $(MIRROR)
+	touch $@
 
 test-web: $(VENV)/.assets out/demo.glb out/demo.fbx tests/web/node_modules/.done
 	$(PY) -m pytest tests/web
