@@ -43,7 +43,7 @@ Bools = NDArray[np.bool_]
 
 ANGLES = 120  # directions in which the outline is looked at
 STEPS = 160  # samples along each
-LEVEL = 0.3  # of the masks, where the outline lies: strands are thin and their share of a pixel is small
+LEVEL = 0.22  # of the masks, where the outline lies: strands are thin and their share of a pixel is small
 REACH = 2.2  # face heights, how far out the outline is looked for
 GAP = 0.12  # face heights of background that hair may leave before its last strand
 ROUNDS = 4
@@ -65,6 +65,7 @@ STEEP = 2.5  # m of growth per m away from skin that never grows: more would end
 TUCKED = 0.004, 1.5  # m, and m per m away from a seen ear: the most that hair tucked behind it grows
 SMOOTH = 0.006  # m, over which what the network says is averaged
 HEARD = 4000  # vertices at most whose values are averaged: finer meshes are thinned
+FINER = np.sqrt(8)
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
 
 
@@ -75,11 +76,14 @@ class Spread:
     modes: float  # share of the modes' own standard deviations
     sigma: float  # m, of the kernel
     length: float  # m
+    fine: float  # m, of a second one, FINER times narrower
     from_bald: bool  # whether the rounds begin at the skull, or at what is expected
 
 
-OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028, from_bald=True)  # about the mean of all hairstyles
-OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.03, from_bald=False)  # about what the network expects of one person
+OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028, fine=0.01, from_bald=True)  # about the mean of all hairstyles
+OF_ONE = Spread(
+    modes=0.05, sigma=0.012, length=0.03, fine=0.01, from_bald=False
+)  # about what the network expects of one person
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,9 @@ def on_head(sigma: F32, hair: HairModel, ears: tuple[float, float], count: int) 
 
 def _prior_sigma(hair: HairModel, spread: Spread) -> F32:  # [Q] m
     """How much growths vary before anything is seen."""
-    return np.asarray(np.hypot(np.linalg.norm(spread.modes * hair.modes, axis=0), spread.sigma), np.float32)
+    return np.asarray(
+        np.hypot(np.linalg.norm(spread.modes * hair.modes, axis=0), np.hypot(spread.sigma, spread.fine)), np.float32
+    )
 
 
 def _bounded(sigma: F32, hair: HairModel) -> F32:  # [Q] m
@@ -221,6 +227,10 @@ def _regress(
         near *= 1 / (2 * spread.length**2)
         np.exp(near, out=near)
         prior += spread.sigma**2 * near
+        near *= near
+        near *= near
+        near *= near  # the same kernel, FINER times narrower
+        prior += spread.fine**2 * near
         seen = prior[rows].astype(np.float64) + np.diag(sigma**2)
         growth = hair.mean + prior @ np.linalg.solve(seen, wanted - hair.mean[rows]).astype(np.float32)
         growth = np.clip(growth, 0, hair.reach)
