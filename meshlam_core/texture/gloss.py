@@ -23,7 +23,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.opencv import cv2
 from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
-from meshlam_core.texture.mathematics import smooth_step
+from meshlam_core.texture.mathematics import luminance, smooth_step
 
 SIDE = 256  # texels on which the difference is looked at
 FINE = 1.5  # of these texels: standard deviation of what is smooth
@@ -32,7 +32,23 @@ HUE = 0.025  # and of another hue
 CHEEK, MOST = 0.12, 1.7  # spread among people of a cheek's brightness; how many times that where beards grow, or do not
 ABOVE_LIPS = 0.015  # m, to which they do
 DARK_EAR = (0.1, 0.3)  # of the logarithm, by which an ear is darker than skin where it turns out to be hair before it
+BLUE, DYED = (-0.02, 0.08), (0.15, 0.3)  # blue beyond red, of the brightest: in hair that turns grey, in dyed hair
+COLOURED = (0.15, 0.35)  # brightness from which hair shows a dye
 PAINTED = ("lips", "eyelids")
+
+
+def blue_on_hair(
+    shown: Tensor,  # [P, 5] colour without the harmonics' light, share of hair, trust
+    usual: Tensor,  # [3] of the hair
+) -> Tensor:  # [P, 3] what the hair is lit by
+    """Sky and lamps that shine on hair: none grows blue, but where all of it is somebody has dyed it."""
+    colour = shown[:, :3].clamp_min(DARK)
+    bluer = (colour[:, 2] - colour[:, 0]) / colour.amax(1)
+    brightest = usual.amax()
+    dyed = smooth_step((usual[2] - usual[0]) / brightest.clamp_min(DARK), *DYED) * smooth_step(brightest, *COLOURED)
+    share = smooth_step(shown[:, 3], 0.3, 0.7) * smooth_step(bluer, *BLUE) * (1 - dyed)
+    grey = luminance(colour)[:, None]
+    return colour / (colour + share[:, None] * (grey - colour))
 
 
 def fine_light(
