@@ -34,9 +34,11 @@ from meshlam_core.avatar.record import FOLD_STEP, Fold
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
 from meshlam_core.head.model import ById, HeadModel
+from meshlam_core.opencv import cv2
 from meshlam_core.skin.model import DARK, GAMMA, SIDE, texels_of
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import BLINKS
+from meshlam_core.texture.mathematics import luminance, smooth_step
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -48,6 +50,11 @@ AROUND = 10.0  # texels, standard deviation of the mean that a contrast is measu
 COARSE = 4  # texels in one, for that mean
 ACTIVE = 0.05  # coefficient from which an expression is taken for one
 DEEPER = 8.0  # times the variance that an expression usually adds, at most
+FINEST = 1024  # texels of a side, at which its lines are looked for
+LINE = 1.5  # of SIDE's texels: standard deviation of what lies beside a line
+PORES = 0.04  # how much darker a texel is than that in skin without lines
+OPENING = (0.5, 0.9)  # and of nostrils and corners of the mouth, which are no line
+CREASE = (0.04, 0.15)  # how dark a fold is from which a line beside it is its own
 STEP = 1 / 127  # of the stored maps, in units of their scales
 _MAPS = {"rest": "P", "rest_spread": "P", "left": "P", "mean": "G P", "spread": "G P"}
 _VARIANCES = ("rest_spread", "spread")  # their roots are stored
@@ -88,15 +95,38 @@ def find_folds(
     excess = ((off.mean(axis=0) - mean.sum(axis=0)) ** 2 - known.rest_spread) / np.maximum(spread.sum(axis=0), 1e-9)
     spread = spread * excess.clip(1, DEEPER)
     gain = spread / np.maximum(known.rest_spread + spread.sum(axis=0), 1e-9)
-    folds = []
-    for group, (name, keys) in enumerate(GROUPS.items()):
-        if max(sides[group]) < ACTIVE:
-            continue
-        values = np.zeros((SIDE * SIDE, 3), np.float32)
-        values[known.texel] = (mean[group] + gain[group] * (off - mean.sum(axis=0))).T
-        coded = np.round(values / FOLD_STEP + 128).clip(0, 255).astype(np.uint8)
-        folds.append(Fold(name, keys, float(np.mean(sides[group])), coded.reshape(SIDE, SIDE, 3)))
-    return tuple(folds)
+    coarse = np.zeros((len(GROUPS), SIDE * SIDE, 3), np.float32)
+    coarse[:, known.texel] = (mean[:, None] + gain[:, None] * (off - mean.sum(axis=0))).transpose(0, 2, 1)
+    found = _with_lines(texture, torch.from_numpy(coarse.reshape(-1, SIDE, SIDE, 3)).permute(0, 3, 1, 2))
+    return tuple(
+        Fold(name, keys, float(np.mean(sides[group])), _coded(found[group]))
+        for group, (name, keys) in enumerate(GROUPS.items())
+        if max(sides[group]) >= ACTIVE
+    )
+
+
+def _coded(logarithm: Tensor) -> U8:  # [3, h, w] -> [h, w, 3]
+    return (logarithm / FOLD_STEP + 128).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def _with_lines(
+    texture: U8,  # [S, S, 3]
+    coarse: Tensor,  # [G, 3, SIDE, SIDE]
+) -> Tensor:  # [G, 3, h, w] as fine as the texture, up to FINEST
+    """The folds with the thin dark lines at their bottoms, which are finer than what is known of people."""
+    side = min(FINEST, texture.shape[0])
+    if side <= SIDE:
+        return coarse
+    image = torch.from_numpy(np.asarray(cv2.resize(texture, (side, side), interpolation=cv2.INTER_AREA)))
+    folds = functional.interpolate(coarse, (side, side), mode="bilinear")
+    light = GAMMA * luminance(image.float() / 255).clamp_min(DARK).log() - folds.sum(0).mean(0)
+    sigma = LINE * side / SIDE
+    fine = light - torch.from_numpy(cv2.GaussianBlur(light.numpy(), (0, 0), sigma))
+    depth = -folds.mean(1)  # [G, h, w] how dark each fold is
+    near = torch.from_numpy(cv2.dilate(depth.sum(0).numpy(), np.ones((2 * round(sigma) + 1,) * 2, np.uint8)))
+    line = (fine + PORES).clamp_max(0) * smooth_step(near, *CREASE) * (1 - smooth_step(-fine, *OPENING))
+    share = depth.clamp_min(0) + 1e-6
+    return folds + (share / share.sum(0) * line)[:, None]
 
 
 def lid_folds(

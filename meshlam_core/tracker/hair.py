@@ -48,7 +48,7 @@ REACH = 2.2  # face heights, how far out the outline is looked for
 GAP = 0.12  # face heights of background that hair may leave before its last strand
 ROUNDS = 4
 # of the growths' standard deviations: hair is less Gaussian than its modes (training.bench.uncertainty)
-CALIBRATION = np.float32(1.3)
+CALIBRATION = np.float32(1.1)
 OUTLINE_SIGMA = 0.0025  # m, of a clear outline
 BARE_SIGMA = 0.003  # m, of scalp that shows skin
 ROBUST = 3.0  # sigmas from which an observation loses weight
