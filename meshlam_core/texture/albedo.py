@@ -129,8 +129,8 @@ def _bake(
         shade = atlas.at_texels(parted.shade)
         bare = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
         fine, believed = fine_light(bare, parted.person, torch.from_numpy(skin.spread), model, atlas)
-        usual = torch.from_numpy(regions.hair_colour)
-        shade = shade * fine * blue_on_hair(bare, usual / parted.hair)
+        hair = torch.from_numpy(regions.hair_colour) / parted.hair
+        shade = shade * fine * blue_on_hair(bare, hair)
         photo = torch.cat([photo[:, :3] / shade, photo[:, 3:4], photo[:, 4:] * believed[:, None]], 1)
         likely, level, on_hair = Likely(parted.person, parted.tone), parted.level.numpy(), parted.hair.numpy()
         tones = tones / around_eyes(parted.shade, model)

@@ -65,7 +65,6 @@ STEEP = 2.5  # m of growth per m away from skin that never grows: more would end
 TUCKED = 0.004, 1.5  # m, and m per m away from a seen ear: the most that hair tucked behind it grows
 SMOOTH = 0.006  # m, over which what the network says is averaged
 HEARD = 4000  # vertices at most whose values are averaged: finer meshes are thinned
-FINER = np.sqrt(8)
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
 
 
@@ -76,14 +75,13 @@ class Spread:
     modes: float  # share of the modes' own standard deviations
     sigma: float  # m, of the kernel
     length: float  # m
-    fine: float  # m, of a second one, FINER times narrower
+    fine: float  # m, of a second one, the root of eight times narrower: locks that only the outline shows
     from_bald: bool  # whether the rounds begin at the skull, or at what is expected
 
 
-OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028, fine=0.01, from_bald=True)  # about the mean of all hairstyles
-OF_ONE = Spread(
-    modes=0.05, sigma=0.012, length=0.03, fine=0.01, from_bald=False
-)  # about what the network expects of one person
+# about the mean of all hairstyles, and about what the network expects of one person
+OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028, fine=0.01, from_bald=True)
+OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.03, fine=0.01, from_bald=False)
 
 
 @dataclass(frozen=True)
@@ -194,9 +192,8 @@ def on_head(sigma: F32, hair: HairModel, ears: tuple[float, float], count: int) 
 
 def _prior_sigma(hair: HairModel, spread: Spread) -> F32:  # [Q] m
     """How much growths vary before anything is seen."""
-    return np.asarray(
-        np.hypot(np.linalg.norm(spread.modes * hair.modes, axis=0), np.hypot(spread.sigma, spread.fine)), np.float32
-    )
+    local = np.hypot(spread.sigma, spread.fine)
+    return np.asarray(np.hypot(np.linalg.norm(spread.modes * hair.modes, axis=0), local), np.float32)
 
 
 def _bounded(sigma: F32, hair: HairModel) -> F32:  # [Q] m
@@ -227,9 +224,8 @@ def _regress(
         near *= 1 / (2 * spread.length**2)
         np.exp(near, out=near)
         prior += spread.sigma**2 * near
-        near *= near
-        near *= near
-        near *= near  # the same kernel, FINER times narrower
+        for _ in range(3):
+            near *= near  # its eighth power is the same kernel, the root of eight times narrower
         prior += spread.fine**2 * near
         seen = prior[rows].astype(np.float64) + np.diag(sigma**2)
         growth = hair.mean + prior @ np.linalg.solve(seen, wanted - hair.mean[rows]).astype(np.float32)
