@@ -92,6 +92,18 @@ def test_the_hull_fills_the_outline_of_hair(family: str, yaw: float, head: HeadM
     ) - (0.02 if family == "short" else 0.0)
 
 
+def test_the_hull_follows_a_lock_that_stands_off(head: HeadModel, hair: HairModel, ground) -> None:
+    style = draw(np.random.default_rng(3), ground, "short")
+    true = hair.hull(head.template, style.growth, style.hidden_ears)
+    regions = masks(in_view(true, 0), in_view(head.template, 0), head)
+    row, column = np.indices((SIDE, SIDE))
+    top = int(np.flatnonzero((regions.person > 0.5).any(axis=1))[0])
+    lock = (np.hypot((column - SIDE / 2 - 35) / 8, (row - top) / 14) < 1) & (regions.person < 0.5)  # 2 cm wide and high
+    regions = replace(regions, person=np.maximum(regions.person, lock), hair=np.maximum(regions.hair, lock))
+    found, _ = covered(in_view(head.template + fitted(regions, 0, head, hair).displacement, 0), head)
+    assert found[lock].mean() > 0.6
+
+
 def test_a_bald_head_stays_bald(head: HeadModel, hair: HairModel) -> None:
     regions = masks(in_view(head.template, 0), in_view(head.template, 0), head, hairy=False)
     assert not fitted(regions, 0, head, hair).displacement.any()
