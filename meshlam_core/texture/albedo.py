@@ -22,7 +22,7 @@ from meshlam_core.skin.fit import WHITE
 from meshlam_core.skin.model import GAMMA, load_skin_model
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
-from meshlam_core.texture.gloss import blue_on_hair, fine_light
+from meshlam_core.texture.gloss import cold_on_hair, fine_light
 from meshlam_core.texture.hair_look import look_of
 from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import around_eyes, lid_tones, spread_by_blink
@@ -130,7 +130,7 @@ def _bake(
         bare = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
         fine, believed = fine_light(bare, parted.person, torch.from_numpy(skin.spread), model, atlas)
         hair = torch.from_numpy(regions.hair_colour) / parted.hair
-        shade = shade * fine * blue_on_hair(bare, hair)
+        shade = shade * fine * cold_on_hair(bare, hair)
         photo = torch.cat([photo[:, :3] / shade, photo[:, 3:4], photo[:, 4:] * believed[:, None]], 1)
         likely, level, on_hair = Likely(parted.person, parted.tone), parted.level.numpy(), parted.hair.numpy()
         tones = tones / around_eyes(parted.shade, model)

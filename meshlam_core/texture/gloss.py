@@ -32,21 +32,21 @@ HUE = 0.025  # and of another hue
 CHEEK, MOST = 0.12, 1.7  # spread among people of a cheek's brightness; how many times that where beards grow, or do not
 ABOVE_LIPS = 0.015  # m, to which they do
 DARK_EAR = (0.1, 0.3)  # of the logarithm, by which an ear is darker than skin where it turns out to be hair before it
-BLUE, DYED = (-0.02, 0.08), (0.15, 0.3)  # blue beyond red, of the brightest: in hair that turns grey, in dyed hair
+COLD, DYED = (-0.02, 0.08), (0.15, 0.3)  # blue or green beyond red, of the brightest: what turns grey, what is dyed
 COLOURED = (0.15, 0.35)  # brightness from which hair shows a dye
 PAINTED = ("lips", "eyelids")
 
 
-def blue_on_hair(
+def cold_on_hair(
     shown: Tensor,  # [P, 5] colour without the harmonics' light, share of hair, trust
     usual: Tensor,  # [3] of the hair
 ) -> Tensor:  # [P, 3] what the hair is lit by
-    """Sky and lamps that shine on hair: none grows blue, but where all of it is somebody has dyed it."""
+    """Sky, lamps and leaves in hair: none grows blue or green, but where all of it is somebody has dyed it."""
     colour = shown[:, :3].clamp_min(DARK)
-    bluer = (colour[:, 2] - colour[:, 0]) / colour.amax(1)
-    brightest = usual.amax()
-    dyed = smooth_step((usual[2] - usual[0]) / brightest.clamp_min(DARK), *DYED) * smooth_step(brightest, *COLOURED)
-    share = smooth_step(shown[:, 3], 0.3, 0.7) * smooth_step(bluer, *BLUE) * (1 - dyed)
+    brightest = usual.amax().clamp_min(DARK)
+    dyed = smooth_step((usual[1:].amax() - usual[0]) / brightest, *DYED) * smooth_step(brightest, *COLOURED)
+    cold = (colour[:, 1:].amax(1) - colour[:, 0]) / colour.amax(1)
+    share = smooth_step(shown[:, 3], 0.3, 0.7) * smooth_step(cold, *COLD) * (1 - dyed)
     grey = luminance(colour)[:, None]
     return colour / (colour + share[:, None] * (grey - colour))
 

@@ -12,7 +12,7 @@ from meshlam_core.raster.project import project
 from meshlam_core.skin.model import load_skin_model
 from meshlam_core.texture.albedo import Texture, bake_albedo, observe
 from meshlam_core.texture.atlas import Atlas
-from meshlam_core.texture.gloss import blue_on_hair
+from meshlam_core.texture.gloss import cold_on_hair
 from meshlam_core.texture.separate import Separation, separate
 from tests.texture.conftest import SIZE, Portrait, make_portrait
 
@@ -115,15 +115,16 @@ def test_an_ear_that_the_photo_hides_has_the_others_colour_and_not_that_of_the_d
     [
         ((0.35, 0.25, 0.18), (0.40, 0.45, 0.55), False),  # the sky on brown hair
         ((0.06, 0.06, 0.10), (0.10, 0.10, 0.22), False),  # a blue lamp on black hair
+        ((0.35, 0.25, 0.18), (0.30, 0.42, 0.20), False),  # leaves behind it
         ((0.20, 0.25, 0.60), (0.20, 0.25, 0.60), True),  # dyed
         ((0.35, 0.25, 0.18), (0.40, 0.30, 0.22), True),  # brown
     ],
 )
-def test_blue_on_hair_is_light_unless_all_of_it_is_blue(
+def test_cold_on_hair_is_light_unless_all_of_it_is_blue(
     usual: tuple[float, ...], shown: tuple[float, ...], kept: bool
 ) -> None:
     hair = torch.tensor([[*shown, 1.0, 1.0], [*shown, 0.0, 1.0]])
-    left = hair[:, :3] / blue_on_hair(hair, torch.tensor(usual))
+    left = hair[:, :3] / cold_on_hair(hair, torch.tensor(usual))
     assert torch.allclose(left[1], hair[1, :3])  # skin
     assert torch.allclose(left[0], hair[0, :3]) == kept
     if not kept:
