@@ -5,12 +5,16 @@ Run: python -m training.bench.texture [--data ../shared/data] [--limit N] [--wor
 For each portrait the photo view is rendered at 512 pixels over the head crop and compared with it inside the face
 outline (the landmarks' oval). `covered` leaves out outline pixels that the fitted mesh does not reach. Prints a
 Markdown table. The hair masks' agreement with Google's hair segmenter is printed when that file is there.
+
+A second table says how much fine detail textures of each size keep: of the photos in `hires`, at their own size, what
+is finer than FINE pixels inside the face outline, and its correlation with that of the rendering.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from meshlam_core.assets import asset_path
 from meshlam_core.errors import MeshlamError
@@ -36,6 +41,8 @@ from training.evaluate.teachers import HairTeacher
 from training.metrics import face_outline_mask, overlap
 
 VIEW = 512  # px
+SIZES = (512, 1024, 2048, 4096)
+FINE = 1.5  # px, standard deviation of what is not fine
 U8 = NDArray[np.uint8]
 
 
@@ -77,6 +84,7 @@ def main() -> None:
         print(_line(folder, rows))
     print(_line("both", everything))
     print("\nWanted: 28 dB inside the outline, which counts pixels that the mesh does not reach as black.")
+    print_detail(sorted((chosen.data / "hires").glob("*.jpg"))[:: max(1, 24 // chosen.limit)], detector, head)
     if chosen.worst:
         for row in sorted(everything, key=lambda r: r.outline)[:10]:
             print(f"  {row.name}: {row.outline:.1f} dB, covered {row.covered:.1f} dB, hair IoU {row.hair_overlap:.2f}")
@@ -117,6 +125,34 @@ def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: Ha
         baking=baked - parsed,
         hair_overlap=float("nan") if teacher is None else hair_overlap(teacher, picture, regions),
     )
+
+
+def print_detail(photos: Sequence[Path], detector: LandmarkDetector, head: HeadModel) -> None:
+    """A row for each size of the texture."""
+    faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
+    kept: dict[int, list[float]] = {size: [] for size in SIZES}
+    for path in photos:
+        photo = load_photo(path)
+        tracked = track_photo(photo, detector, head)
+        head_picture = cut_head(photo, tracked)
+        picture, camera = head_picture.pixels, head_picture.camera
+        landmarks = landmarks_on_crop(tracked, camera)
+        regions = parse_person(picture, landmarks)
+        outline = face_outline_mask(landmarks, camera.size)
+        for size in SIZES:
+            texture = bake_albedo(picture, regions, tracked, camera, head, size)
+            renderer = MeshRenderer(faces, uvs, uv_faces, texture.photo, torch.ones(len(head.template)))
+            drawn = renderer.draw(posed_vertices(tracked, head), camera)
+            shown = outline & (drawn[..., 3] == 255)
+            kept[size].append(float(np.corrcoef(_fine(drawn[..., :3])[shown], _fine(picture)[shown])[0, 1]))
+    print(f"\n| texture | fine detail, correlation with the photo's, mean of {len(photos)} |\n| --- | --- |")
+    for size, values in kept.items():
+        print(f"| {size} | {np.mean(values):.2f} |")
+
+
+def _fine(picture: U8) -> NDArray[np.floating]:  # [H, W, 3] -> [H, W]
+    grey = picture.astype(np.float64).mean(axis=2)
+    return np.asarray(grey - ndimage.gaussian_filter(grey, FINE))
 
 
 def hair_overlap(teacher: HairTeacher, picture: U8, regions: Regions) -> float:
