@@ -124,6 +124,7 @@ def _bake(
     if skin is not None:
         white = white_of_eyes(crop, landmarks)
         parted = separate(photo, posed, tracked.rotations[0], cover, white, regions.hair_colour, skin, model, atlas)
+        parted = parted.in_grey() if parted is not None and _is_grey(crop) else parted
     likely = None if parted is None else Likely(parted.person * parted.shade, parted.tone)
     if unlit and parted is not None and skin is not None:
         shade = atlas.at_texels(parted.shade)
@@ -148,6 +149,7 @@ def _bake(
         shade = _no_whiter(shade * behind_lips, colour, atlas)
     if _is_grey(crop):
         colour = luminance(colour)[:, None].expand(-1, 3).clone()
+        shade = None if shade is None else luminance(shade)[:, None].expand(-1, 3)
     weight, shares = found.sight.skin[:, 4].clone(), done.shares
     for rows, own in [(found.sight.mouth.rows, found.sight.mouth.weight), *eyes]:
         weight[rows] = own

@@ -83,6 +83,7 @@ def fine_light(
     grey = off.mean(axis=2, keepdims=True)
     hue = off - grey
     strength = (hue**2).sum(axis=2, keepdims=True)
+    people = np.maximum(people, 1e-3)  # beyond the skin there is nobody to vary
     level = grey**3 / (grey**2 + (people * BRIGHTER) ** 2)
     tint = strength / (strength + (people * HUE) ** 2) * hue
     light = np.where(level > 0, level, shaded * level) + (1 - painted) * tint

@@ -9,7 +9,7 @@ differ it is light too: a shadow that something else casts, a window close by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from meshlam_core.skin.model import DARK, GAMMA, SkinModel
 from meshlam_core.skin.tone import load_tone_model, with_tone
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
+from meshlam_core.texture.mathematics import luminance
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -55,6 +56,15 @@ class Separation:
     hair: Tensor  # [3] coded: that of hair
     person: Tensor  # [V, 3] coded: the skin that the model has for this person
     tone: float  # mean logarithm of that, on the face
+
+    def in_grey(self) -> Separation:
+        """The same of a black and white photo, whose light and skin would come out in opposite colours."""
+        shade, level, hair, person = (
+            luminance(values)[..., None].expand_as(values)
+            for values in (self.shade, self.level, self.hair, self.person)
+        )
+        light = self.light.mean(axis=1, keepdims=True).repeat(3, axis=1)
+        return replace(self, light=light, shade=shade, level=level, hair=hair, person=person)
 
 
 @dataclass(frozen=True)

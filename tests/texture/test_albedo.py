@@ -234,8 +234,14 @@ def test_a_black_and_white_photo_gives_a_black_and_white_texture(frontal: Portra
     grey = frontal.photo.mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, axis=2)
     tone = np.full(3, SKIN.mean(), np.float32)
     regions = replace(frontal.regions, skin_colour=tone, hair_colour=tone)
-    albedo = replace(frontal, photo=grey, regions=regions).bake(head).photo
-    assert np.ptp(albedo.astype(int), axis=2).max() <= 2
+    portrait = replace(frontal, photo=grey, regions=regions)
+    camera = portrait.tracked.camera
+    baked = bake_albedo(grey, regions, portrait.tracked, camera, head, SIZE, unlit=True)
+    assert baked.albedo is not None
+    assert baked.light is not None
+    for texture in (baked.photo, baked.albedo):
+        assert np.ptp(texture.astype(int), axis=2).max() <= 2
+    assert np.ptp(baked.light.harmonics, axis=1).max() < 1e-6
 
 
 def test_detail_of_the_other_side_makes_no_texel_brighter_than_both_sides(head: HeadModel, atlas: Atlas) -> None:
