@@ -95,38 +95,46 @@ def find_folds(
     excess = ((off.mean(axis=0) - mean.sum(axis=0)) ** 2 - known.rest_spread) / np.maximum(spread.sum(axis=0), 1e-9)
     spread = spread * excess.clip(1, DEEPER)
     gain = spread / np.maximum(known.rest_spread + spread.sum(axis=0), 1e-9)
-    coarse = np.zeros((len(GROUPS), SIDE * SIDE, 3), np.float32)
-    coarse[:, known.texel] = (mean[:, None] + gain[:, None] * (off - mean.sum(axis=0))).transpose(0, 2, 1)
-    found = _with_lines(texture, torch.from_numpy(coarse.reshape(-1, SIDE, SIDE, 3)).permute(0, 3, 1, 2))
+    shown_groups = [group for group, side in enumerate(sides) if max(side) >= ACTIVE]
+    coarse = np.zeros((len(shown_groups), SIDE * SIDE, 3), np.float32)
+    values = mean[:, None] + gain[:, None] * (off - mean.sum(axis=0))
+    coarse[:, known.texel] = values[shown_groups].transpose(0, 2, 1)
+    pictures = _with_lines(texture, torch.from_numpy(coarse.reshape(-1, SIDE, SIDE, 3)).permute(0, 3, 1, 2))
+    described = list(GROUPS.items())
     return tuple(
-        Fold(name, keys, float(np.mean(sides[group])), _coded(found[group]))
-        for group, (name, keys) in enumerate(GROUPS.items())
-        if max(sides[group]) >= ACTIVE
+        Fold(*described[group], float(np.mean(sides[group])), picture)
+        for group, picture in zip(shown_groups, pictures, strict=True)
     )
-
-
-def _coded(logarithm: Tensor) -> U8:  # [3, h, w] -> [h, w, 3]
-    return (logarithm / FOLD_STEP + 128).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
 
 
 def _with_lines(
     texture: U8,  # [S, S, 3]
     coarse: Tensor,  # [G, 3, SIDE, SIDE]
-) -> Tensor:  # [G, 3, h, w] as fine as the texture, up to FINEST
+) -> list[U8]:  # G of [h, w, 3] coded, as fine as the texture, up to FINEST
     """The folds with the thin dark lines at their bottoms, which are finer than what is known of people."""
     side = min(FINEST, texture.shape[0])
     if side <= SIDE:
-        return coarse
-    image = torch.from_numpy(np.asarray(cv2.resize(texture, (side, side), interpolation=cv2.INTER_AREA)))
-    folds = functional.interpolate(coarse, (side, side), mode="bilinear")
-    light = GAMMA * luminance(image.float() / 255).clamp_min(DARK).log() - folds.sum(0).mean(0)
+        return [_coded(fold) for fold in coarse]
+    image = np.asarray(cv2.resize(texture, (side, side), interpolation=cv2.INTER_AREA))
+    light = GAMMA * luminance(torch.from_numpy(image).float() / 255).clamp_min(DARK).log()
+    depth = _enlarged(-coarse.mean(1), side)  # [G, h, w] how dark each fold is
+    total = depth.sum(0)
+    light += total
     sigma = LINE * side / SIDE
     fine = light - torch.from_numpy(cv2.GaussianBlur(light.numpy(), (0, 0), sigma))
-    depth = -folds.mean(1)  # [G, h, w] how dark each fold is
-    near = torch.from_numpy(cv2.dilate(depth.sum(0).numpy(), np.ones((2 * round(sigma) + 1,) * 2, np.uint8)))
+    near = torch.from_numpy(cv2.dilate(total.numpy(), np.ones((2 * round(sigma) + 1,) * 2, np.uint8)))
     line = (fine + PORES).clamp_max(0) * smooth_step(near, *CREASE) * (1 - smooth_step(-fine, *OPENING))
     share = depth.clamp_min(0) + 1e-6
-    return folds + (share / share.sum(0) * line)[:, None]
+    line = line / share.sum(0)
+    return [_coded(_enlarged(fold, side) + own * line) for fold, own in zip(coarse, share, strict=True)]
+
+
+def _enlarged(maps: Tensor, side: int) -> Tensor:  # [C, SIDE, SIDE] -> [C, side, side]
+    return functional.interpolate(maps[None], (side, side), mode="bilinear")[0]
+
+
+def _coded(logarithm: Tensor) -> U8:  # [3, h, w] -> [h, w, 3]
+    return (logarithm / FOLD_STEP + 128).round_().clamp_(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
 
 
 def lid_folds(
