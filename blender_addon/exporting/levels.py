@@ -13,7 +13,7 @@ from mathutils.bvhtree import BVHTree
 from mathutils.geometry import barycentric_transform
 
 from .modifiers import baked
-from .weights import give_weights, weights_of
+from .weights import give_weights, weight_matrix
 
 _FULL = " (full)"
 
@@ -31,7 +31,7 @@ class Thinner:
 
     def __init__(self, meshes: tuple[Any, ...], own: Callable[[Any], None]) -> None:
         self._own = own
-        self._full = [(mesh, mesh.data, _Surface(mesh), weights_of(mesh)) for mesh in meshes]
+        self._full = [(mesh, mesh.data, _Surface(mesh), weight_matrix(mesh)) for mesh in meshes]
 
     def thin_out(self, share: float) -> Loss:
         """Keep about this share of each full mesh's triangles, in place."""

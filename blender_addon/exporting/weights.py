@@ -6,23 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from ..scene.weights import weights_of
+
 MOST = 4
 
 
-def weights_of(mesh: Any) -> Any:
+def weight_matrix(mesh: Any) -> Any:
     """[V, G] of all vertex groups, or None where the mesh has none."""
-    if not mesh.vertex_groups:
-        return None
-    weights = np.zeros((len(mesh.data.vertices), len(mesh.vertex_groups)))
-    for vertex in mesh.data.vertices:
-        for entry in vertex.groups:
-            weights[vertex.index, entry.group] = entry.weight
-    return weights
+    columns = list(weights_of(mesh).values())
+    return np.stack(columns, axis=1) if columns else None
 
 
 def limit_weights(mesh: Any, bones: set[str]) -> None:
     """Keep the largest four bones of each vertex and make them sum to 1, where an artist's painting left more."""
-    weights = weights_of(mesh)
+    weights = weight_matrix(mesh)
     of_bones = np.array([group.name in bones for group in mesh.vertex_groups], bool)
     if weights is None or not of_bones.any():
         return

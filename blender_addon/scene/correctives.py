@@ -17,6 +17,7 @@ from ..doctor.shapes import Mesh
 from .found import SOURCE, BuiltAvatar
 from .mesh import PART_ATTRIBUTE
 from .shape_keys import FIX_PREFIX, expression_keys
+from .weights import weights_of
 
 DOCTOR = "meshlam_doctor"  # on the rig: what the doctor found before and after, JSON
 PARTS = "meshlam_parts"  # on the rig: the names of the parts that the attribute counts, JSON
@@ -124,10 +125,5 @@ def _points(key: Any) -> Any:  # [V, 3] avatar axes
 
 
 def _weights(head: Any, bone: str) -> Any:  # [V]
-    group = next((item.index for item in head.vertex_groups if bone in item.name.lower()), -1)
-    weights = np.zeros(len(head.data.vertices), np.float32)
-    for vertex in head.data.vertices:
-        for entry in vertex.groups:
-            if entry.group == group:
-                weights[vertex.index] = entry.weight
-    return weights
+    of_bone = (weights for name, weights in weights_of(head).items() if bone in name.lower())
+    return next(of_bone, np.zeros(len(head.data.vertices))).astype(np.float32)

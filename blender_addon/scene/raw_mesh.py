@@ -13,6 +13,7 @@ from ..joining.cut import Cut
 from ..joining.tone import linear
 from .layers import LIT, pixels_of
 from .mesh import UV_LAYER, mark_seams
+from .weights import weights_of
 
 F64 = NDArray[np.float64]
 
@@ -121,12 +122,7 @@ def _read(item: Any, mesh: Any) -> RawMesh:
         uvs = flat.reshape(-1, 2)
     material = np.zeros(len(mesh.polygons), np.int32)
     mesh.polygons.foreach_get("material_index", material)
-    names = {group.index: group.name for group in item.vertex_groups}
-    weights = {name: np.zeros(len(mesh.vertices)) for name in names.values()}
-    for vertex in mesh.vertices if names else ():
-        for entry in vertex.groups:
-            if entry.group in names:
-                weights[names[entry.group]][vertex.index] = entry.weight
+    weights = weights_of(item, mesh)
     moves: dict[str, F64] = {}
     keys = item.data.shape_keys
     if keys is not None and "meshlam_rig" in item and len(item.data.vertices) == len(mesh.vertices):

@@ -73,11 +73,12 @@ class GroupEdits:
         return kept
 
 
-def weights_of(head: Any) -> dict[str, F64]:
-    """[V] by group."""
+def weights_of(head: Any, mesh: Any = None) -> dict[str, F64]:
+    """[V] by group, in the groups' order; of `mesh` where the object shows another than its own, by modifiers."""
+    vertices = (mesh or head.data).vertices
     names = {group.index: group.name for group in head.vertex_groups}
-    found = {name: np.zeros(len(head.data.vertices)) for name in names.values()}
-    for vertex in head.data.vertices if names else ():
+    found = {name: np.zeros(len(vertices)) for name in names.values()}
+    for vertex in vertices if names else ():
         for entry in vertex.groups:
             if entry.group in names:
                 found[names[entry.group]][vertex.index] = entry.weight

@@ -121,21 +121,21 @@ def _bake(
     image, landmarks, posed, cover = found.image, found.landmarks, found.posed, found.cover
     photo, tones, colours = found.sight.skin, found.tones, regions
     skin, parted, shade = load_skin_model(model), None, None
+    grey = _is_grey(crop)
     if skin is not None:
         white = white_of_eyes(crop, landmarks)
         parted = separate(photo, posed, tracked.rotations[0], cover, white, regions.hair_colour, skin, model, atlas)
-        parted = parted.in_grey() if parted is not None and _is_grey(crop) else parted
+        parted = parted.in_grey() if parted is not None and grey else parted
     likely = None if parted is None else Likely(parted.person * parted.shade, parted.tone)
     if unlit and parted is not None and skin is not None:
         shade = atlas.at_texels(parted.shade)
         bare = torch.cat([photo[:, :3] / shade, photo[:, 3:]], 1)
         fine, believed = fine_light(bare, parted.person, torch.from_numpy(skin.spread), model, atlas)
-        hair = torch.from_numpy(regions.hair_colour) / parted.hair
-        shade = shade * fine * cold_on_hair(bare, hair)
-        photo = torch.cat([photo[:, :3] / shade, photo[:, 3:4], photo[:, 4:] * believed[:, None]], 1)
         likely, level, on_hair = Likely(parted.person, parted.tone), parted.level.numpy(), parted.hair.numpy()
-        tones = tones / around_eyes(parted.shade, model)
         colours = replace(regions, skin_colour=regions.skin_colour / level, hair_colour=regions.hair_colour / on_hair)
+        shade = shade * fine * cold_on_hair(bare, torch.from_numpy(colours.hair_colour))
+        photo = torch.cat([photo[:, :3] / shade, photo[:, 3:4], photo[:, 4:] * believed[:, None]], 1)
+        tones = tones / around_eyes(parted.shade, model)
     hull = _hull(tracked, crop, regions, posed, camera, atlas)
     done = complete_skin(photo, colours, tones, cover, model, atlas, likely, hull)
     colour, smooth = done.colour, done.smooth
@@ -147,7 +147,7 @@ def _bake(
     eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, found.valid, atlas)
     if shade is not None:
         shade = _no_whiter(shade * behind_lips, colour, atlas)
-    if _is_grey(crop):
+    if grey:
         colour = luminance(colour)[:, None].expand(-1, 3).clone()
         shade = None if shade is None else luminance(shade)[:, None].expand(-1, 3)
     weight, shares = found.sight.skin[:, 4].clone(), done.shares

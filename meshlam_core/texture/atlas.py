@@ -244,7 +244,7 @@ def _known_skin(model: HeadModel, atlas: Atlas) -> tuple[Tensor, Tensor, Tensor]
 def _ear_rims(model: HeadModel) -> tuple[tuple[Tensor, Tensor], ...]:
     """For each ear its vertices, and the lowest of those around its root: hair there hangs over the ear."""
     rims = []
-    on_ears = model.part == model.parts.index("ears") if "ears" in model.parts else np.zeros(len(model.part), bool)
+    on_ears = _on_ears(model)
     for side in (1, -1):
         ear = on_ears & (side * model.template[:, 0] > 0)
         around = np.unique(model.faces[ear[model.faces].any(axis=1)])
@@ -257,12 +257,16 @@ def _ear_rims(model: HeadModel) -> tuple[tuple[Tensor, Tensor], ...]:
 
 
 def _beside_ears(model: HeadModel) -> Tensor:  # [V]
-    ears = [model.template[ear.numpy()] for ear, _ in _ear_rims(model)]
-    if not ears:
+    on_ears = _on_ears(model)
+    if not on_ears.any():
         return torch.zeros(len(model.template))
-    far, _ = cKDTree(np.concatenate(ears)).query(model.template)
+    far, _ = cKDTree(model.template[on_ears]).query(model.template)
     beside = 1 - smooth_step(torch.from_numpy(far.astype(np.float32)), *BESIDE)
-    return torch.where(torch.from_numpy(model.part == model.parts.index("ears")), 0.0, beside)
+    return torch.where(torch.from_numpy(on_ears), 0.0, beside)
+
+
+def _on_ears(model: HeadModel) -> NDArray[np.bool_]:  # [V]
+    return model.part == model.parts.index("ears") if "ears" in model.parts else np.zeros(len(model.part), bool)
 
 
 def _lenders(uv_map: UvMap) -> tuple[Tensor, Tensor]:  # [Q], [Q]

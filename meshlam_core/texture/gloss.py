@@ -33,6 +33,7 @@ CHEEK, MOST = 0.12, 1.7  # spread among people of a cheek's brightness; how many
 ABOVE_LIPS = 0.015  # m, to which they do
 DARK_EAR = (0.1, 0.3)  # of the logarithm, by which an ear is darker than skin where it turns out to be hair before it
 COLD, DYED = (-0.02, 0.08), (0.15, 0.3)  # blue or green beyond red, of the brightest: what turns grey, what is dyed
+HAIRY = (0.3, 0.7)  # share of hair between which a texel's colour is taken for it
 COLOURED = (0.15, 0.35)  # brightness from which hair shows a dye
 PAINTED = ("lips", "eyelids")
 
@@ -46,7 +47,7 @@ def cold_on_hair(
     brightest = usual.amax().clamp_min(DARK)
     dyed = smooth_step((usual[1:].amax() - usual[0]) / brightest, *DYED) * smooth_step(brightest, *COLOURED)
     cold = (colour[:, 1:].amax(1) - colour[:, 0]) / colour.amax(1)
-    share = smooth_step(shown[:, 3], 0.3, 0.7) * smooth_step(cold, *COLD) * (1 - dyed)
+    share = smooth_step(shown[:, 3], *HAIRY) * smooth_step(cold, *COLD) * (1 - dyed)
     grey = luminance(colour)[:, None]
     return colour / (colour + share[:, None] * (grey - colour))
 

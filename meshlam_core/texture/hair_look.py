@@ -22,7 +22,7 @@ WIDTHS = (0.25e-3, 0.5e-3, 1e-3, 2e-3, 4.5e-3, 9e-3)  # m: standard deviations b
 PURE = 0.9  # of the mask, where hair is sure
 EDGE = 4e-3  # m, by which its outline is kept away from
 LEAST = 4e-4  # m^2 of hair that tell its look
-DARK = 0.03  # coded brightness below which differences are noise
+LIFT = 0.03  # of a coded brightness, added so that the noise of dark hair counts little
 STRANDS = (1.0, 1.0, 1.0, 0.85, 0.5)  # what of each band is strands: the wider, the more of it is light on the head
 SOFTEST = 0.6  # of the usual spreads: a coarse or blurred photo shows less than there is
 NORMAL = 1.48  # times the median of the amounts is the standard deviation
@@ -62,7 +62,7 @@ def look_of(
     if inside.sum() * STEP**2 < LEAST:
         return HairLook()
     weight = sure.astype(np.float32)
-    light = np.log(np.asarray(grey, np.float32) / 255 + DARK) * weight
+    light = np.log(np.asarray(grey, np.float32) / 255 + LIFT) * weight
 
     def smooth(width: float) -> F32:
         blurred, share = (cv2.GaussianBlur(picture, (0, 0), width / STEP) for picture in (light, weight))

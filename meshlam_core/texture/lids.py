@@ -20,6 +20,7 @@ from torch.nn import functional
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.normals import face_normals
 from meshlam_core.texture.mathematics import luminance, smooth_step
+from meshlam_core.texture.trust import HIDDEN
 from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
@@ -31,7 +32,6 @@ DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixe
 STRETCHED = (0.25, 0.6)  # of a triangle's area on the shut lid that the photo shows, between which it will do there
 LASH_LINE = (0.7, 0.95)  # of the reference's brightness, between which the lashes' line ends
 ROOTS = (0.6e-3, 1.6e-3)  # m from the lashes between which the band that they darken ends
-HIDDEN = 0.35  # share of what is before a pixel from which it is no skin
 LID_SHADE = 0.93  # lids lie deeper than cheekbones
 # MediaPipe's landmarks on the cheekbone below each eye and between lid and brow, the subject's left first
 AROUND_EYES = ((347, 348, 329, 330, 257, 258, 259, 260), (118, 119, 100, 101, 27, 28, 29, 30))

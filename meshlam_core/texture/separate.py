@@ -59,10 +59,8 @@ class Separation:
 
     def in_grey(self) -> Separation:
         """The same of a black and white photo, whose light and skin would come out in opposite colours."""
-        shade, level, hair, person = (
-            luminance(values)[..., None].expand_as(values)
-            for values in (self.shade, self.level, self.hair, self.person)
-        )
+        colours = (self.shade, self.level, self.hair, self.person)
+        shade, level, hair, person = (luminance(colour)[..., None].expand_as(colour) for colour in colours)
         light = self.light.mean(axis=1, keepdims=True).repeat(3, axis=1)
         return replace(self, light=light, shade=shade, level=level, hair=hair, person=person)
 

@@ -36,7 +36,7 @@ SOLID = (0.0, 0.025)  # share of sure hair between which hair is more than stubb
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
 HAIR_LINE, STRAND_WANDER = (0.35, 0.65), 0.06  # share of hair between which skin ends; how far strands bend that line
 LID_GRAIN = 0.2  # a blink stretches the lids' texels, and grain on them with it
-ENOUGH = 50  # texels that tell a colour or its spread
+FEW, ENOUGH = 50, 300  # sampled texels that tell a colour, that tell its spread
 SAMPLED = 7  # every so many texels tell how strong the detail is
 LIFT, DETAIL = 0.06, (0.3, 2.5)  # mirrored detail is a ratio, as light acts; lifted, so that dark does not explode
 
@@ -129,7 +129,7 @@ def hair_tone(
 ) -> Tensor:  # [3]
     """What hair is like where it is sure: along its outline the ground shines through it, above it is gloss."""
     sure = photo[((photo[:, 3] > 0.9) & (photo[:, 4] > TRUSTED[1])).nonzero()[::SAMPLED, 0], :3]
-    return sure.quantile(MATT, dim=0) if len(sure) >= ENOUGH else torch.from_numpy(usual)
+    return sure.quantile(MATT, dim=0) if len(sure) >= FEW else torch.from_numpy(usual)
 
 
 def _fill_layers(
@@ -208,5 +208,5 @@ def _grain_strength(photo: Tensor, base: Tensor, atlas: Atlas) -> float:
     skin = photo[some, 3] < 0.1
     # the median ignores brows, lips and nostrils; 1.48 makes it a standard deviation
     off = (light - smooth) / smooth.clamp_min(0.03)
-    grain = 1.48 * float(off[skin].abs().median()) if int(skin.sum()) > 6 * ENOUGH else 0.02
+    grain = 1.48 * float(off[skin].abs().median()) if int(skin.sum()) > ENOUGH else 0.02
     return min(max(0.5 * grain, 0.005), 0.016)

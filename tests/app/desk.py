@@ -33,10 +33,15 @@ def sidebar() -> tuple[Any, Any]:
     return area, next(region for region in area.regions if region.type == "UI")
 
 
+def view() -> tuple[Any, Any]:
+    """(area, region) of the 3D view itself."""
+    area, _ = sidebar()
+    return area, next(region for region in area.regions if region.type == "WINDOW")
+
+
 def in_view() -> Any:
     """What operators see that are called from the 3D view."""
-    area, _ = sidebar()
-    region = next(region for region in area.regions if region.type == "WINDOW")
+    area, region = view()
     return bpy.context.temp_override(window=window(), area=area, region=region)
 
 

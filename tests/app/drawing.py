@@ -9,11 +9,9 @@ Blender takes of the processor's cores, which other programs disturb less, and i
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,12 +21,11 @@ from typing import Any
 
 import bpy
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
 
-from blender_addon.avatar_reader import read_avatar
-from blender_addon.scene.build import build_avatar
+from desk import view, window
+from playing import FRAMES, about, driven_head, look_at_all, played, tell
 
-FRAMES = 48
 SECONDS = 3.0
 ROUNDS = 2
 EDITORS = [f"use_play_{name}_editors" for name in ("animation", "properties", "image", "sequence", "node", "clip")]
@@ -107,7 +104,7 @@ def plain_grey(mesh: Any) -> None:
 
 def variants(built: Any, space: Any, cube: Any) -> list[tuple[str, AbstractContextManager[Any]]]:
     head = built.head
-    screen = bpy.context.window_manager.windows[0].screen
+    screen = window().screen
     shading, overlay, system = space.shading, space.overlay, bpy.context.preferences.system
     rest = [item for item in bpy.context.scene.objects if item not in (head, cube)]
     hide = [(item, "hide_viewport", True) for item in bpy.context.scene.objects if item is not cube]
@@ -146,48 +143,24 @@ def variants(built: Any, space: Any, cube: Any) -> list[tuple[str, AbstractConte
 
 def story(path: str, kind: str) -> Iterator[float]:
     """One step after the other; what is yielded is how long Blender is left to itself, in seconds."""
-    scene = bpy.context.scene
-    for item in list(bpy.data.objects):
-        bpy.data.objects.remove(item)
-    built = build_avatar(read_avatar(path), "Head")
+    built = driven_head(path)
     bpy.ops.mesh.primitive_cube_add(size=0.2)
     cube = bpy.context.object
     cube.hide_viewport = True
     for frame in (1, FRAMES):
         cube.rotation_euler.z = 0.1 * frame
         cube.keyframe_insert("rotation_euler", frame=frame)
-    keys = built.head.data.shape_keys.key_blocks[1:]
-    for number, key in enumerate(keys):
-        for frame in range(1, FRAMES + 1):
-            key.value = 0.25 + 0.25 * math.sin(0.3 * frame + number)
-            key.keyframe_insert("value", frame=frame)
-    scene.frame_start, scene.frame_end, scene.sync_mode = 1, FRAMES, "NONE"
-    scene.render.fps = 1000
-    window = bpy.context.window_manager.windows[0]
-    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    space = area.spaces.active
-    with bpy.context.temp_override(window=window, area=area, region=region):
-        bpy.ops.view3d.view_axis(type="FRONT")
-        bpy.ops.view3d.view_all()
+    look_at_all()
+    space = view()[0].spaces.active
     space.shading.type = kind
     yield 2.0 if kind == "SOLID" else SHADERS
-    print(f"Blender {bpy.app.version_string}, {kind.title()}: {len(built.head.data.vertices)} vertices,", end=" ")
-    print(f"{len(keys)} driven keys, a view of {region.width} x {region.height}", flush=True)
+    print(f"Blender {bpy.app.version_string}, {kind.title()}: {about(built)}", flush=True)
     took: dict[str, list[Took]] = {}
     for _ in range(ROUNDS):
         for title, taken in variants(built, space, cube):
             with taken:
                 yield 1.0
-                shown: list[tuple[float, float]] = []
-                note = lambda *_, shown=shown: shown.append((time.perf_counter(), time.process_time()))
-                bpy.app.handlers.frame_change_post.append(note)
-                with bpy.context.temp_override(window=window, area=area, region=region):
-                    bpy.ops.screen.animation_play()
-                yield SECONDS
-                with bpy.context.temp_override(window=window, area=area, region=region):
-                    bpy.ops.screen.animation_cancel()
-                bpy.app.handlers.frame_change_post.remove(note)
+                shown = yield from played(SECONDS, lambda: (time.perf_counter(), time.process_time()))
             took.setdefault(title, []).append(Took.of(shown))
     empty = statistics.median(item.worked for item in took["empty scene"])
     for title, rounds in took.items():
@@ -196,20 +169,4 @@ def story(path: str, kind: str) -> Iterator[float]:
 
 
 arguments = sys.argv[sys.argv.index("--") + 1 :]
-steps = story(arguments[0], arguments[1] if len(arguments) > 1 else "SOLID")
-
-
-def step() -> float | None:
-    """Goes on with the story; ends Blender with it."""
-    try:
-        return next(steps)
-    except StopIteration:
-        bpy.ops.wm.quit_blender()
-    except Exception:
-        traceback.print_exc()
-        sys.stdout.flush()
-        bpy.ops.wm.quit_blender()
-    return None
-
-
-bpy.app.timers.register(step, first_interval=2.0)
+tell(story(arguments[0], arguments[1] if len(arguments) > 1 else "SOLID"))

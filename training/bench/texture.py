@@ -27,6 +27,7 @@ from scipy import ndimage
 from meshlam_core.assets import asset_path
 from meshlam_core.errors import MeshlamError
 from meshlam_core.files.images import load_photo
+from meshlam_core.frames import Camera
 from meshlam_core.head.io import load_head
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.render import MeshRenderer
@@ -36,6 +37,7 @@ from meshlam_core.tracker.landmarks import LandmarkDetector, MediaPipeDetector
 from meshlam_core.tracker.parsing import Regions, parse_person
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
 from meshlam_core.tracker.track import track_photo
+from meshlam_core.tracker.types import TrackedFace
 from training.bench.machine import describe_machine
 from training.evaluate.teachers import HairTeacher
 from training.metrics import face_outline_mask, overlap
@@ -57,6 +59,34 @@ class Row:
     parsing: float  # s
     baking: float  # s
     hair_overlap: float  # intersection over union with the teacher, nan without it
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo's head and what the tracker knows of it."""
+
+    picture: U8  # [H, W, 3] the head's crop
+    camera: Camera  # of the crop
+    tracked: TrackedFace
+    landmarks: NDArray[np.float32]  # [L, 2] px of the crop
+
+    def drawn(self, texture: U8, view: Camera, head: HeadModel) -> U8:  # [h, w, 4]
+        """The head with a texture, as a camera shows it."""
+        faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
+        renderer = MeshRenderer(faces, uvs, uv_faces, texture, torch.ones(len(head.template)))
+        return renderer.draw(posed_vertices(self.tracked, head), view)
+
+
+def look_at(path: Path, detector: LandmarkDetector, head: HeadModel) -> Seen | None:
+    """Track a photo; None, said, when it shows no face."""
+    photo = load_photo(path)
+    try:
+        tracked = track_photo(photo, detector, head)
+    except MeshlamError as problem:
+        print(f"  {path.name}: {problem}")
+        return None
+    picture = cut_head(photo, tracked)
+    return Seen(picture.pixels, picture.camera, tracked, landmarks_on_crop(tracked, picture.camera))
 
 
 def main() -> None:
@@ -92,29 +122,21 @@ def main() -> None:
 
 def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: HairTeacher | None) -> Row | None:
     """Reconstruct one photo and compare; None when it shows no face."""
-    photo = load_photo(path)
-    try:
-        tracked = track_photo(photo, detector, head)
-    except MeshlamError as problem:
-        print(f"  {path.name}: {problem}")
+    seen = look_at(path, detector, head)
+    if seen is None:
         return None
-    head_picture = cut_head(photo, tracked)
-    picture, camera = head_picture.pixels, head_picture.camera
-    landmarks = landmarks_on_crop(tracked, camera)
     start = time.perf_counter()
-    regions = parse_person(picture, landmarks)
+    regions = parse_person(seen.picture, seen.landmarks)
     parsed = time.perf_counter()
-    texture = bake_albedo(picture, regions, tracked, camera, head)
+    texture = bake_albedo(seen.picture, regions, seen.tracked, seen.camera, head)
     baked = time.perf_counter()
 
-    factor = VIEW / max(camera.size)
-    view = camera.scaled(factor)
-    faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
-    renderer = MeshRenderer(faces, uvs, uv_faces, texture.photo, torch.ones(len(head.template)))
-    drawn = renderer.draw(posed_vertices(tracked, head), view).astype(np.float64) / 255
-    small = np.asarray(Image.fromarray(picture).resize(view.size, Image.Resampling.LANCZOS), np.float64) / 255
+    factor = VIEW / max(seen.camera.size)
+    view = seen.camera.scaled(factor)
+    drawn = seen.drawn(texture.photo, view, head).astype(np.float64) / 255
+    small = np.asarray(Image.fromarray(seen.picture).resize(view.size, Image.Resampling.LANCZOS), np.float64) / 255
     error = ((drawn[..., :3] - small) ** 2).mean(axis=2)
-    outline = face_outline_mask(landmarks * factor, view.size)
+    outline = face_outline_mask(seen.landmarks * factor, view.size)
     covered = outline & (drawn[..., 3] > 0.99)
     return Row(
         name=path.name,
@@ -123,29 +145,22 @@ def measure(path: Path, detector: LandmarkDetector, head: HeadModel, teacher: Ha
         coverage=float(covered.sum() / outline.sum()),
         parsing=parsed - start,
         baking=baked - parsed,
-        hair_overlap=float("nan") if teacher is None else hair_overlap(teacher, picture, regions),
+        hair_overlap=float("nan") if teacher is None else hair_overlap(teacher, seen.picture, regions),
     )
 
 
 def print_detail(photos: Sequence[Path], detector: LandmarkDetector, head: HeadModel) -> None:
     """A row for each size of the texture."""
-    faces, uvs, uv_faces = (torch.from_numpy(np.array(a)) for a in (head.faces, head.uvs, head.uv_faces))
     kept: dict[int, list[float]] = {size: [] for size in SIZES}
-    for path in photos:
-        photo = load_photo(path)
-        tracked = track_photo(photo, detector, head)
-        head_picture = cut_head(photo, tracked)
-        picture, camera = head_picture.pixels, head_picture.camera
-        landmarks = landmarks_on_crop(tracked, camera)
-        regions = parse_person(picture, landmarks)
-        outline = face_outline_mask(landmarks, camera.size)
+    for seen in filter(None, (look_at(path, detector, head) for path in photos)):
+        regions = parse_person(seen.picture, seen.landmarks)
+        outline = face_outline_mask(seen.landmarks, seen.camera.size)
         for size in SIZES:
-            texture = bake_albedo(picture, regions, tracked, camera, head, size)
-            renderer = MeshRenderer(faces, uvs, uv_faces, texture.photo, torch.ones(len(head.template)))
-            drawn = renderer.draw(posed_vertices(tracked, head), camera)
+            texture = bake_albedo(seen.picture, regions, seen.tracked, seen.camera, head, size)
+            drawn = seen.drawn(texture.photo, seen.camera, head)
             shown = outline & (drawn[..., 3] == 255)
-            kept[size].append(float(np.corrcoef(_fine(drawn[..., :3])[shown], _fine(picture)[shown])[0, 1]))
-    print(f"\n| texture | fine detail, correlation with the photo's, mean of {len(photos)} |\n| --- | --- |")
+            kept[size].append(float(np.corrcoef(_fine(drawn[..., :3])[shown], _fine(seen.picture)[shown])[0, 1]))
+    print(f"\n| texture | fine detail, correlation with the photo's, mean of {len(kept[SIZES[0]])} |\n| --- | --- |")
     for size, values in kept.items():
         print(f"| {size} | {np.mean(values):.2f} |")
 
