@@ -47,6 +47,7 @@ class PhotoScores:
     hair: float  # share of the hair that the mesh covers; nan without hair
     silhouette: float  # intersection over union with the person, above the chin
     outline: float  # dB, inside the face outline
+    undressed: float  # the silhouette where no clothes are
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,11 @@ def compare(
 ) -> PhotoScores:
     """The scores of a rendering."""
     picture, covered = on_black(rendering), rendering[..., 3] > 127
+    bare = truth.above_chin & ~truth.clothes
     return PhotoScores(
         head=psnr(picture, truth.picture, truth.head),
         hair=share_covered(truth.hair, covered),
         silhouette=overlap(covered & truth.above_chin, truth.person & truth.above_chin),
         outline=psnr(picture, truth.picture, truth.outline),
+        undressed=overlap(covered & bare, truth.person & bare),
     )

@@ -30,6 +30,7 @@ class PhotoSummary:
     head_worst: float  # dB, the 10 % quantile
     hair: float
     silhouette: float
+    undressed: float
     outline: float  # dB
     needles: float  # a head
     inverted: float  # a head
@@ -53,6 +54,7 @@ class ClipSummary:
     head: float  # dB
     hair: float
     silhouette: float
+    undressed: float
     outline: float  # dB
     ssim: float
     ssim_window: float
@@ -64,8 +66,8 @@ class ClipSummary:
 
 PHOTO_TITLES = {
     "n": "n", "failed": "failed", "head": "head region dB", "head_worst": "worst tenth", "hair": "hair covered",
-    "silhouette": "silhouette IoU", "outline": "face outline dB", "needles": "needles", "inverted": "inverted",
-    "through": "hair through face",
+    "silhouette": "silhouette IoU", "undressed": "without clothes", "outline": "face outline dB",
+    "needles": "needles", "inverted": "inverted", "through": "hair through face",
 }  # fmt: skip
 LIKENESS_TITLES = {
     "ssim": "SSIM", "ssim_window": "SSIM, whole window", "lpips": "LPIPS", "akd": "AKD px", "csim": "CSIM",
@@ -74,11 +76,12 @@ LIKENESS_TITLES = {
 CLIP_TITLES = {
     "frames": "frames", "failed": "failed", "faceless": "no truth", "lost": "no face drawn", "head": "head region dB",
     "ssim": "SSIM", "ssim_window": "SSIM, whole window", "lpips": "LPIPS", "akd": "AKD px", "csim": "CSIM",
-    "fid": "FID", "hair": "hair covered", "silhouette": "silhouette IoU", "outline": "face outline dB",
+    "fid": "FID", "hair": "hair covered", "silhouette": "silhouette IoU", "undressed": "without clothes",
+    "outline": "face outline dB",
 }  # fmt: skip
 DIGITS = {
     "head": 2, "head_worst": 2, "outline": 2, "akd": 2, "needles": 2, "inverted": 2, "through": 2, "hair": 3,
-    "silhouette": 3, "ssim": 3, "ssim_window": 3, "lpips": 3, "csim": 3, "fid": 1,
+    "silhouette": 3, "undressed": 3, "ssim": 3, "ssim_window": 3, "lpips": 3, "csim": 3, "fid": 1,
 }  # fmt: skip
 
 
@@ -94,6 +97,7 @@ def summarise_photos(results: Sequence[PhotoResult]) -> PhotoSummary:
         head_worst=float(np.quantile(head, WORST)) if head else math.nan,
         hair=mean(score.hair for score in scores),
         silhouette=mean(score.silhouette for score in scores),
+        undressed=mean(score.undressed for score in scores),
         outline=mean(score.outline for score in scores),
         needles=mean(fault.needles for fault in faults),
         inverted=mean(fault.inverted for fault in faults),
@@ -113,6 +117,7 @@ def summarise_clip(result: ClipResult) -> ClipSummary:
         head=mean(frame.view.head for frame in frames),
         hair=mean(frame.view.hair for frame in frames),
         silhouette=mean(frame.view.silhouette for frame in frames),
+        undressed=mean(frame.view.undressed for frame in frames),
         outline=mean(frame.view.outline for frame in frames),
         **_likeness([frame.likeness for frame in frames]),
     )

@@ -6,6 +6,9 @@ has VIEW pixels; L landmarks.
 The head window is an upright square of WINDOW face heights around the face, cut off at the photo's border, so that
 long hair and none of the neighbours' faces is in it. Of the hair that the teacher finds, the pieces that touch the
 face (grown by REACH) are this person's.
+
+Clothes are what the product's own masks say: no teacher tells them from skin. They only take pixels off the silhouette
+`without clothes`, and never any above the middle of the face, where hats are.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from scipy import ndimage
 from meshlam_core.frames import Camera
 from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.tracker.landmarks import LandmarkDetector
+from meshlam_core.tracker.parsing import parse_person
 from meshlam_core.tracker.types import Detection
 from training.evaluate.teachers import HairTeacher, PersonTeacher
 from training.metrics import face_height, face_outline_mask
@@ -81,6 +85,7 @@ class HeadTruth:
     outline: Mask  # [H, W] inside the face outline
     person: Mask  # [H, W] the person, hair included
     above_chin: Mask  # [H, W] the half of the picture that is on the forehead's side of the chin
+    clothes: Mask  # [H, W] shoulders and collars, which no head covers
 
     @property
     def head(self) -> Mask:
@@ -112,7 +117,9 @@ def truth_of(pixels: U8, face: Detection, judges: Judges, scale: float = 1.0) ->
     near = face_outline_mask(_grown(landmarks), (picture.shape[1], picture.shape[0]))
     hair = touching(judges.hair(picture) > 0.5, near)
     person = touching((judges.person(picture) > 0.5) | hair | outline, outline)
-    return HeadTruth(window, picture, landmarks, hair, outline, person, above_chin(landmarks, person.shape))
+    above = above_chin(landmarks, person.shape)
+    worn = (parse_person(picture, landmarks).other > 0.5) & ~above_middle(landmarks, person.shape)
+    return HeadTruth(window, picture, landmarks, hair, outline, person, above, worn & ~hair & ~outline)
 
 
 def head_window(
@@ -135,9 +142,15 @@ def above_chin(
     shape: tuple[int, ...],  # (height, width)
 ) -> Mask:  # [H, W]
     """Everything on the forehead's side of the line through the chin, square to the face."""
-    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
-    up, chin = _up(landmarks), landmarks[CHIN, :2]
-    return np.asarray((x - chin[0]) * up[0] + (y - chin[1]) * up[1] > 0)
+    return _above(landmarks[CHIN, :2], landmarks, shape)
+
+
+def above_middle(
+    landmarks: NDArray[np.floating],  # [L, 2] px
+    shape: tuple[int, ...],  # (height, width)
+) -> Mask:  # [H, W]
+    """The same of the line halfway between chin and forehead."""
+    return _above(landmarks[[CHIN, FOREHEAD], :2].mean(axis=0), landmarks, shape)
 
 
 def touching(mask: Mask, place: Mask) -> Mask:
@@ -145,6 +158,12 @@ def touching(mask: Mask, place: Mask) -> Mask:
     pieces, _ = ndimage.label(mask)
     found = np.unique(pieces[mask & place])
     return np.asarray(np.isin(pieces, found[found > 0]))
+
+
+def _above(point: NDArray[np.floating], landmarks: NDArray[np.floating], shape: tuple[int, ...]) -> Mask:
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    up = _up(landmarks)
+    return np.asarray((x - point[0]) * up[0] + (y - point[1]) * up[1] > 0)
 
 
 def _up(landmarks: NDArray[np.floating]) -> NDArray[np.floating]:  # [2] unit

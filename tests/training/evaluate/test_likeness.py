@@ -35,11 +35,12 @@ class FoundFaces:
 
 def truth() -> HeadTruth:
     picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    hair, outline = np.zeros((2, SIDE, SIDE), bool)
+    hair, outline, clothes = np.zeros((3, SIDE, SIDE), bool)
     hair[10:20, 20:44] = outline[20:44, 20:44] = True
     points = landmarks()[:, :2]
     window = Window(0, 0, SIDE, SIDE)
-    return HeadTruth(window, picture, points, hair, outline, hair | outline, above_chin(points, hair.shape))
+    above = above_chin(points, hair.shape)
+    return HeadTruth(window, picture, points, hair, outline, hair | outline, above, clothes)
 
 
 def judges(*answers: np.ndarray | None) -> Judges:

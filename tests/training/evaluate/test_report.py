@@ -25,11 +25,11 @@ NAN = float("nan")
 
 def photo(head: float, hair: float = 0.5, failure: str = "") -> PhotoResult:
     faults = None if failure else MeshFaults(2, 13.0, 1, 0)
-    return PhotoResult(Path(f"{head}.jpg"), PhotoScores(head, hair, 0.9, 30.0), failure, faults=faults)
+    return PhotoResult(Path(f"{head}.jpg"), PhotoScores(head, hair, 0.9, 30.0, 0.95), failure, faults=faults)
 
 
 def clip(name: str, lpips: list[float], failure: str = "") -> ClipResult:
-    view = PhotoScores(20.0, 0.8, 0.9, 25.0)
+    view = PhotoScores(20.0, 0.8, 0.9, 25.0, 0.95)
     frames = tuple(
         FrameScores(view, Likeness(0.7, 0.9, value, 3.0, NAN, index > 0)) for index, value in enumerate(lpips)
     )

@@ -16,10 +16,10 @@ SHAPE = (60, 40)
 
 def truth() -> HeadTruth:
     picture = np.full((*SHAPE, 3), 200, np.uint8)
-    hair, outline, person, above = np.zeros((4, *SHAPE), bool)
+    hair, outline, person, above, clothes = np.zeros((5, *SHAPE), bool)
     hair[:30] = person[:] = above[:] = True
     landmarks = np.zeros((478, 2), np.float32)
-    return HeadTruth(Window(0, 0, 40, 60), picture, landmarks, hair, outline, person, above)
+    return HeadTruth(Window(0, 0, 40, 60), picture, landmarks, hair, outline, person, above, clothes)
 
 
 def test_a_strip_shows_the_photo_its_hair_and_the_head_from_all_sides(sample_avatar: Avatar) -> None:

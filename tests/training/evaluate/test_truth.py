@@ -61,12 +61,13 @@ def test_hair_that_does_not_touch_the_head_is_somebody_elses() -> None:
 
 def made_up_truth() -> HeadTruth:
     """A picture of 80 x 80 px: hair in rows 10 to 20, face in rows 20 to 40, chin at row 40, shoulders below."""
-    hair, outline, person = np.zeros((3, 80, 80), bool)
+    hair, outline, person, clothes = np.zeros((4, 80, 80), bool)
     hair[10:20, 30:50] = outline[20:40, 30:50] = True
     person[10:40, 30:50] = person[40:, 10:70] = True
     landmarks = face((40, 30), 20).astype(np.float32)
     picture = np.full((80, 80, 3), 100, np.uint8)
-    return HeadTruth(Window(0, 0, 80, 80), picture, landmarks, hair, outline, person, above_chin(landmarks, (80, 80)))
+    above = above_chin(landmarks, (80, 80))
+    return HeadTruth(Window(0, 0, 80, 80), picture, landmarks, hair, outline, person, above, clothes)
 
 
 def test_a_perfect_rendering_has_perfect_scores() -> None:
@@ -88,6 +89,15 @@ def test_pixels_that_the_mesh_does_not_reach_are_errors() -> None:
     third = 10 * np.log10(255**2 / (100**2 / 3))  # a third of the head is off by 100
     assert abs(scores.head - third) < 1e-6
     assert scores.outline > 100
+
+
+def test_shoulders_beside_the_chin_count_as_a_person_but_not_without_clothes() -> None:
+    truth = made_up_truth()
+    truth.person[35:40, 10:30] = truth.clothes[35:40, 10:30] = True
+    rendering = np.dstack([truth.picture, np.where(truth.head, 255, 0)]).astype(np.uint8)
+    scores = compare(rendering, truth)
+    assert abs(scores.silhouette - 600 / 700) < 1e-9
+    assert scores.undressed == 1
 
 
 def test_an_empty_rendering_covers_nothing() -> None:
