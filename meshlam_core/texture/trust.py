@@ -25,7 +25,7 @@ from meshlam_core.points import (
     RIGHT_SIDE,
 )
 from meshlam_core.raster.interface import Fragments
-from meshlam_core.tracker.parsing import Regions, polygon_mask
+from meshlam_core.tracker.parsing import Regions, greenness, polygon_mask
 from meshlam_core.tracker.ramps import ramp
 from meshlam_core.tracker.sampling import resized
 
@@ -40,6 +40,7 @@ PURE, HAIR_RIM = 0.6, 1  # level of the person mask around hair; px of the maps 
 SHORE, DEEP = 0.06, 0.25  # of the face height: reach into hair of a background's colour, of its hue
 SEE_THROUGH = 0.5  # share of the background in a colour that is given up
 FREE, NEAR = 0.1, 0.03  # person mask of background; share of it close by
+GREEN, SURE = 0.06, 0.9  # how green is no hair; masks of hair and of skin above which that is believed nevertheless
 LIKE_HAIR, LIKE_HAIRS_HUE = 0.3, 0.1  # distance of colours and of hues that are not told apart
 NECK_SKIN, NECK_SOFT = 0.7, 6  # level of the skin mask; px of the trust maps
 MOUTH_RIM = 0.012  # of the face height, by which the mouth's inside may reach over the lips
@@ -78,6 +79,9 @@ def trust_maps(
     walls = shine_through(hues, person, hue, DEEP * span, LIKE_HAIRS_HUE) > SEE_THROUGH
     walls &= shine_through(image, person, regions.hair_colour, DEEP * span) > SEE_THROUGH / 2
     good &= (hair < 0.5) | ~dilated(walls, HAIR_RIM)
+    # what is hair nearly but not quite, and green, is a leaf between or behind the strands
+    leaves = (greenness(image) > GREEN) & (np.maximum(hair, skin) < SURE)
+    good &= ~dilated(leaves, HAIR_RIM)
     # the last entry is for pixels without a triangle, -1
     shown = good & np.append(skin_faces, False)[fragments.face[0].numpy()]
     eyes = _ring(points, RIGHT_EYE, size) | _ring(points, LEFT_EYE, size)

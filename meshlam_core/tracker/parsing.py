@@ -41,7 +41,7 @@ from meshlam_core.points import (
 )
 from meshlam_core.tracker import parsing_network as net
 from meshlam_core.tracker.parsing_network import SIDE, load_parsing_network, network_inputs, positions, predict
-from meshlam_core.tracker.ramps import ramp
+from meshlam_core.tracker.ramps import ramp, smooth_step
 from meshlam_core.tracker.sampling import Region, resized, sample_region, warped
 
 F32 = NDArray[np.float32]
@@ -54,7 +54,9 @@ FINE = 6  # bits behind the point of a polygon's corners
 PERSON_SIDE = 256  # px, the segmenter's input
 DOUBTFUL = 0.5  # trust below which the masks failed
 SOLID = 0.8  # from which a pixel is surely hair
+GREEN, UNSURE = (0.04, 0.12), (0.4, 0.8)  # how green, and how little sure, what is taken for hair is leaves behind it
 FEW_PIXELS = 200  # samples below which a median colour says nothing
+DARK = 0.04  # brightness below which a hue says nothing
 FAINT = 0.2  # probability below which a part is nowhere
 NETWORKS = (net.PARSING_NETWORK, net.PARTS_NETWORK)
 COVERS = {"glasses": 0.06, "mask": 0.05, "hand": 0.04, "object": 0.01}  # shares of the face from which they are told
@@ -169,6 +171,8 @@ def parse_person(
     snapped = GuidedFilter(image)
     coarse = np.stack([classes[net.HAIR], classes[net.BARE].sum(axis=0), classes[net.REST].sum(axis=0)])
     hair, skin, other = found = snapped(coarse)
+    green = smooth_step(greenness(np.asarray(image / np.float32(255), np.float32)), *GREEN)
+    hair *= 1 - green * (1 - smooth_step(hair, *UNSURE))
     found *= known / np.maximum(found.sum(axis=0), 1)
     person = np.minimum(hair + skin + other, 1)
     trust, trouble = judge_masks(person, hair, face, known)
@@ -203,6 +207,14 @@ def parse_person(
         parts=Parts(classes, laid),
         covered=what_covers(classes, local * (SIDE / WORK)),
     )
+
+
+def greenness(
+    image: F32,  # [H, W, 3] sRGB 0..1
+) -> F32:  # [H, W] -1..1
+    """How far green is beyond red and blue, of the brightest: leaves and lawns are, and no hair that was not dyed."""
+    red, green, blue = np.moveaxis(image, -1, 0)
+    return np.asarray((green - np.maximum(red, blue)) / np.maximum(image.max(axis=-1), DARK), np.float32)
 
 
 def what_covers(

@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from meshlam_core.files.images import load_photo
 from meshlam_core.points import OVAL
+from meshlam_core.tracker.hair import LEVEL
 from meshlam_core.tracker.landmarks import MediaPipeDetector
 from meshlam_core.tracker.parsing import (
     DOUBTFUL,
     WORK,
     GuidedFilter,
     Regions,
+    greenness,
     head_window,
     judge_masks,
     parse_person,
@@ -135,6 +138,17 @@ def test_grey_hair_before_a_white_wall_keeps_its_outline(
     dyed = np.asarray((picture * (1 - hair) + 255 * grey.clip(0, 1) * hair), np.uint8)
     found = parse_person(before(dyed, regions.person, grainy(np.full(3, 0.93), picture.shape)), landmarks)
     assert overlap(found.hair, regions.hair) > 0.8
+
+
+def test_leaves_behind_thin_hair_are_no_hair(astronaut: tuple[U8, NDArray[np.float32]], regions: Regions) -> None:
+    picture, landmarks = astronaut
+    spots = np.random.default_rng(0).uniform(0.2, 2.0, (30, 30)).astype(np.float32)
+    light = np.array(Image.fromarray(spots).resize(picture.shape[1::-1], Image.Resampling.BICUBIC))[..., None]
+    leaves = 255 * (light * regions.hair_colour * np.array([0.8, 1.25, 0.7])).clip(0, 1)
+    shown = before(picture, regions.person * (1 - 0.4 * regions.hair), leaves.astype(np.uint8))
+    found = parse_person(shown, landmarks)
+    assert (found.hair > LEVEL)[greenness(shown / np.float32(255)) > 0.1].mean() < 0.015
+    assert overlap(found.hair, regions.hair) > 0.6  # half of which are leaves now
 
 
 def test_clothes_of_the_colour_of_the_hair_are_no_hair(
