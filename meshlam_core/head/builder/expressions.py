@@ -9,6 +9,7 @@ import numpy as np
 
 from meshlam_core.head.builder.assemble import Assembly
 from meshlam_core.head.builder.mend import opened_behind_lip
+from meshlam_core.head.builder.mouth import FUNNEL, PARTED, PUCKER, blunted, mouth_of, parted, pursed
 from meshlam_core.head.builder.source import F64, Source
 
 CLEARANCE = 0.002  # dm between the skin of a lid and the eyeball
@@ -21,11 +22,24 @@ def expression_shapes(
 ) -> F64:  # [K, V, 3] dm
     """One displacement per Apple name."""
     count = len(assembly.source_template)
-    shapes = [assembly.carry(source.face_unit(name, count), gaze=name.startswith("eyeLook")) for name in names]
-    mouth = [assembly.vertices_of(name) for name in ("lips", "teeth_lower", "tongue")]
-    opened = names.index("jawOpen")
-    shapes[opened] = opened_behind_lip(shapes[opened], assembly.template, *mouth)
-    return np.stack([lids_kept_outside(shape, assembly) for shape in shapes])
+    shapes = {name: assembly.carry(source.face_unit(name, count), gaze=name.startswith("eyeLook")) for name in names}
+    mend_mouth(shapes, assembly)
+    return np.stack([lids_kept_outside(shapes[name], assembly) for name in names])
+
+
+def mend_mouth(
+    shapes: dict[str, F64],  # [V, 3] each, dm; changed
+    assembly: Assembly,
+) -> None:
+    """Pucker and funnel of our own; a rounder lower lip of the opened jaw, which `mouthClose` takes back."""
+    size = len(assembly.template)
+    mouth = mouth_of(assembly, shapes["jawOpen"])
+    shapes["mouthPucker"] = pursed(mouth, size, *PUCKER)
+    shapes["mouthFunnel"] = pursed(mouth, size, *FUNNEL) + parted(mouth, size, *PARTED)
+    rounder = blunted(mouth, size)
+    inside = [assembly.vertices_of(name) for name in ("lips", "teeth_lower", "tongue")]
+    shapes["jawOpen"] = opened_behind_lip(shapes["jawOpen"] + rounder, assembly.template, *inside)
+    shapes["mouthClose"] = shapes["mouthClose"] - rounder
 
 
 def lids_kept_outside(

@@ -33,10 +33,7 @@ def closed_lips(
 ) -> F64:  # [V, 3]
     """The rest mouth closed: the source leaves a slit through which the teeth show."""
     points = template[lips]
-    number = np.full(len(template), -1)
-    number[lips] = np.arange(len(lips))
-    edges = number[np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])]
-    edges = edges[(edges >= 0).all(axis=1)]
+    edges = edges_within(lips, faces)
     lower = belongs_to_lower_lip(points, edges, np.linalg.norm(jaw_open[lips], axis=1))
     apart = np.linalg.norm(points[:, None] - points[None], axis=2)
     to_other = np.where(lower[:, None] != lower[None], apart, np.inf).min(axis=1)
@@ -87,6 +84,17 @@ def opened_behind_lip(
     result[tongue] *= (1 + share * (further - 1))[:, None]
     result[tongue, 1] -= FLAT * share * raised
     return result
+
+
+def edges_within(
+    chosen: I64,  # [L] vertices
+    faces: I64,  # [F, 3]
+) -> I64:  # [E, 2] numbers in `chosen`
+    """The edges between some vertices."""
+    number = np.full(faces.max() + 1, -1)
+    number[chosen] = np.arange(len(chosen))
+    edges = number[np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])]
+    return np.asarray(edges[(edges >= 0).all(axis=1)])
 
 
 def belongs_to_lower_lip(
