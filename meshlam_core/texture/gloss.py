@@ -7,7 +7,8 @@ the harmonics could not follow. How much of it is light is what a Wiener filter 
     light = d^2 / (d^2 + skin^2) d
 
 for the brighter part d of the smooth difference and for its hue. What is darker stays, stubble is no shadow, but on
-ears, where it is one, or hair. So does the hue of lips and lids, which people paint.
+ears, where it is one, or hair, and where only one side of the face is dark (shadow.py). So does the hue of lips and
+lids, which people paint.
 
 Colours are sRGB 0..1; differences are logarithms of these. Dims: V vertices, P covered texels.
 """
@@ -24,6 +25,7 @@ from meshlam_core.opencv import cv2
 from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.mathematics import luminance, smooth_step
+from meshlam_core.texture.shadow import along_borders, cast_shadow
 
 SIDE = 256  # texels on which the difference is looked at
 FINE = 1.5  # of these texels: standard deviation of what is smooth
@@ -69,13 +71,18 @@ def fine_light(
     step = max(1, size // (2 * side))  # of the texels that are looked at
     rows = (((atlas.places % size) % step == 0) & ((atlas.places // size) % step == 0)).nonzero()[:, 0]
     expected = atlas.at_texels(torch.cat([person.clamp_min(DARK).log(), marks], 1), rows)
-    values = torch.cat([skin[rows, :3].clamp_min(DARK).log() - expected[:, :3], expected[:, 3:]], 1) * known[rows]
-    picture = torch.zeros((size // step) ** 2, 7)
+    shows = skin[rows, :3]
+    brightness = luminance(shows).clamp_min(DARK).log()[:, None]
+    beside = shows.clamp_min(DARK).log() - expected[:, :3]
+    values = torch.cat([beside, expected[:, 3:], brightness], 1) * known[rows]
+    picture = torch.zeros((size // step) ** 2, 8)
     place = atlas.places[rows] // size // step * (size // step) + atlas.places[rows] % size // step
     picture[place.long()] = torch.cat([values, known[rows]], 1)
-    coarse = functional.adaptive_avg_pool2d(picture.view(1, size // step, size // step, 7).permute(0, 3, 1, 2), side)
-    smooth = cv2.GaussianBlur(coarse[0].permute(1, 2, 0).numpy(), (0, 0), FINE * side / SIDE)
-    weight = smooth[..., 6:]
+    coarse = functional.adaptive_avg_pool2d(picture.view(1, size // step, size // step, 8).permute(0, 3, 1, 2), side)
+    pooled = coarse[0].permute(1, 2, 0).numpy()
+    smooth = cv2.GaussianBlur(pooled, (0, 0), FINE * side / SIDE)
+    weight = smooth[..., 7:]
+    guide = pooled[..., 6] / np.maximum(pooled[..., 7], 1e-6)
     shown = weight[..., 0] > 0.5
     if not shown.any():
         return torch.ones_like(skin[:, :3]), torch.ones(len(skin))
@@ -87,9 +94,17 @@ def fine_light(
     people = np.maximum(people, 1e-3)  # beyond the skin there is nobody to vary
     level = grey**3 / (grey**2 + (people * BRIGHTER) ** 2)
     tint = strength / (strength + (people * HUE) ** 2) * hue
-    light = np.where(level > 0, level, shaded * level) + (1 - painted) * tint
-    light = np.concatenate([light, level], axis=2) * (weight / (weight + 0.1))
+    bright = np.where(level > 0, level, shaded * level)
+    cast = cast_shadow((grey - bright)[..., 0], shown)[..., None]
+    strength = bright + (1 - np.maximum(painted, shaded)) * cast
+    pull = weight / (weight + 0.1)
+    borders = along_borders((pull * strength)[..., 0], guide, weight[..., 0])
+    light = np.concatenate([pull * (1 - painted) * tint, pull * level, borders], axis=2)
     fine = cv2.resize(light.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-    at = torch.from_numpy(fine.reshape(-1, 4))[atlas.uv_map.texel]
-    believed = 1 - atlas.ears * smooth_step(-at[:, 3], *DARK_EAR)
-    return ((4 * known).clamp(0, 1) * at[:, :3]).exp(), believed
+    light_of, believed = torch.ones_like(skin[:, :3]), torch.ones(len(skin))
+    seen = (known[:, 0] > 0).nonzero()[:, 0]
+    at = torch.from_numpy(fine.reshape(-1, 6))[atlas.uv_map.texel[seen]]
+    believed[seen] -= atlas.ears[seen] * smooth_step(-at[:, 3], *DARK_EAR)
+    sharp = at[:, 4:5] * luminance(skin[seen, :3]).clamp_min(DARK).log()[:, None] + at[:, 5:]
+    light_of[seen] = ((4 * known[seen]).clamp(0, 1) * (at[:, :3] + sharp)).exp()
+    return light_of, believed

@@ -25,6 +25,7 @@ from meshlam_core.skin.tone import load_tone_model, with_tone
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.texture.mathematics import luminance
+from meshlam_core.texture.skin import hair_tone
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -34,6 +35,9 @@ HELD = 0.12  # how firmly a vertex holds its own difference: its neighbours over
 CALM = 0.02  # pull towards no difference, where nothing is seen
 HAIR_SHADE = 0.5  # of the light's differences that hair shows: its hull has no true normals
 HAIR_TINT = 0.4  # of the light's tint that hair seems to show: some of it is the hair's own
+HAIRY = 0.7  # share of hair from which a vertex tells its colour
+WHITE_HAIR, SHEEN = -0.5, 0.25  # logarithm of the brightest hair; by how much even that varies
+HELD_HAIR, CALM_HAIR = 20.0, 0.02  # how firmly hair holds its sun, and how soon it fades where none shows
 FIRM = 20.0  # how firmly the skin around openings keeps its light
 GUESS_FIRM, EARS_FIRM = 0.3, 0.1
 INSIDE = ("eye_sockets", "mouth_interior", "eyelids")
@@ -71,6 +75,7 @@ class Shown:
 
     colour: F32  # [V, 3] logarithm
     weight: F32  # [V] 0..1
+    sure: F32  # [V] 0..1 the same of hair and skin
     hair: F32  # [V] share of hair in the colour
     transfer: F32  # [V, 9]
     rows: NDArray[np.intp]  # vertices that show
@@ -105,16 +110,18 @@ def separate(
     believed = np.zeros_like(weight)
     believed[rows] = weight[rows]
     lit += _sided(colour - person - lit, believed, model, atlas)
-    share, on_hair = np.maximum(cover.numpy(), shown.hair)[:, None], _on_hair(level, hair)
-    lit += share * (HAIR_SHADE * (lit - level).mean(axis=1, keepdims=True) + on_hair - lit)
     # no skin gives back more light than it gets: what would is lit more brightly
     plain = rows[np.abs((colour - lit - person)[rows].mean(axis=1)) < PLAIN]
     most = float(np.quantile((colour - lit)[plain], BRIGHTEST[0], axis=0).max()) if len(plain) else -np.inf
     brighter = max(0.0, most - float(np.log(BRIGHTEST[1])))
-    lit, level, on_hair = lit + brighter, level + brighter, on_hair + brighter
+    lit, level = lit + brighter, level + brighter
     hidden = believed == 0
     lit[hidden] = np.minimum(lit[hidden], level)
     lit = _around_openings(lit, hidden, level, model, atlas)
+    # last, so that the skin's tint does not reach hair that no photo shows
+    share, on_hair = np.maximum(cover.numpy(), shown.hair)[:, None], _on_hair(level, hair)
+    lit += share * (HAIR_SHADE * (lit - level).mean(axis=1, keepdims=True) + on_hair - lit)
+    lit += share * _sun_in_hair(lit, hair_tone(seen, hair).numpy(), shown, atlas)
     shade, whole, hair_shade, skin_colour = (
         torch.from_numpy(np.exp(values / GAMMA).astype(np.float32)) for values in (lit, level, on_hair, person)
     )
@@ -131,6 +138,30 @@ def _on_hair(
     shown = np.log(np.maximum(hair, DARK))
     share = float((shown - shown.mean()) @ tint) * GAMMA / max(float(tint @ tint), 1e-9)
     return np.asarray(level.mean() + HAIR_TINT * min(max(share, 0.0), 1.0) * tint, np.float32)
+
+
+def _sun_in_hair(
+    lit: F32,  # [V, 3] logarithm, the light so far
+    usual: F32,  # [3] the hair's colour in the photo
+    shown: Shown,
+    atlas: Atlas,
+) -> F32:  # [V, 3] logarithm
+    """No hair is brighter than white hair; where it seems to be it is lit more brightly, and has lost its hue."""
+    bare = shown.colour - lit
+    hairy = shown.sure * (shown.hair > HAIRY)
+    rows = np.flatnonzero(hairy > SHOWN)
+    if len(rows) == 0:
+        return np.zeros_like(bare)
+    tone = GAMMA * np.log(np.maximum(usual, DARK)) - lit[rows].mean(axis=0)
+    above = np.maximum((bare[rows] - tone).mean(axis=1, keepdims=True), 1e-3)
+    room = max(WHITE_HAIR - float(tone.mean()), SHEEN)
+    kept = room * np.tanh(above / room)
+    off = bare[rows] - tone
+    glare = np.zeros_like(bare)
+    glare[rows] = above - kept + (1 - kept / above) * (off - off.mean(axis=1, keepdims=True))
+    firm = torch.from_numpy(HELD_HAIR * hairy[:, None] + CALM_HAIR).expand(-1, 3).float()
+    wanted = torch.from_numpy(glare) * (firm - CALM_HAIR) / firm
+    return np.asarray(smooth_fill(atlas.graph, wanted, firm).numpy())
 
 
 def what_shows(
@@ -163,7 +194,7 @@ def what_shows(
         None if white is None else GAMMA * np.log(np.maximum(white, DARK)),
         transfer[eyes].mean(axis=0).astype(np.float64),
     )
-    return Shown(colour, weight, mean[:, 3] * (sure > SHOWN), transfer, rows, some, points)
+    return Shown(colour, weight, sure, mean[:, 3] * (sure > SHOWN), transfer, rows, some, points)
 
 
 def _around_openings(

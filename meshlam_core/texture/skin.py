@@ -17,9 +17,11 @@ from torch import Tensor
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.warp_runtime import over_list
+from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.texture.hair_look import HairLook
+from meshlam_core.texture.mathematics import luminance
 from meshlam_core.texture.noise import strands
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.ramps import ramp
@@ -30,7 +32,8 @@ SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
 LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 RATIO = (0.4, 1.8)  # of a colour to what is likely, that is believed enough to be spread
-MATT = 0.4  # quantile of the hair's colours that is its own
+MATT, MIDDLE = 0.4, (0.3, 0.9)  # quantiles of the hair's brightness: its own, and those that tell its hue
+PALLID = 0.3  # share of these that something tints
 BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
 SOLID = (0.0, 0.025)  # share of sure hair between which hair is more than stubble or a shade on bare skin
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
@@ -127,9 +130,19 @@ def hair_tone(
     photo: Tensor,  # [P, 5] colour, hair, trust
     usual: F32,  # [3] where too little of it is sure
 ) -> Tensor:  # [3]
-    """What hair is like where it is sure: along its outline the ground shines through it, above it is gloss."""
+    """What hair is like where it is sure: along its outline the ground shines through it, above it is gloss.
+
+    The hue is that of the yellower ones: sky makes hair bluer, gloss whiter, and skin beside it redder.
+    """
     sure = photo[((photo[:, 3] > 0.9) & (photo[:, 4] > TRUSTED[1])).nonzero()[::SAMPLED, 0], :3]
-    return sure.quantile(MATT, dim=0) if len(sure) >= FEW else torch.from_numpy(usual)
+    if len(sure) < FEW:
+        return torch.from_numpy(usual)
+    brightness = luminance(sure)
+    matt, low, high = brightness.quantile(torch.tensor([MATT, *MIDDLE])).tolist()
+    lit = sure[(brightness >= low) & (brightness <= high)].clamp_min(DARK)
+    hues, yellow = lit / luminance(lit)[:, None], lit[:, 1] / lit[:, 2]
+    hue = hues[yellow >= yellow.quantile(PALLID)].quantile(0.5, dim=0)
+    return hue * float(matt)
 
 
 def _fill_layers(
