@@ -19,13 +19,14 @@ from meshlam_core.head.builder.mend import belongs_to_lower_lip, edges_within
 from meshlam_core.head.builder.source import F64, I64
 
 # share of the way to the middle, dm forward, share by which either lip becomes higher
-PUCKER = (0.41, 0.075, 0.16)  # the mouth gets a fifth of the face height wide
+PUCKER = (0.41, 0.075, 0.45)  # the mouth gets a fifth of the face height wide, and shows more of the lips' red
 FUNNEL = (0.27, 0.050, 0.10)
 PARTED = (0.048, 0.065)  # dm that upper and lower lip of a funnel go apart; a higher upper lip would show the gums
 BLUNTED = 0.08  # dm times the height of an ellipse above a triangle: 3 mm half-way to the corners
 # dm aside, above and below within which the skin follows
 DRAWN_REACH = (0.40, 0.20, 0.20)  # sideways, which does not move the middle anyway
 THRUST_REACH = (0.36, 0.16, 0.17)  # forward: neither the nose nor the chin
+SWOLLEN_REACH = (0.36, 0.16, 0.14)  # up and down: the lips turn outwards, the fold below them stays
 PARTED_REACH = (0.30, 0.17, 0.20)
 BLUNTED_REACH = (0.40, 0.10, 0.22)
 INSIDE = (0.38, 0.14)  # dm behind the lips' front from which and up to which the mouth begins to follow
@@ -82,7 +83,7 @@ def pursed(
     """Lips drawn together and thrust forward: one smooth one-to-one map of the space before the teeth, so no fold."""
     result = np.zeros((count, 3))
     result[mouth.soft, 0] = -drawn * mouth.place[:, 0] * mouth.near(*DRAWN_REACH)
-    result[mouth.soft, 1] = swell * mouth.place[:, 1] * mouth.near(*THRUST_REACH)
+    result[mouth.soft, 1] = swell * mouth.place[:, 1] * mouth.near(*SWOLLEN_REACH)
     result[mouth.soft, 2] = pout * mouth.near(*THRUST_REACH)
     return result
 
