@@ -132,7 +132,7 @@ def hair_tone(
 ) -> Tensor:  # [3]
     """What hair is like where it is sure: along its outline the ground shines through it, above it is gloss.
 
-    The hue is that of the yellower ones: sky makes hair bluer, gloss whiter, and skin beside it redder.
+    The hue is that of the warmer ones: sky makes hair bluer, and gloss whiter.
     """
     sure = photo[((photo[:, 3] > 0.9) & (photo[:, 4] > TRUSTED[1])).nonzero()[::SAMPLED, 0], :3]
     if len(sure) < FEW:
@@ -140,8 +140,8 @@ def hair_tone(
     brightness = luminance(sure)
     matt, low, high = brightness.quantile(torch.tensor([MATT, *MIDDLE])).tolist()
     lit = sure[(brightness >= low) & (brightness <= high)].clamp_min(DARK)
-    hues, yellow = lit / luminance(lit)[:, None], lit[:, 1] / lit[:, 2]
-    hue = hues[yellow >= yellow.quantile(PALLID)].quantile(0.5, dim=0)
+    hues, warm = lit / luminance(lit)[:, None], lit[:, 0] / lit[:, 2]
+    hue = hues[warm >= warm.quantile(PALLID)].quantile(0.5, dim=0)
     return hue * float(matt)
 
 
