@@ -25,8 +25,9 @@ from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import lash_line_trust, lid_trust, relative_brightness
 from meshlam_core.texture.mathematics import smooth_step
-from meshlam_core.texture.trust import FILLED_SIDE, TRUST_SIDE, trust_maps
+from meshlam_core.texture.trust import FILLED_SIDE, TRUST_SIDE, lopsided, trust_maps
 from meshlam_core.tracker.parsing import Regions, head_window
+from meshlam_core.tracker.ramps import ramp
 
 F32 = NDArray[np.float32]
 
@@ -42,6 +43,7 @@ NECK_BARE = (0.04, 0.1)  # shares of the neck facing the camera between which wh
 NEARER = (0.05, 0.25)  # by which the mirrored texel is seen better, for its bare skin to deny hair on this one
 SOME_HAIR = (0.05, 0.4)  # shares of hair between which that is doubted
 DENIED = (0.02, 0.25)  # mean doubts around a texel between which it is doubted, too
+ASIDE = (0.3, 0.6)  # lopsidedness between which a head counts as turned: from about 11 to 22 degrees
 FEW = 200  # texels
 SAMPLED = 101  # every so many texels tell how fine the photo is
 
@@ -93,7 +95,7 @@ def see(
     maps = trust_maps(regions, landmarks * scale, within, fragments, on_skin, small)
     photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
-    _doubt_far_hair(photo, atlas)
+    _doubt_far_hair(photo, ramp(abs(lopsided(landmarks)), *ASIDE), atlas)
     _doubt_ears_on_hair(photo, cover, atlas)
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
@@ -156,10 +158,11 @@ def _take_mouth(photo: Tensor, atlas: Atlas) -> Texels:
     return Texels(inside[kept], values[kept, :3], values[kept, 4])
 
 
-def _doubt_far_hair(photo: Tensor, atlas: Atlas) -> None:
+def _doubt_far_hair(photo: Tensor, turned: float, atlas: Atlas) -> None:
     """Distrust hair on the far temple and brow where the near side, which shows better, is bare.
 
-    Where a turned head hides itself the mesh is off by some pixels, and the hair behind falls onto the forehead.
+    Where a turned head hides itself the mesh is off by some pixels, and the hair behind falls onto the forehead. There
+    the mask may miss some of it, and what is around is doubted, too.
     """
     rows = atlas.rows_of("face")
     twin = photo[atlas.mirror_texel[rows].long()]
@@ -167,8 +170,11 @@ def _doubt_far_hair(photo: Tensor, atlas: Atlas) -> None:
     denied = torch.zeros(len(photo), 2)
     denied[rows, 0] = hair * bare * smooth_step(twin[:, 4] - photo[rows, 4], *NEARER)
     denied[rows, 1] = 1
-    around = atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0]  # with what is mixed with it
-    photo[rows, 4] *= 1 - torch.maximum(denied[rows, 0], smooth_step(around, *DENIED))
+    mixed = smooth_step(atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0], *DENIED)
+    photo[rows, 4] *= 1 - torch.maximum(denied[rows, 0], mixed)
+    denied[rows, 0] = mixed
+    beside = smooth_step(atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0], *DENIED)
+    photo[rows, 4] *= 1 - turned * beside
 
 
 def _doubt_ears_on_hair(photo: Tensor, cover: Tensor, atlas: Atlas) -> None:

@@ -116,6 +116,15 @@ def shine_through(
     return np.asarray(np.where((near > NEAR) & (length > alike**2), share, 0).clip(0, 1), np.float32)
 
 
+def lopsided(
+    points: F32,  # [L, 2] px
+) -> float:  # 0 from the front; positive where the nose is nearer to the subject's left side
+    """How far the nose has gone from the middle between the face's sides, as a turned head shows it."""
+    across = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
+    right, left = ((points[NOSE_TIP] - points[side]) @ across for side in (RIGHT_SIDE, LEFT_SIDE))
+    return float((right + left) / max(abs(right - left), 1e-6))
+
+
 def box_blur(
     mask: F32 | Mask,  # [h, w] 0..1
     radius: int,  # px
@@ -181,15 +190,7 @@ def _turned(
 
     Beyond it the photo shows background, an eye's corner or hair, and what is hidden is better mirrored.
     """
-    return ramp(abs(_lopsided(points)), *TURNED)
-
-
-def _lopsided(
-    points: F32,  # [L, 2] px
-) -> float:  # 0 from the front; positive where the nose is nearer to the subject's left side
-    across = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
-    right, left = ((points[NOSE_TIP] - points[side]) @ across for side in (RIGHT_SIDE, LEFT_SIDE))
-    return float((right + left) / max(abs(right - left), 1e-6))
+    return ramp(abs(lopsided(points)), *TURNED)
 
 
 def _far_half(
@@ -198,7 +199,7 @@ def _far_half(
 ) -> Mask:  # [h, w]
     """Pixels on the hidden side of the nearer eye's inner corner: nose, far eye and far cheek, but not the ear."""
     across = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
-    near = RIGHT_EYE if _lopsided(points) > 0 else LEFT_EYE
+    near = RIGHT_EYE if lopsided(points) > 0 else LEFT_EYE
     start, way = points[near[len(near) // 2]], across if near is RIGHT_EYE else -across
     rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
     return np.asarray((columns - start[0]) * way[0] + (rows - start[1]) * way[1] > 0)
