@@ -15,8 +15,11 @@ Colours are sRGB 0..1; differences are logarithms of these. Dims: V vertices, P 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,6 +29,8 @@ from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.shadow import along_borders, cast_shadow
+
+F32 = NDArray[np.float32]
 
 SIDE = 256  # texels on which the difference is looked at
 FINE = 1.5  # of these texels: standard deviation of what is smooth
@@ -62,8 +67,44 @@ def fine_light(
     atlas: Atlas,
 ) -> tuple[Tensor, Tensor]:  # [P, 3] what the skin is lit by beside the harmonics, [P] 0..1 how far it is believed
     """The light that is left in an albedo; 1 where the photo shows none of the skin."""
+    known = skin[:, 4] * (1 - 2 * skin[:, 3]).clamp_min(0) * atlas.skin
+    lit, believed = torch.ones_like(skin[:, :3]), torch.ones(len(skin))
+    beside = _beside_the_model(skin, known, person, spread, model, atlas)
+    if not beside.shown.any():
+        return lit, believed
+    size = (atlas.uv_map.size, atlas.uv_map.size)
+    fine = cv2.resize(_light(beside), size, interpolation=cv2.INTER_LINEAR)
+    rows = (known > 0).nonzero()[:, 0]
+    at = torch.from_numpy(fine.reshape(-1, 6))[atlas.uv_map.texel[rows]]
+    tint, level, factor, more = at[:, :3], at[:, 3], at[:, 4:5], at[:, 5:]
+    brightness = luminance(skin[rows, :3]).clamp_min(DARK).log()[:, None]
+    lit[rows] = ((4 * known[rows, None]).clamp(0, 1) * (tint + factor * brightness + more)).exp()
+    believed[rows] -= atlas.ears[rows] * smooth_step(-level, *DARK_EAR)
+    return lit, believed
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """A skin beside what the model has for the person, on S x S texels; smooth but for the brightness."""
+
+    off: F32  # [S, S, 3] difference of the logarithms
+    people: F32  # [S, S, 1] how much people differ there, beside cheeks
+    painted: F32  # [S, S, 1] 0..1 lips and lids
+    shaded: F32  # [S, S, 1] 0..1 ears and neck
+    brightness: F32  # [S, S] logarithm
+    weight: F32  # [S, S, 1] 0..1 where the photo shows skin
+    shown: NDArray[np.bool_]  # [S, S]
+
+
+def _beside_the_model(
+    skin: Tensor,
+    known: Tensor,  # [P] 0..1 where the photo shows skin
+    person: Tensor,
+    spread: Tensor,
+    model: HeadModel,
+    atlas: Atlas,
+) -> _Beside:
     size, side = atlas.uv_map.size, min(SIDE, atlas.uv_map.size)
-    known = skin[:, 4:] * (1 - 2 * skin[:, 3:4]).clamp_min(0) * atlas.skin[:, None]
     height = torch.from_numpy(model.template[:, 1].copy())
     beard = height < height[atlas.share("lips") > 0].max() + ABOVE_LIPS
     vary = (spread * beard / CHEEK).clamp(1, MOST) ** 2
@@ -71,40 +112,32 @@ def fine_light(
     step = max(1, size // (2 * side))  # of the texels that are looked at
     rows = (((atlas.places % size) % step == 0) & ((atlas.places // size) % step == 0)).nonzero()[:, 0]
     expected = atlas.at_texels(torch.cat([person.clamp_min(DARK).log(), marks], 1), rows)
-    shows = skin[rows, :3]
-    brightness = luminance(shows).clamp_min(DARK).log()[:, None]
-    beside = shows.clamp_min(DARK).log() - expected[:, :3]
-    values = torch.cat([beside, expected[:, 3:], brightness], 1) * known[rows]
+    colour, seen = skin[rows, :3].clamp_min(DARK), known[rows, None]
+    brightness = luminance(colour).log()[:, None]
+    values = torch.cat([colour.log() - expected[:, :3], expected[:, 3:], brightness], 1) * seen
     picture = torch.zeros((size // step) ** 2, 8)
     place = atlas.places[rows] // size // step * (size // step) + atlas.places[rows] % size // step
-    picture[place.long()] = torch.cat([values, known[rows]], 1)
+    picture[place.long()] = torch.cat([values, seen], 1)
     coarse = functional.adaptive_avg_pool2d(picture.view(1, size // step, size // step, 8).permute(0, 3, 1, 2), side)
     pooled = coarse[0].permute(1, 2, 0).numpy()
     smooth = cv2.GaussianBlur(pooled, (0, 0), FINE * side / SIDE)
     weight = smooth[..., 7:]
-    guide = pooled[..., 6] / np.maximum(pooled[..., 7], 1e-6)
-    shown = weight[..., 0] > 0.5
-    if not shown.any():
-        return torch.ones_like(skin[:, :3]), torch.ones(len(skin))
     off, people, painted, shaded = np.split(smooth[..., :6] / np.maximum(weight, 1e-6), [3, 4, 5], axis=2)
-    off = off - np.median(off[shown], axis=0)
+    sharp = pooled[..., 6] / np.maximum(pooled[..., 7], 1e-6)
+    return _Beside(off, people, painted, shaded, sharp, weight, weight[..., 0] > 0.5)
+
+
+def _light(beside: _Beside) -> F32:  # [S, S, 6] tint, level, factor of the brightness, and what is added to it
+    off = beside.off - np.median(beside.off[beside.shown], axis=0)
     grey = off.mean(axis=2, keepdims=True)
     hue = off - grey
-    strength = (hue**2).sum(axis=2, keepdims=True)
-    people = np.maximum(people, 1e-3)  # beyond the skin there is nobody to vary
+    colourful = (hue**2).sum(axis=2, keepdims=True)
+    people = np.maximum(beside.people, 1e-3)  # beyond the skin there is nobody to vary
     level = grey**3 / (grey**2 + (people * BRIGHTER) ** 2)
-    tint = strength / (strength + (people * HUE) ** 2) * hue
-    bright = np.where(level > 0, level, shaded * level)
-    cast = cast_shadow((grey - bright)[..., 0], shown)[..., None]
-    strength = bright + (1 - np.maximum(painted, shaded)) * cast
-    pull = weight / (weight + 0.1)
-    borders = along_borders((pull * strength)[..., 0], guide, weight[..., 0])
-    light = np.concatenate([pull * (1 - painted) * tint, pull * level, borders], axis=2)
-    fine = cv2.resize(light.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-    light_of, believed = torch.ones_like(skin[:, :3]), torch.ones(len(skin))
-    seen = (known[:, 0] > 0).nonzero()[:, 0]
-    at = torch.from_numpy(fine.reshape(-1, 6))[atlas.uv_map.texel[seen]]
-    believed[seen] -= atlas.ears[seen] * smooth_step(-at[:, 3], *DARK_EAR)
-    sharp = at[:, 4:5] * luminance(skin[seen, :3]).clamp_min(DARK).log()[:, None] + at[:, 5:]
-    light_of[seen] = ((4 * known[seen]).clamp(0, 1) * (at[:, :3] + sharp)).exp()
-    return light_of, believed
+    tint = colourful / (colourful + (people * HUE) ** 2) * hue
+    bright = np.where(level > 0, level, beside.shaded * level)
+    cast = cast_shadow((grey - bright)[..., 0], beside.shown)[..., None]
+    strength = bright + (1 - np.maximum(beside.painted, beside.shaded)) * cast
+    pull = beside.weight / (beside.weight + 0.1)
+    borders = along_borders((pull * strength)[..., 0], beside.brightness, beside.weight[..., 0])
+    return np.concatenate([pull * (1 - beside.painted) * tint, pull * level, borders], axis=2).astype(np.float32)
