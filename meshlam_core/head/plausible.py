@@ -17,6 +17,7 @@ HEIGHT = (0.1, 1.5)  # m, of a head with its neck, up to a bust
 EYES_APART = (0.03, 0.12)  # m
 MOST_MOVED = 1.0  # m, by one direction at one standard deviation
 LEAST_USED = 0.5  # share of the vertices that triangles must use
+MICROMETRE = 6  # decimals of what is told of a distance: below it is round-off
 SUM_OFF = 1e-3  # by which weights of one vertex may miss one
 
 
@@ -28,7 +29,7 @@ def check_mesh(
     directions: Mapping[str, NDArray[np.floating]],  # [..., 3] m by name
 ) -> None:
     """UnreadableInput in one sentence."""
-    height, apart = float(np.ptp(template[:, 1])), float(np.linalg.norm(eyes[0] - eyes[1]))
+    height, apart = float(np.ptp(template[:, 1])), float(np.linalg.norm(eyes[0] - eyes[1]).round(MICROMETRE))
     for what, value, limits in (("high", height, HEIGHT), ("between the eyes", apart, EYES_APART)):
         if not limits[0] <= value <= limits[1]:
             raise UnreadableInput(
