@@ -52,6 +52,7 @@ _RESTING = {
     "mouthPress": 0.06,
 }
 REGIONS = (("brow",), ("eye",), ("mouth", "jaw", "cheek", "nose"))
+POPULATION = 1.0  # standard deviations of the head model by which people vary
 RESTING_LEVEL = np.array([_RESTING.get(n.removesuffix("Left").removesuffix("Right"), 0.0) for n in ARKIT_NAMES])
 
 
@@ -60,7 +61,9 @@ class FitSettings:
     """How far the fit trusts what."""
 
     landmark_sigma: float = 0.010  # face heights, of a trusted landmark
-    identity_sigma: float = 1.0  # standard deviations of the head model
+    # standard deviations of the head model; people vary by 1, but landmarks err together and their many would have the
+    # last word: a photo's expression then goes into the identity (docs/limits.md)
+    identity_sigma: float = 0.5
     expression_slack: float = 0.0012  # m of movement the detector's coefficients may be off in any case,
     expression_gain_sigma: float = 0.06  # the part of each coefficient by which it may be off besides,
     company_sigma: float = 0.05  # and the part of the strongest coefficient of the same region
@@ -188,7 +191,7 @@ class HeadFitter:
         centre = face_centre(detection)
         observation = self.observe(detection, centre, face)
         rig, weights = observation.look(face)
-        prior, scale = self.prior(detection), self.settings.robust_scale
+        prior, scale = replace(self.prior(detection), identity_sigma=POPULATION), self.settings.robust_scale
         hessian, _ = normal_equations(rig, face, observation.targets, centre, weights / TOGETHER, prior, scale)
         return skin_uncertainty(hessian, self.modes, vertices - self.neutral(face.identity))
 
@@ -336,7 +339,7 @@ def plausibility(detection: Detection, error: float, identity: F64) -> float:
     """0..1: how much the looks, the fit and the fitted head speak for a human face."""
     strain = float(np.sqrt((identity**2).mean())) if len(identity) else 0.0
     fits = 1 / (1 + np.exp((error - 0.03) / 0.004))
-    ordinary = 1 / (1 + np.exp((strain - 1.6) / 0.15))
+    ordinary = 1 / (1 + np.exp((strain - 1.0) / 0.1))  # 134 portraits: at most 0.4
     return float(np.clip(detection.score * fits * ordinary, 0, 1))
 
 
@@ -352,4 +355,4 @@ def head_fitter(model: HeadModel) -> HeadFitter:
 
 def clip_fitter(model: HeadModel) -> HeadFitter:
     """The fitter of a head model for clips, whose many frames tell the person from the expression."""
-    return _fitter(ById(model), FitSettings(seen_motion=True))
+    return _fitter(ById(model), FitSettings(identity_sigma=POPULATION, seen_motion=True))

@@ -39,7 +39,7 @@ LONE = 3  # frames that a run must last in a clip of more
 CUT = 22.0  # of 255, mean difference of small copies of two frames from which they are of different shots
 CUT_TIMES = 3.0  # and how many times the usual difference it must be
 SMALL = (32, 18)  # px, of the small copies
-SAME_PERSON = 0.027  # rms between the landmarks of two neutral faces of one size
+SAME_PERSON = 0.02  # rms between the landmarks of two neutral faces of one size
 
 
 @dataclass

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from meshlam_core.tracker.track import track_photo
 from tests.tracker.conftest import look_at
 
 SIZE = (800, 1000)
+BROWS = ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")
 
 
 def aligned_distance(a, b):
@@ -57,6 +60,16 @@ def test_closed_eyes_give_a_neutral_head_with_open_eyes(fitter):
     for upper, lower in ((159, 145), (386, 374)):
         opening = person.neutral[1, upper] - person.neutral[1, lower]
         assert opening > 0.75 * (rest[1, upper] - rest[1, lower])
+
+
+@pytest.mark.parametrize("keys", [BROWS, ("mouthFrownLeft", "mouthFrownRight"), ("mouthLeft",)])
+def test_an_expression_that_is_read_too_weakly_hardly_bends_the_neutral_face(fitter, keys):
+    _, calm = look_at(fitter, [0.4], {})
+    _, seen = look_at(fitter, [0.4], dict.fromkeys(keys, 0.7))
+    weak = replace(seen, coefficients=0.4 * seen.coefficients)  # about what the network reads of them
+    skin = fitter.model.part == fitter.model.parts.index("face")
+    at_rest, neutral = (fitter.fit(detection, SIZE).vertices[skin] for detection in (calm, weak))
+    assert np.linalg.norm(neutral - at_rest, axis=1).mean() < 0.0006  # m
 
 
 def test_exif_of_another_picture_leaves_the_head_as_it_is(fitter):
