@@ -46,7 +46,7 @@ def aspects(
 ) -> F64:  # [...] 1.15 in an equilateral triangle
     """The longest edge over the height above it."""
     longest = ((corners - corners[..., NEXT, :]) ** 2).sum(-1).max(-1)
-    return np.asarray(longest / np.maximum(np.linalg.norm(_normals(corners), axis=-1), 1e-15))
+    return np.asarray(longest / np.maximum(np.linalg.norm(normals(corners), axis=-1), 1e-15))
 
 
 def _quads(faces: I64, uv_faces: I64, aspect: F64, count: int) -> tuple[I64, I64, I64]:  # [E, 4], [E, 4], [E, 2]
@@ -69,9 +69,9 @@ def _quads(faces: I64, uv_faces: I64, aspect: F64, count: int) -> tuple[I64, I64
 def _worth(quads: F64, uv_quads: F64) -> F64:  # [E, 4, 3], [E, 4, 2] -> [E] by how much the worst aspect falls
     """What a flip gains; 0 where it may not be."""
     old, new = quads[:, [[0, 1, 2], [0, 2, 3]]], quads[:, [[0, 1, 3], [1, 2, 3]]]
-    normals = np.concatenate([_normals(old), _normals(new)], axis=1)  # [E, 4, 3]
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-15)
-    level = (normals[:, :, None] * normals[:, None]).sum(-1).min(axis=(1, 2)) > BEND
+    four = np.concatenate([normals(old), normals(new)], axis=1)  # [E, 4, 3]
+    four /= np.maximum(np.linalg.norm(four, axis=-1, keepdims=True), 1e-15)
+    level = (four[:, :, None] * four[:, None]).sum(-1).min(axis=(1, 2)) > BEND
     flat_old, flat_new = uv_quads[:, [[0, 1, 2], [0, 2, 3]]], uv_quads[:, [[0, 1, 3], [1, 2, 3]]]
     unfolded = (_areas(flat_new) * np.sign(_areas(flat_old)) > 0).all(axis=1)
     gain = aspects(old).max(axis=1) - aspects(new).max(axis=1)
@@ -88,7 +88,10 @@ def _apart(sides: I64, better: F64, count: int) -> I64:  # edges, no two of whic
     return np.asarray(order[(rank[sides[order]] == np.arange(len(order))[:, None]).all(axis=1)])
 
 
-def _normals(corners: F64) -> F64:  # [..., 3, 3] -> [..., 3] of twice the area's length
+def normals(
+    corners: F64,  # [..., 3, 3]
+) -> F64:  # [..., 3]
+    """Of triangles, twice their area long."""
     return np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.model.topology.correct import Correction, correct
-from meshlam_core.model.topology.flip import flip_slender
+from meshlam_core.model.topology.flip import flip_slender, normals
 from meshlam_core.model.topology.relax import relax_needles
 
 F32 = NDArray[np.float32]
@@ -38,7 +38,8 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
     found = correct(avatar.vertices, avatar.faces, avatar.uvs, avatar.uv_faces, LONGEST, MOST)
     if found.unchanged:
         return avatar
-    bent = (found.carry(avatar.vertices) + rounding(avatar, found)).astype(np.float64)
+    flat = found.carry(avatar.vertices).astype(np.float64)
+    bent = flat + upright(flat, rounding(avatar, found), found.faces)
     faces, uv_faces = flip_slender(bent, found.faces, found.uvs, found.uv_faces)
     part = found.carry_part(avatar.part)
     fixed = [avatar.parts.index(name) for name in FIXED if name in avatar.parts]
@@ -63,11 +64,24 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
 def rounding(avatar: Avatar, found: Correction) -> F32:  # [V', 3] m
     """How far each new vertex of the hair lies off the flat triangle it was made in."""
     assert avatar.hair is not None
-    normals = vertex_normals(avatar.vertices.astype(np.float64), avatar.faces)
+    outwards = vertex_normals(avatar.vertices.astype(np.float64), avatar.faces)
     flat = found.carry(avatar.vertices.astype(np.float64))
-    corners, normals = avatar.vertices[found.indices].astype(np.float64), normals[found.indices]  # [V', 3, 3]
-    height = ((corners - flat[:, None]) * normals).sum(axis=2, keepdims=True)
-    bent = (found.weights[..., None] * height * normals).sum(axis=1)
+    corners, outwards = avatar.vertices[found.indices].astype(np.float64), outwards[found.indices]  # [V', 3, 3]
+    height = ((corners - flat[:, None]) * outwards).sum(axis=2, keepdims=True)
+    bent = (found.weights[..., None] * height * outwards).sum(axis=1)
     grown = np.linalg.norm(avatar.hair, axis=1)[found.indices].min(axis=1) > 0.0
     bent[: found.copies] = 0
     return np.asarray(ROUNDNESS * bent * grown[:, None], np.float32)
+
+
+def upright(
+    flat: NDArray[np.float64],  # [V', 3] m
+    bent: F32,  # [V', 3] m
+    faces: NDArray[np.integer],  # [F, 3]
+) -> F32:  # [V', 3] m
+    """The same displacement without that of triangles that it would turn over, as it does in narrow creases."""
+    result = bent.copy()
+    before = normals(flat[faces])
+    while (turned := (normals((flat + result)[faces]) * before).sum(axis=1) < 0).any():
+        result[faces[turned]] = 0
+    return result
