@@ -26,11 +26,11 @@ from meshlam_core.texture.gloss import cold_on_hair, fine_light
 from meshlam_core.texture.hair_look import look_of
 from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import around_eyes, lid_tones, spread_by_blink
-from meshlam_core.texture.mathematics import luminance
+from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.mouth import paint_mouth
 from meshlam_core.texture.separate import separate
 from meshlam_core.texture.sight import Sight, see, with_hidden_ears
-from meshlam_core.texture.skin import CPU, Hull, Likely, complete_skin
+from meshlam_core.texture.skin import CPU, HAIR_LINE, TRUSTED, Hull, Likely, complete_skin
 from meshlam_core.texture.whites import white_of_eyes
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.pose import landmarks_on_crop, posed_vertices
@@ -140,6 +140,7 @@ def _bake(
     done = complete_skin(photo, colours, tones, cover, model, atlas, likely, hull)
     colour, smooth = done.colour, done.smooth
     if shade is not None and parted is not None:
+        shade = _in_hair(shade, done.hair, photo[:, 4], parted.hair, atlas)
         colour, smooth = colour * shade, smooth * parted.shade
     lit = None if parted is None else parted.level
     behind_lips = paint_mouth(colour, crop, found.sight, regions.skin_colour, landmarks, model, atlas, lit)
@@ -159,6 +160,19 @@ def _bake(
     albedo = None if shade is None else _pack_colours(colour / shade, atlas)
     lids = torch.cat([tones, spread_by_blink(tracked, posed, atlas.lid_vertices, model)[:, None]], 1)
     return Texture(_pack_colours(colour, atlas), seen, trust, light, albedo, lids)
+
+
+def _in_hair(
+    shade: Tensor,  # [P, 3]
+    hair: Tensor,  # [V] share of hair
+    trust: Tensor,  # [P] of the photo
+    on_hair: Tensor,  # [3] the light on hair
+    atlas: Atlas,
+) -> Tensor:  # [P, 3]
+    """Painted hair in the hue of hair's light down to its last strands, where the skin's begins to show."""
+    painted = smooth_step(atlas.at_texels(hair[:, None])[:, 0], *HAIR_LINE) * (1 - smooth_step(trust, *TRUSTED))
+    hue = on_hair / luminance(on_hair[None])
+    return shade + painted[:, None] * (luminance(shade)[:, None] * hue - shade)
 
 
 def _no_whiter(

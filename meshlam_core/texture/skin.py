@@ -71,6 +71,7 @@ class Completed:
     colour: Tensor  # [P, 3] every texel
     shares: Tensor  # [P, 2] what of each colour is the photo's, and the mirrored side's
     smooth: Tensor  # [V, 3] the skin's smooth colours
+    hair: Tensor  # [V] share of hair
 
 
 def complete_skin(
@@ -109,7 +110,7 @@ def complete_skin(
         # those of the complete skin that is most like this one in tone
         pores, grain = atlas.pores[int((atlas.pore_tones - likely.tone).abs().argmin())], 1.0
     combed = atlas.strands if hull is None else combed_hair(hull, layers[:, 6], photo[:, 4], atlas)
-    return Completed(*compose(photo, base, layers, (grain, strand), pores, combed, atlas), layers[:, :3])
+    return Completed(*compose(photo, base, layers, (grain, strand), pores, combed, atlas), layers[:, :3], layers[:, 6])
 
 
 def combed_hair(
