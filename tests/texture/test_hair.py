@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 
 from meshlam_core.head.model import HeadModel
+from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.hair_look import HairLook, look_of
 from meshlam_core.texture.noise import strands
@@ -206,3 +207,19 @@ def test_a_wall_that_shows_between_strands_is_told_by_its_colour(wall: float, gi
     assert (share[25:35, 75:79] > SEE_THROUGH).all() == given_up
     assert share[:, :70].max() < SEE_THROUGH
     assert share[:15, 70:78].max() < SEE_THROUGH
+
+
+def test_grey_hair_has_one_hue_from_the_crown_to_the_nape(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    scalp = head.part == head.parts.index("scalp")
+    middle = float(np.median(head.template[scalp, 1]))
+    grown = scalp & (head.template[:, 1] > middle)  # below, hair is too short for the hull
+    haired = _haired(frontal, grown, head)
+    cold = (frontal.photo * np.array([0.8, 0.95, 1.1])).clip(0, 255).astype(np.uint8)
+    grey = replace(haired.regions, hair_colour=np.full(3, 0.7, np.float32))
+    options = (cold, grey, haired.tracked, haired.tracked.camera, head, SIZE)
+    colour = torch.tensor(bake_albedo(*options, unlit=True).photo).float()
+    at = colour.view(-1, 3)[atlas.places.long()]
+    height = atlas.at_texels(torch.tensor(head.template[:, 1:]))
+    back = (atlas.share("scalp")[atlas.corners[:, 0].long()] > 0.9) & (height[:, 1] < 0.0)
+    upper, lower = (at[back & rows].mean(0) for rows in (height[:, 0] > middle + 0.02, height[:, 0] < middle - 0.02))
+    assert abs(float(upper[0] / upper[2] - lower[0] / lower[2])) < 0.03
