@@ -172,9 +172,10 @@ def _doubt_far_hair(photo: Tensor, turned: float, atlas: Atlas) -> None:
     denied[rows, 1] = 1
     mixed = smooth_step(atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0], *DENIED)
     photo[rows, 4] *= 1 - torch.maximum(denied[rows, 0], mixed)
-    denied[rows, 0] = mixed
-    beside = smooth_step(atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0], *DENIED)
-    photo[rows, 4] *= 1 - turned * beside
+    if turned > 0:
+        denied[rows, 0] = mixed
+        beside = smooth_step(atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0], *DENIED)
+        photo[rows, 4] *= 1 - turned * beside
 
 
 def _doubt_ears_on_hair(photo: Tensor, cover: Tensor, atlas: Atlas) -> None:

@@ -21,6 +21,7 @@ from meshlam_core.model.topology.flip import flip_slender, normals
 from meshlam_core.model.topology.relax import relax_needles
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 
 LONGEST = 0.012  # m, edges of the hull: outlines then turn a few degrees at each
 MOST = 9500  # vertices
@@ -38,8 +39,8 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
     found = correct(avatar.vertices, avatar.faces, avatar.uvs, avatar.uv_faces, LONGEST, MOST)
     if found.unchanged:
         return avatar
-    flat = found.carry(avatar.vertices).astype(np.float64)
-    bent = flat + upright(flat, rounding(avatar, found), found.faces)
+    flat: F64 = found.carry(avatar.vertices.astype(np.float64))
+    bent = flat + upright(flat, rounding(avatar, found, flat), found.faces)
     faces, uv_faces = flip_slender(bent, found.faces, found.uvs, found.uv_faces)
     part = found.carry_part(avatar.part)
     fixed = [avatar.parts.index(name) for name in FIXED if name in avatar.parts]
@@ -61,11 +62,14 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
     )
 
 
-def rounding(avatar: Avatar, found: Correction) -> F32:  # [V', 3] m
+def rounding(
+    avatar: Avatar,
+    found: Correction,
+    flat: F64,  # [V', 3] m, the new vertices on the triangles they were made in
+) -> F32:  # [V', 3] m
     """How far each new vertex of the hair lies off the flat triangle it was made in."""
     assert avatar.hair is not None
     outwards = vertex_normals(avatar.vertices.astype(np.float64), avatar.faces)
-    flat = found.carry(avatar.vertices.astype(np.float64))
     corners, outwards = avatar.vertices[found.indices].astype(np.float64), outwards[found.indices]  # [V', 3, 3]
     height = ((corners - flat[:, None]) * outwards).sum(axis=2, keepdims=True)
     bent = (found.weights[..., None] * height * outwards).sum(axis=1)
@@ -75,7 +79,7 @@ def rounding(avatar: Avatar, found: Correction) -> F32:  # [V', 3] m
 
 
 def upright(
-    flat: NDArray[np.float64],  # [V', 3] m
+    flat: F64,  # [V', 3] m
     bent: F32,  # [V', 3] m
     faces: NDArray[np.integer],  # [F, 3]
 ) -> F32:  # [V', 3] m
