@@ -63,7 +63,7 @@ def poses_onto(
 
     UsageError where the clip has other frames than the track.
     """
-    from meshlam_core.viewing.align import aligned
+    from meshlam_core.viewing.express import onto_frame
 
     pictures = read_clip(clip)
     for frame, pose in zip(laid.track.frames, laid.poses(), strict=True):
@@ -75,7 +75,7 @@ def poses_onto(
             width, height = laid.track.size
             wanted = f"the clip of the track, {len(laid.track.frames)} frames of {width} x {height}"
             raise UsageError(f"--onto: expected {wanted}; {clip.name} is another, as {seen}.", "Track this clip first.")
-        yield laid.settled(frame, aligned(renderer, laid.avatar, pose, picture.pixels)) if frame.found else pose
+        yield onto_frame(laid, renderer, frame, pose, picture.pixels) if frame.found else pose
 
 
 def show(result: dict[str, Any]) -> str:

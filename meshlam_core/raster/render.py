@@ -45,6 +45,7 @@ class Samples:
 
     mask: Tensor  # [H, W] bool
     face: Tensor  # [P] triangles
+    bary: Tensor  # [P, 3] where on them
     points: Tensor  # [P, 3] m, view frame
     colours: Tensor  # [P, 3] sRGB, 0..1
 
@@ -124,7 +125,7 @@ class MeshRenderer:
         mask = fragments.mask[0]
         face, bary = fragments.face[0][mask].long(), fragments.bary[0][mask]
         colours = self._textured(points, face, bary, self._fold(folded))
-        return Samples(mask, face, _blend(vertices, self.faces, face, bary), colours)
+        return Samples(mask, face, bary, _blend(vertices, self.faces, face, bary), colours)
 
     def texels(self) -> Tensor:  # [F]
         """How many texels lie in each triangle."""

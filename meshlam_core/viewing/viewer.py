@@ -85,6 +85,11 @@ class AvatarRenderer:
         painted = None if paint is None else tensor(paint)
         self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, lit, rasteriser, folds, painted)
 
+    @property
+    def blendshapes(self) -> F32:  # [K, V + G, 3] m
+        """What each key moves; glasses follow none."""
+        return np.asarray(self._blendshapes.cpu().numpy(), np.float32)
+
     def posed(self, pose: Pose) -> Tensor:  # [V + G, 3] m, avatar frame's axes
         """The bent head and after it the glasses that it wears, before any translation."""
         expression = torch.tensor(pose.expression, device=self.device)[None]

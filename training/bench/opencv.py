@@ -87,7 +87,7 @@ def cases() -> list[Case]:
                  interpolation=cv2.INTER_AREA)),
         Case("distances to a border, 512 px", "`model/borders.py`, scipy for comparison", True,
              lambda: _distance_by_scipy(masks[0]), lambda: signed_distance(masks[0])),
-        Case("blur by 1 px, 512 px", "`viewing/align.py`, was scipy", True,
+        Case("blur by 1 px, 512 px", "`viewing/likeness.py`, was scipy", True,
              lambda: ndimage.gaussian_filter(window / np.float32(255), (1, 1, 0)),
              lambda: cv2.GaussianBlur(window / np.float32(255), (0, 0), 1, borderType=cv2.BORDER_REFLECT)),
         Case("crop shrunk 800 to 500 px", "`tracker/crop.py`, Pillow's Lanczos", False,

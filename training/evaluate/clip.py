@@ -1,8 +1,8 @@
 """The paper's protocol on a clip: frame 0 makes the avatar, the other frames drive it and are compared with it.
 
 Frames without a face of their own have no truth: they are counted. The track's camera is taken to be that of frame 0,
-the track's expression may give a little, as is foreseen for the clip's own person (tracker/retarget.py), and the pose
-is corrected by what the frame looks like (viewing/align.py), as photometric trackers do.
+the track's expression may give a little, as is foreseen for the clip's own person (tracker/retarget.py), and pose and
+expression are corrected by what the frame looks like (viewing/express.py), as photometric trackers do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meshlam_core.files.images import read_clip, write_png
 from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
 from meshlam_core.progress import silent
 from meshlam_core.tracker.retarget import AvatarPose, Retargeter, avatar_rig, tracking_rig
-from meshlam_core.viewing.align import aligned
+from meshlam_core.viewing.express import onto_frame
 from meshlam_core.viewing.viewer import AvatarRenderer
 from training.evaluate.likeness import Critics, Likeness, liken
 from training.evaluate.photo import Paint, Painter, PhotoScores, compare
@@ -111,8 +111,8 @@ class Actor:
 
     def draw(self, frame: int, picture: U8, window: Window) -> U8:  # [H, W, 4]
         """The avatar as the clip's camera sees it in a frame [h, w, 3], on the window's picture."""
-        pose = aligned(self.poser, self.retargeter.avatar, self.poses[frame], picture)
-        pose = self.retargeter.settled(self.retargeter.track.frames[frame], pose)
+        laid = self.retargeter
+        pose = onto_frame(laid, self.poser, laid.track.frames[frame], self.poses[frame], picture)
         return self.painter.draw_pose(pose.expression, pose.rotations, pose.translation, window.camera(pose.camera))
 
 

@@ -58,7 +58,8 @@ def with_fine_hull(avatar: Avatar) -> Avatar:
         pose_correctives=None if correctives is None else found.carry(correctives),
         raw_shapes=None if avatar.raw_shapes is None else found.carry(avatar.raw_shapes),
         uncertainty=None if avatar.uncertainty is None else found.carry(avatar.uncertainty, axis=0),
-        hair=(found.carry(avatar.hair.astype(np.float64)) + (vertices - flat)).astype(np.float32),  # 0 where nothing grew
+        # 0 where nothing grew
+        hair=(found.carry(avatar.hair.astype(np.float64)) + (vertices - flat)).astype(np.float32),
     )
 
 
