@@ -145,14 +145,18 @@ def _bake(
     lit = None if parted is None else parted.level
     behind_lips = paint_mouth(colour, crop, found.sight, regions.skin_colour, landmarks, model, atlas, lit)
     paint_lashes(colour, smooth, regions.hair_colour, model, atlas)
-    eyes = paint_eyes(colour, image, regions, landmarks, posed, camera, found.valid, atlas)
+    eyes = paint_eyes(colour, image, regions, found.tones, landmarks, posed, camera, found.valid, atlas)
     if shade is not None:
         shade = _no_whiter(shade * behind_lips, colour, atlas)
+    for eye in eyes:
+        colour[eye.front] *= eye.lit
+        if shade is not None:
+            shade[eye.front] *= eye.lit
     if grey:
         colour = luminance(colour)[:, None].expand(-1, 3).clone()
         shade = None if shade is None else luminance(shade)[:, None].expand(-1, 3)
     weight, shares = found.sight.skin[:, 4].clone(), done.shares
-    for rows, own in [(found.sight.mouth.rows, found.sight.mouth.weight), *eyes]:
+    for rows, own in [(found.sight.mouth.rows, found.sight.mouth.weight), *((e.seen, e.weight) for e in eyes)]:
         weight[rows] = own
         shares[rows] = torch.stack([own, torch.zeros_like(own)], 1)
     seen, trust = _pack_trust(weight, shares, atlas)

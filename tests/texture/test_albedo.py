@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from meshlam_core.head.model import HeadModel
-from meshlam_core.points import LEFT_EYE, RIGHT_EYE
+from meshlam_core.points import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.lids import LID_SHADE, lid_share, lid_tones
@@ -186,12 +186,30 @@ def test_the_lids_shade_stays_off_the_white_of_the_eye(frontal: Portrait, head: 
         opening = frontal.tracked.detection.landmarks[ring, :2].astype(np.float64)
         depth = depth_inside(at, opening) / np.linalg.norm(opening[0] - opening[8])
         photo.reshape(-1, 3)[(depth > -0.02) & (depth < 0.03)] //= 3
-    shaded = bake_albedo(photo, frontal.regions, frontal.tracked, frontal.tracked.camera, head, SIZE).photo
+    baked = bake_albedo(photo, frontal.regions, frontal.tracked, frontal.tracked.camera, head, SIZE, unlit=True)
+    assert baked.albedo is not None
     for eye in atlas.eyes.values():
         # beside the iris and away from the corners, where the lids' edge lies
-        white = eye.rows[(eye.theta > 0.55) & (eye.theta < 0.75)].numpy()
-        tone = shaded.reshape(-1, 3)[atlas.uv_map.texel.numpy()[white]].mean(axis=1)
+        white = atlas.uv_map.texel.numpy()[eye.rows[(eye.theta > 0.55) & (eye.theta < 0.75)].numpy()]
+        tone = baked.albedo.reshape(-1, 3)[white].mean(axis=1)
         assert tone.min() > 0.75 * np.median(tone)
+        in_its_light = baked.photo.reshape(-1, 3)[white].mean(axis=1)
+        assert in_its_light.min() < 0.7 * np.median(in_its_light)
+
+
+def test_reflections_on_the_eye_are_the_lights_and_not_the_irises(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    photo = frontal.photo.copy()
+    for iris in (LEFT_IRIS, RIGHT_IRIS):
+        column, row = frontal.tracked.detection.landmarks[iris, :2].round().astype(int)
+        photo[row - 2 : row + 1, column - 2 : column + 1] = 255
+    baked = bake_albedo(photo, frontal.regions, frontal.tracked, frontal.tracked.camera, head, SIZE, unlit=True)
+    assert baked.albedo is not None
+    for eye in atlas.eyes.values():
+        pupil = atlas.uv_map.texel.numpy()[eye.rows[eye.theta < 0.3].numpy()]
+        assert baked.photo.reshape(-1, 3)[pupil].mean(axis=1).max() > 180
+        assert baked.albedo.reshape(-1, 3)[pupil].mean(axis=1).max() < 150
 
 
 def test_an_eye_beyond_the_photos_border_looks_like_the_other_one(
