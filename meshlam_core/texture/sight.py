@@ -33,7 +33,7 @@ F32 = NDArray[np.float32]
 
 HARDLY = 0.02  # weight below which a texel counts as not seen
 STRANGE = (0.3, 0.6)  # shares of a pixel between which what is neither hair nor skin, and hair on ears, is given up
-HAIR_SLANT = (0.35, 0.95)  # weights by slant between which hair is used: drawn out along the hull it is no hair
+HAIR_SLANT = (0.2, 0.7)  # weights by slant between which hair is used: drawn out along the hull it is no hair
 ENCLOSED = (0.7, 0.95)  # mean covers below an ear's root between which hair hides the ear
 MOUTH_SLANT = 6.0  # how many times less than skin teeth mind a slanted view
 INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's texel may take the dark between the lips
@@ -43,6 +43,8 @@ NECK_BARE = (0.04, 0.1)  # shares of the neck facing the camera between which wh
 NEARER = (0.05, 0.25)  # by which the mirrored texel is seen better, for its bare skin to deny hair on this one
 SOME_HAIR = (0.05, 0.4)  # shares of hair between which that is doubted
 DENIED = (0.02, 0.25)  # mean doubts around a texel between which it is doubted, too
+STRIP = (0.5, 0.9)  # mean weights around a texel of the far side between which it is seen with all around it
+AROUND = 4  # rings of vertices that this mean reaches over
 ASIDE = (0.3, 0.6)  # lopsidedness between which a head counts as turned: from about 11 to 22 degrees
 FEW = 200  # texels
 SAMPLED = 101  # every so many texels tell how fine the photo is
@@ -96,6 +98,7 @@ def see(
     photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
     _doubt_far_hair(photo, ramp(abs(lopsided(landmarks)), *ASIDE), atlas)
+    doubt_far_strips(photo, ramp(abs(lopsided(landmarks)), *ASIDE), atlas)
     _doubt_ears_on_hair(photo, cover, atlas)
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
@@ -176,6 +179,35 @@ def _doubt_far_hair(photo: Tensor, turned: float, atlas: Atlas) -> None:
         denied[rows, 0] = mixed
         beside = smooth_step(atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0], *DENIED)
         photo[rows, 4] *= 1 - turned * beside
+
+
+def doubt_far_strips(
+    photo: Tensor,  # [P, 5] colour, share of hair, trust; the trust is written to
+    turned: float,  # 0..1
+    atlas: Atlas,
+) -> None:
+    """Distrust what shows of a turned head's far side in strips beyond what it hides: there the mesh is off by some
+    pixels, and what lies behind the head falls onto them."""
+    if turned == 0:
+        return
+    rows = torch.cat([atlas.rows_of("face"), atlas.rows_of("scalp")])
+    around = _around(photo[rows, 4:], rows, atlas)[:, 0]
+    farther = smooth_step(photo[atlas.mirror_texel[rows].long(), 4] - around, *NEARER)
+    photo[rows, 4] *= 1 - turned * farther * (1 - smooth_step(around, *STRIP))
+
+
+def _around(
+    values: Tensor,  # [R, C] at some texels
+    rows: Tensor,  # [R] which these are
+    atlas: Atlas,
+) -> Tensor:  # [R, C]
+    """Means over the surroundings, AROUND rings of vertices wide."""
+    every = torch.zeros(len(atlas.corners), values.shape[1] + 1)
+    every[rows, -1] = 1
+    for _ in range(AROUND):
+        every[rows, :-1] = values
+        values = atlas.at_texels(atlas.at_vertices(every)[0], rows)
+    return values
 
 
 def _doubt_ears_on_hair(photo: Tensor, cover: Tensor, atlas: Atlas) -> None:
