@@ -9,7 +9,7 @@ import numpy as np
 
 from meshlam_core.head.builder.assemble import Assembly
 from meshlam_core.head.builder.mend import opened_behind_lip
-from meshlam_core.head.builder.mouth import FUNNEL, PARTED, PUCKER, blunted, mouth_of, parted, pursed
+from meshlam_core.head.builder.mouth import FUNNEL, PARTED, PUCKER, blunted, mouth_of, parted, pursed, tongue_out
 from meshlam_core.head.builder.source import F64, Source
 
 CLEARANCE = 0.002  # dm between the skin of a lid and the eyeball
@@ -31,11 +31,12 @@ def mend_mouth(
     shapes: dict[str, F64],  # [V, 3] each, dm; changed
     assembly: Assembly,
 ) -> None:
-    """Pucker and funnel of our own; a rounder lower lip of the opened jaw, which `mouthClose` takes back."""
+    """Pucker, funnel and tongue of our own; a rounder lower lip of the opened jaw, which `mouthClose` takes back."""
     size = len(assembly.template)
     mouth = mouth_of(assembly, shapes["jawOpen"])
     shapes["mouthPucker"] = pursed(mouth, size, *PUCKER)
     shapes["mouthFunnel"] = pursed(mouth, size, *FUNNEL) + parted(mouth, size, *PARTED)
+    shapes["tongueOut"] = tongue_out(assembly)
     rounder = blunted(mouth, size)
     inside = [assembly.vertices_of(name) for name in ("lips", "teeth_lower", "tongue")]
     shapes["jawOpen"] = opened_behind_lip(shapes["jawOpen"] + rounder, assembly.template, *inside)

@@ -30,6 +30,11 @@ SWOLLEN_REACH = (0.36, 0.16, 0.14)  # up and down: the lips turn outwards, the f
 PARTED_REACH = (0.30, 0.17, 0.20)
 BLUNTED_REACH = (0.40, 0.10, 0.22)
 INSIDE = (0.38, 0.14)  # dm behind the lips' front from which and up to which the mouth begins to follow
+# dm of the tongue's tip forward, of the part between the teeth upwards, and 1/dm by which what is out hangs down
+TONGUE = (0.52, 0.062, 2.4)
+OVER_TEETH = (-0.45, -0.20)  # dm before the lips' front between which it has risen
+FLATTER, WIDER = 0.25, 0.30  # share of its thickness that what is out loses, of its width that it gains
+ROUNDED = 9.0  # 1/dm, how much less than the tip's middle its sides come forward
 MIDDLE = 0.03  # dm from the middle: one column of vertices tells the height at which the lips meet
 
 
@@ -71,6 +76,35 @@ def mouth_of(
     upper = place[:, 1] > 0
     upper[: len(mouth)] = ~lower
     return Mouth(soft, place, upper, float(np.abs(points[:, 0]).max()))
+
+
+def tongue_out(
+    assembly: Assembly,
+) -> F64:  # [V, 3] displacement
+    """The tongue thrust over the lower teeth and lip, hanging; the source's ends half a centimetre before the lips.
+
+    It is meant for an open jaw, which takes the tongue down with the teeth.
+    """
+    rows = assembly.vertices_of("tongue")
+    x, y, z = assembly.template[rows].T
+    reach, rise, hang = TONGUE
+    along = (z - z.min()) / (z.max() - z.min())  # 0 at the root, 1 at the tip
+    result = np.zeros_like(assembly.template)
+    result[rows, 2] = reach * along**1.5 * (1 - ROUNDED * x**2)
+    before_lips = z + result[rows, 2] - assembly.template[assembly.vertices_of("lips"), 2].max()
+    out = smooth(before_lips, -0.2, 0.1)
+    result[rows, 0] = WIDER * out * x
+    middle = np.polyval(np.polyfit(z, y, 2), z)
+    result[rows, 1] = (
+        rise * smooth(before_lips, *OVER_TEETH) - hang * before_lips.clip(0) ** 2 - FLATTER * out * (y - middle)
+    )
+    return result
+
+
+def smooth(value: F64, low: float, high: float) -> F64:
+    """0 below, 1 above, with level ends."""
+    share = ((value - low) / (high - low)).clip(0, 1)
+    return np.asarray(share**2 * (3 - 2 * share))
 
 
 def pursed(
