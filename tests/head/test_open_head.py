@@ -227,8 +227,14 @@ def test_closed_teeth_stand_one_row_behind_the_other(head: HeadModel) -> None:
 
 
 def test_the_tongue_comes_out_in_front_of_the_lips(head: HeadModel) -> None:
-    out = expression(head, tongueOut=1.0)
-    assert out[vertices_of(head, "tongue"), 2].max() > out[vertices_of(head, "lips"), 2].max()
+    out = expression(head, tongueOut=1.0, jawOpen=0.4)
+    tongue, lips = out[vertices_of(head, "tongue")], out[vertices_of(head, "lips")]
+    assert 0.015 < tongue[:, 2].max() - lips[:, 2].max() < 0.035
+    fallen = head.blendshapes[ARKIT_NAMES.index("jawOpen")][vertices_of(head, "lips"), 1] < -0.02
+    lower = lips[fallen & (np.abs(lips[:, 0]) < 0.008)]
+    edge = lower[lower[:, 1].argmax()]
+    over = tongue[(np.abs(tongue[:, 2] - edge[2]) < 0.006) & (np.abs(tongue[:, 0]) < 0.008)]
+    assert 0 < over[:, 1].min() - edge[1] < 0.012
 
 
 def test_lips_meet_at_rest(head: HeadModel) -> None:
