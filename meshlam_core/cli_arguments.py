@@ -120,7 +120,7 @@ def _reenact(command: argparse.ArgumentParser) -> None:
     live_link = "of meshlam track, or a CSV in the layout of Live Link Face"
     command.add_argument("--track", type=Path, required=True, metavar="TRACK.json|.csv", help=live_link)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
-    onto = "the track's clip, if it shows the avatar's own person: every pose and expression is corrected by the frame itself"
+    onto = "the track's clip, if it shows the avatar's own person: pose and expression are corrected by each frame"
     command.add_argument("--onto", type=Path, metavar="CLIP", help=onto)
     _head_of_avatar(command)
     _neural(command)
