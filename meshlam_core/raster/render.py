@@ -66,7 +66,7 @@ class MeshRenderer:
     ) -> None:
         self._folds, self._paint = folds, paint
         self.faces, self._uvs, self._uv_faces = faces, uvs, uv_faces
-        self._texture, self._light = texture, light[:, None]
+        self._texture, self.light = texture, light[:, None]  # [V, 1], or [V, 3] of coloured light
         self._rasteriser = rasteriser or get_rasteriser(device=faces.device)
         self._levels: dict[int, Tensor] = {}
 
@@ -108,7 +108,7 @@ class MeshRenderer:
         level = 0.5 * torch.log2((self.texels() / area.clamp_min(1e-12))[face] * spots).clamp(-20, 20)
         uv = _blend(self._uvs, self._uv_faces, face, bary)[None, None]
         colour = sample_texture(self._level(0), uv, level[None, None])[0, :, 0].T
-        colour = colour * _blend(self._light, self.faces, face, bary)
+        colour = colour * _blend(self.light, self.faces, face, bary)
         fold = self._fold(folded)
         colour = colour if fold is None else colour * sample_texture(fold, uv)[0, :, 0].T.exp()
         return self._painted(colour, face, bary).clamp(0, 1)
@@ -175,7 +175,7 @@ class MeshRenderer:
         level = round(float(levels[face[::64]].median()))
         texture = self._level(min(max(level, 0), int(np.log2(max(min(height, width) / COARSEST, 1)))))
         uv = _blend(self._uvs, self._uv_faces, face, bary)
-        light = _blend(self._light, self.faces, face, bary)
+        light = _blend(self.light, self.faces, face, bary)
         colour = sample_texture(texture, uv[None, None])[0, :, 0].T * light
         colour = colour if fold is None else colour * sample_texture(fold, uv[None, None])[0, :, 0].T.exp()
         return self._painted(colour, face, bary)

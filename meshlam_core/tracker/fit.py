@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from meshlam_core.arkit import ARKIT_NAMES, reorder
 from meshlam_core.frames import Camera, axis_angle_from_rotation
 from meshlam_core.head.model import ById
+from meshlam_core.tracker.close_look import KEY
 from meshlam_core.tracker.contour import ContourRig, contour_rig
 from meshlam_core.tracker.detail import fine_residual, outline_residual
 from meshlam_core.tracker.landmarks import face_centre
@@ -121,6 +122,8 @@ class HeadFitter:
         self.regions = [region for region in self.regions if len(region)]
         # where the eyes look bends no face
         self.calm = np.array([not name.startswith("eyeLook") for name in model.blendshape_names])
+        # no landmark shows it, so they have no say against what a close look sees
+        self.close = np.array([name == KEY for name in model.blendshape_names])
         reach = np.linalg.norm(model.blendshapes, axis=2).max(axis=1).astype(np.float64)
         self.expression_slack: F64 = self.settings.expression_slack / np.maximum(reach, 1e-6)
 
@@ -273,7 +276,8 @@ class HeadFitter:
     def pose_prior(self, detection: Detection) -> Prior:
         """The prior of a frame whose person and focal length are known."""
         mean = self.expression_of(detection)
-        sigma = self.settings.known_person_freedom * self.expression_sigma(mean)
+        freedom = np.where(self.close & (mean > 0), 1.0, self.settings.known_person_freedom)
+        sigma = freedom * self.expression_sigma(mean)
         return Prior(np.inf, mean, np.minimum(sigma, self.settings.expression_sigma_range[1]))
 
     def expression_sigma(
@@ -287,7 +291,7 @@ class HeadFitter:
             company[region] = mean[region].max()
         own = np.hypot(self.expression_slack, settings.expression_gain_sigma * mean)
         # no two heads smile alike: in an active mouth all its shapes may take part, in a resting one none
-        sigma = np.hypot(own, settings.company_sigma * company)
+        sigma = np.where(self.close & (mean > 0), 0.0, np.hypot(own, settings.company_sigma * company))
         clipped: F64 = np.clip(sigma, *settings.expression_sigma_range)
         return clipped
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from meshlam_core.arkit import ARKIT_MIRROR
 from meshlam_core.errors import FaceTooSmall, NoFace, UsageError
 from meshlam_core.points import CHIN, FOREHEAD, LEFT_EYE_OUTER, MIRROR, RIGHT_EYE_OUTER
+from meshlam_core.tracker.close_look import PLACE, look_closely
 from meshlam_core.tracker.face_nets import (
     DETECTOR_SIZE,
     LOOKS_AT_ONCE,
@@ -138,7 +139,10 @@ class _Candidate:
 
 
 class MediaPipeDetector:
-    """Google's Face Landmarker: 478 landmarks and the ARKit coefficients, on the CPU."""
+    """Google's Face Landmarker: 478 landmarks and the ARKit coefficients, on the CPU.
+
+    A tongue that is out, which its coefficients do not tell, is read from the picture (close_look.py).
+    """
 
     def __init__(self, task_file: str | Path, threads: int = 1) -> None:
         self._nets = FaceNets(Path(task_file), threads)
@@ -221,7 +225,9 @@ class MediaPipeDetector:
 
     def _look(self, image: U8, region: Region, mirrored: bool = False) -> _Look:
         picture = sample_region(image, region, MESH_SIZE)
-        points, log_odds = self._nets.landmarks(picture[:, ::-1] if mirrored else picture)
+        picture = np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
+        points, log_odds = self._nets.landmarks(picture)
+        close = look_closely(picture, points[:, :2] * np.float32(MESH_SIZE))
         if mirrored:
             points = points[MIRROR] * np.array([-1, 1, 1], np.float32) + np.array([1, 0, 0], np.float32)
         matrix = region.picture_from_unit()
@@ -231,6 +237,7 @@ class MediaPipeDetector:
             coefficients = self._nets.expression((landmarks * np.array([-1, 1, 1], np.float32))[MIRROR])[ARKIT_MIRROR]
         else:
             coefficients = self._nets.expression(landmarks)
+        coefficients[PLACE] = close
         return _Look(landmarks, coefficients, log_odds)
 
     def _zoom(self, image: U8, candidate: _Candidate) -> _Candidate:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from meshlam_core.nets.mobilenet import MobileNet
 
 F32 = NDArray[np.float32]
+Network = TypeVar("Network", bound=nn.Module)
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 PARSING_NETWORK = DATA / "parsing_network.npz"  # knows hair, skin and the rest best
@@ -98,7 +100,7 @@ def positions(side: int) -> Tensor:  # [1, 2, side, side]
     return torch.stack([x.abs(), y])[None]
 
 
-def fused(network: ParsingNetwork) -> ParsingNetwork:
+def fused(network: Network) -> Network:
     """The same function without batch normalisation; changes the network given."""
     network.eval()
     for module in list(network.modules()):

@@ -6,6 +6,7 @@ Avatars are made from photos of people, drawn through a camera before their face
 and seen by the real detector. A key's figure is the change of its own coefficient against the face at rest, divided by
 STRENGTH: 1 is recovered, 0 unseen; medians over people. `photo` fits each picture by itself, `clip` knows the person
 from all pictures, as the tracker of clips does. `beside` is the largest change of any other key in the clip's fit.
+A tongue comes out of an open mouth: with it the jaw is opened by JAW.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from training.expressions.sitter import SIDE, Sitter
 F64 = NDArray[np.float64]
 
 STRENGTH = 0.8
+JAW = 0.3
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,17 @@ def recover(sitter: Sitter, session: Session) -> Recovered:
     """Draw a person with each key, and track the pictures."""
     fitter = head_fitter(session.head)
     detections: list[Detection] = []
-    for settings in [{}, *({name: STRENGTH} for name in ARKIT_NAMES)]:
+    for settings in [{}, *map(with_company, ARKIT_NAMES)]:
         picture = sitter.picture(settings)
         found = choose_face(session.detector.detect(picture, every=False))
         detections.append(session.detector.refine(picture, found))
     photo = np.array([fitter.fit(detection, (SIDE, SIDE)).expression for detection in detections])
     return Recovered(photo, as_clip(clip_fitter(session.head), detections))
+
+
+def with_company(key: str) -> dict[str, float]:
+    """What is set to show a key."""
+    return {key: STRENGTH} | ({"jawOpen": JAW} if key == "tongueOut" else {})
 
 
 def as_clip(fitter: HeadFitter, detections: list[Detection]) -> F64:  # [M, K]
