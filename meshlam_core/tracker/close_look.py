@@ -110,11 +110,10 @@ def look_closely(
     upper, lower, forehead, chin = (landmarks[number, :2] for number in (UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN))
     if np.linalg.norm(lower - upper) < SHUT * np.linalg.norm(chin - forehead):
         return 0.0
-    crop = sample_region(picture, close_region(landmarks), SIDE)
-    both = np.stack([crop, crop[:, ::-1]]).astype(np.float32) / 255  # and as a mirror shows it: no side counts more
+    crop = sample_region(picture, close_region(landmarks), SIDE).astype(np.float32) / 255
     with torch.inference_mode():
-        logits = load_close_look()(normalised(torch.from_numpy(both).permute(0, 3, 1, 2)))
-    answer = float(torch.sigmoid(logits.mean()))
+        logit = load_close_look()(normalised(torch.from_numpy(crop).permute(2, 0, 1)[None]))
+    answer = float(torch.sigmoid(logit))
     return float(np.clip((answer - NOTHING) / (ALL - NOTHING), 0, 1))
 
 
