@@ -66,8 +66,10 @@ def onto_frame(
     pose: AvatarPose,  # by the landmarks alone
     picture: U8,  # [h, w, 3] the frame, on the pose's camera
 ) -> AvatarPose:
-    """The avatar as it looks most like its own person in a frame."""
-    return expressed(renderer, laid.avatar, laid.settled(frame, aligned(renderer, laid.avatar, pose, picture)), picture)
+    """The avatar as it looks most like its own person in a frame; as the landmarks say where nobody is seen."""
+    coarse = aligned(renderer, laid.avatar, pose, picture)
+    settled = laid.settled(frame, coarse)
+    return settled if coarse is pose else expressed(renderer, laid.avatar, settled, picture)
 
 
 def expressed(

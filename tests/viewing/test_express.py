@@ -12,10 +12,11 @@ from meshlam_core.avatar.record import Avatar, Glasses
 from meshlam_core.frames import project
 from meshlam_core.head.model import HeadModel
 from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
-from meshlam_core.tracker.retarget import AvatarPose, avatar_rig
+from meshlam_core.tracker.retarget import AvatarPose, Retargeter, avatar_rig
 from meshlam_core.tracker.rig import LandmarkRig
+from meshlam_core.tracker.track import Track, TrackFrame
 from meshlam_core.viewing.align import aligned
-from meshlam_core.viewing.express import expressed
+from meshlam_core.viewing.express import expressed, onto_frame
 from meshlam_core.viewing.likeness import posed_in_view
 from meshlam_core.viewing.viewer import AvatarRenderer, photo_camera
 
@@ -99,3 +100,18 @@ def test_an_avatar_with_glasses_of_its_own_is_laid_on_too(avatar: Avatar, rig: L
     picture, renderer = picture_of(wearing, true), AvatarRenderer(wearing)
     assert off(wearing, expressed(renderer, rig, weak, picture), true) < 0.5 * off(wearing, weak, true)
     assert off(wearing, aligned(renderer, rig, true, picture), true) < 1
+
+
+def test_where_nobody_is_seen_pose_and_expression_are_the_landmarks(avatar: Avatar, rig: LandmarkRig) -> None:
+    pose = with_keys(avatar, jawOpen=0.3)
+    rotation, expression = pose.rotations[0], pose.expression[[avatar.blendshape_names.index(n) for n in rig.names]]
+    frame = TrackFrame(0.0, True, expression, rotation, pose.translation, 0.0)
+    camera = pose.camera
+    landmarks, eyes = rig.neutral.T.astype(np.float32), rig.eyes.astype(np.float32)
+    track = Track(
+        camera.size, camera.focal, camera.centre, rig.names, np.zeros(0, np.float32), landmarks, eyes, (frame,)
+    )
+    laid = Retargeter.of(track, rig, len(avatar.joints), same_person=True)
+    renderer, nobody = AvatarRenderer(avatar), np.full((camera.size[1], camera.size[0], 3), 128, np.uint8)
+    found = onto_frame(laid, renderer, frame, pose, nobody)
+    assert off(avatar, found, laid.settled(frame, pose)) == 0
