@@ -211,6 +211,7 @@ class MediaPipeDetector:
         points = np.stack([look.landmarks for look in looks])  # [4, L, 3]
         landmarks = points.mean(axis=0)
         coefficients = np.mean([look.coefficients for look in looks], axis=0).astype(np.float32)
+        coefficients[PLACE] = look_closely(image, landmarks)
         spread = np.sqrt(((points - landmarks)[..., :2] ** 2).sum(axis=-1).mean()) / max(region.side / ROI_SCALE, 1.0)
         log_odds = float(np.mean([look.log_odds for look in looks]))
         return _detection(landmarks, coefficients, _likeness(log_odds, float(spread)))
@@ -221,13 +222,13 @@ class MediaPipeDetector:
         if face.score < MIN_SCORE:
             return None
         moved = np.abs(np.subtract(face.box, previous.box)).max() / (previous.box[3] - previous.box[1])
-        return self._look(image, landmark_region(face.landmarks)).detection() if moved > 0.08 else face
+        face = self._look(image, landmark_region(face.landmarks)).detection() if moved > 0.08 else face
+        face.coefficients[PLACE] = look_closely(image, face.landmarks)
+        return face
 
     def _look(self, image: U8, region: Region, mirrored: bool = False) -> _Look:
         picture = sample_region(image, region, MESH_SIZE)
-        picture = np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
-        points, log_odds = self._nets.landmarks(picture)
-        close = look_closely(picture, points[:, :2] * np.float32(MESH_SIZE))
+        points, log_odds = self._nets.landmarks(picture[:, ::-1] if mirrored else picture)
         if mirrored:
             points = points[MIRROR] * np.array([-1, 1, 1], np.float32) + np.array([1, 0, 0], np.float32)
         matrix = region.picture_from_unit()
@@ -237,7 +238,6 @@ class MediaPipeDetector:
             coefficients = self._nets.expression((landmarks * np.array([-1, 1, 1], np.float32))[MIRROR])[ARKIT_MIRROR]
         else:
             coefficients = self._nets.expression(landmarks)
-        coefficients[PLACE] = close
         return _Look(landmarks, coefficients, log_odds)
 
     def _zoom(self, image: U8, candidate: _Candidate) -> _Candidate:
