@@ -119,7 +119,7 @@ def paint_eyes(
         layout, colour = glimpse.layout, _paint(glimpse, palette)
         colours[layout.rows] = colour
         dimmed = colour[layout.front] * _lit_white(glimpse, palette, shadow, colour[glimpse.rows])
-        # in the photo's light the eye is as the photo shows it, with its reflections and half of what shades the white
+        # in the photo's light the eye is as the photo shows it, with its reflections and some of what shades the white
         trust = glimpse.weight * (1 - HARD_SHADE * _shaded_white(glimpse, palette))
         dimmed[glimpse.within] += trust[:, None] * (glimpse.colour - dimmed[glimpse.within])
         factor = dimmed / colour[layout.front].clamp_min(1e-3)

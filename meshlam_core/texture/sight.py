@@ -44,7 +44,7 @@ NEARER = (0.05, 0.25)  # by which the mirrored texel is seen better, for its bar
 SOME_HAIR = (0.05, 0.4)  # shares of hair between which that is doubted
 DENIED = (0.02, 0.25)  # mean doubts around a texel between which it is doubted, too
 STRIP = (0.5, 0.9)  # mean weights around a texel of the far side between which it is seen with all around it
-AROUND = 4  # rings of vertices that this mean reaches over
+WIDELY = 4  # rings of vertices that this mean reaches over
 ASIDE = (0.3, 0.6)  # lopsidedness between which a head counts as turned: from about 11 to 22 degrees
 FEW = 200  # texels
 SAMPLED = 101  # every so many texels tell how fine the photo is
@@ -97,8 +97,9 @@ def see(
     maps = trust_maps(regions, landmarks * scale, within, fragments, on_skin, small)
     photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
-    _doubt_far_hair(photo, ramp(abs(lopsided(landmarks)), *ASIDE), atlas)
-    doubt_far_strips(photo, ramp(abs(lopsided(landmarks)), *ASIDE), atlas)
+    turned = ramp(abs(lopsided(landmarks)), *ASIDE)
+    _doubt_far_hair(photo, turned, atlas)
+    doubt_far_strips(photo, turned, atlas)
     _doubt_ears_on_hair(photo, cover, atlas)
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
@@ -170,15 +171,11 @@ def _doubt_far_hair(photo: Tensor, turned: float, atlas: Atlas) -> None:
     rows = atlas.rows_of("face")
     twin = photo[atlas.mirror_texel[rows].long()]
     hair, bare = smooth_step(photo[rows, 3], *SOME_HAIR), 1 - twin[:, 3]
-    denied = torch.zeros(len(photo), 2)
-    denied[rows, 0] = hair * bare * smooth_step(twin[:, 4] - photo[rows, 4], *NEARER)
-    denied[rows, 1] = 1
-    mixed = smooth_step(atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0], *DENIED)
-    photo[rows, 4] *= 1 - torch.maximum(denied[rows, 0], mixed)
+    denied = hair * bare * smooth_step(twin[:, 4] - photo[rows, 4], *NEARER)
+    mixed = smooth_step(_around(denied, rows, 1, atlas), *DENIED)
+    photo[rows, 4] *= 1 - torch.maximum(denied, mixed)
     if turned > 0:
-        denied[rows, 0] = mixed
-        beside = smooth_step(atlas.at_texels(atlas.at_vertices(denied)[0], rows)[:, 0], *DENIED)
-        photo[rows, 4] *= 1 - turned * beside
+        photo[rows, 4] *= 1 - turned * smooth_step(_around(mixed, rows, 1, atlas), *DENIED)
 
 
 def doubt_far_strips(
@@ -191,22 +188,23 @@ def doubt_far_strips(
     if turned == 0:
         return
     rows = torch.cat([atlas.rows_of("face"), atlas.rows_of("scalp")])
-    around = _around(photo[rows, 4:], rows, atlas)[:, 0]
+    around = _around(photo[rows, 4], rows, WIDELY, atlas)
     farther = smooth_step(photo[atlas.mirror_texel[rows].long(), 4] - around, *NEARER)
     photo[rows, 4] *= 1 - turned * farther * (1 - smooth_step(around, *STRIP))
 
 
 def _around(
-    values: Tensor,  # [R, C] at some texels
+    values: Tensor,  # [R] at some texels
     rows: Tensor,  # [R] which these are
+    rings: int,  # of vertices that the surroundings are wide
     atlas: Atlas,
-) -> Tensor:  # [R, C]
-    """Means over the surroundings, AROUND rings of vertices wide."""
-    every = torch.zeros(len(atlas.corners), values.shape[1] + 1)
-    every[rows, -1] = 1
-    for _ in range(AROUND):
-        every[rows, :-1] = values
-        values = atlas.at_texels(atlas.at_vertices(every)[0], rows)
+) -> Tensor:  # [R]
+    """Means over what is around each texel."""
+    every = torch.zeros(len(atlas.corners), 2)
+    every[rows, 1] = 1
+    for _ in range(rings):
+        every[rows, 0] = values
+        values = atlas.at_texels(atlas.at_vertices(every)[0], rows)[:, 0]
     return values
 
 

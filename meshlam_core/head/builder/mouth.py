@@ -51,8 +51,7 @@ class Mouth:
         """Where a movement of the lips reaches."""
         tall = np.where(self.place[:, 1] > 0, above, below)
         away = np.hypot(self.place[:, 0] / wide, self.place[:, 1] / tall)
-        within = ((self.place[:, 2] + INSIDE[0]) / (INSIDE[0] - INSIDE[1])).clip(0, 1)
-        return np.asarray(np.exp(-(away**4)) * within**2 * (3 - 2 * within))
+        return np.asarray(np.exp(-(away**4)) * smooth_step(self.place[:, 2], -INSIDE[0], -INSIDE[1]))
 
     def arch(self) -> F64:  # [M] 1 in the middle, 0 at the corners
         """Half an ellipse over the line where the lips meet."""
@@ -92,19 +91,13 @@ def tongue_out(
     result = np.zeros_like(assembly.template)
     result[rows, 2] = reach * along**1.5 * (1 - ROUNDED * x**2)
     before_lips = z + result[rows, 2] - assembly.template[assembly.vertices_of("lips"), 2].max()
-    out = smooth(before_lips, -0.2, 0.1)
+    out = smooth_step(before_lips, -0.2, 0.1)
     result[rows, 0] = WIDER * out * x
     middle = np.polyval(np.polyfit(z, y, 2), z)
     result[rows, 1] = (
-        rise * smooth(before_lips, *OVER_TEETH) - hang * before_lips.clip(0) ** 2 - FLATTER * out * (y - middle)
+        rise * smooth_step(before_lips, *OVER_TEETH) - hang * before_lips.clip(0) ** 2 - FLATTER * out * (y - middle)
     )
     return result
-
-
-def smooth(value: F64, low: float, high: float) -> F64:
-    """0 below, 1 above, with level ends."""
-    share = ((value - low) / (high - low)).clip(0, 1)
-    return np.asarray(share**2 * (3 - 2 * share))
 
 
 def pursed(
@@ -144,3 +137,9 @@ def blunted(
     deeper = BLUNTED * (mouth.arch() - vee) * mouth.near(*BLUNTED_REACH)
     result[mouth.soft, 1] = np.where(mouth.upper, 0, -deeper)
     return result
+
+
+def smooth_step(value: F64, low: float, high: float) -> F64:
+    """0 below, 1 above, with level ends."""
+    share = ((value - low) / (high - low)).clip(0, 1)
+    return np.asarray(share**2 * (3 - 2 * share))
