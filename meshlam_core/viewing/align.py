@@ -17,21 +17,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.opencv import cv2
 from meshlam_core.tracker.parsing import segment_person
 from meshlam_core.tracker.retarget import AvatarPose
 from meshlam_core.tracker.rig import LandmarkRig
 from meshlam_core.viewing.likeness import (
     Difference,
+    Placement,
     among,
     blurred,
     colours_of,
     difference,
     eroded,
     flow,
-    landmark_precision,
-    placed,
     slopes,
     window_around,
 )
@@ -70,26 +68,23 @@ def aligned(
     if window is None:
         return pose
     colours, person = colours_of(window), window.resized(segment_person(window.picture))
-    middle = np.asarray(rig.neutral.mean(axis=1), np.float64)
-    rotation = np.asarray(rotation_from_axis_angle(pose.rotations[0]), np.float64)
-    place = rotation @ middle + pose.translation
-    held = landmark_precision(rig, rotation, pose.translation.astype(np.float64), place)
+    head = Placement.of(pose, rig)
+    held = head.landmark_precision(rig)
     moved = np.zeros(6)  # from the start: rotation in rad, translation in m
     for count in range(ROUNDS):
-        found = difference(renderer, placed(pose, rotation, place - rotation @ middle), window.camera, colours)
+        found = difference(renderer, head.on(pose), window.camera, colours)
         if count == 0 and not (found.inside.any() and person[found.inside].mean() > LEAST_MET):
             return pose
-        motion = flow(found.drawn.points.numpy(), place, window.camera.focal)
+        motion = flow(found.drawn.points.numpy(), head.place, window.camera.focal)
         hessian, gradient = _by_colours(renderer, found, motion)
         by_outline = _by_outline(person, found, ~among(renderer, found.corners, ENDING), motion)
         hessian, gradient = hessian + by_outline[0] + held, gradient + by_outline[1] + held @ moved
         step = -np.linalg.solve(hessian + 1e-9 * np.eye(6), gradient)
         moved += step
-        rotation = np.asarray(rotation_from_axis_angle(step[:3]), np.float64) @ rotation
-        place = place + step[3:]
-        if np.abs(step[:3]).max() < STILL and np.abs(step[3:]).max() < STILL * -place[2]:
+        head = head.moved(step)
+        if np.abs(step[:3]).max() < STILL and np.abs(step[3:]).max() < STILL * -head.place[2]:
             break
-    return placed(pose, rotation, place - rotation @ middle)
+    return head.on(pose)
 
 
 def _by_colours(

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.frames import rotation_from_axis_angle
 from meshlam_core.tracker.problem import pixels_by_view
 from meshlam_core.tracker.retarget import AvatarPose, Retargeter
 from meshlam_core.tracker.rig import LandmarkRig
@@ -25,14 +24,13 @@ from meshlam_core.tracker.track import TrackFrame
 from meshlam_core.viewing.align import aligned
 from meshlam_core.viewing.likeness import (
     Difference,
+    Placement,
     among,
     blurred,
     colours_of,
     difference,
     eroded,
     flow,
-    landmark_precision,
-    placed,
     posed_in_view,
     window_around,
 )
@@ -84,24 +82,20 @@ def expressed(
         return pose
     colours = colours_of(window)
     keys = _Keys.of(renderer, rig)
-    middle = np.asarray(rig.neutral.mean(axis=1), np.float64)
-    rotation = np.asarray(rotation_from_axis_angle(pose.rotations[0]), np.float64)
-    place = rotation @ middle + pose.translation
+    head = Placement.of(pose, rig)
     precision = np.zeros((6 + len(keys.names), 6 + len(keys.names)))  # of what is known without the picture
-    precision[:6, :6] = landmark_precision(rig, rotation, pose.translation.astype(np.float64), place)
+    precision[:6, :6] = head.landmark_precision(rig)
     precision[6:, 6:] = np.diag(keys.reach.astype(np.float64) ** 2 / SLACK**2)
     moved = np.zeros(len(precision))  # from the start: rotation in rad, translation in m, keys
     found = pose
     for _ in range(ROUNDS):
         seen = difference(renderer, found, window.camera, colours)
-        hessian, gradient = _by_pixels(renderer, seen, colours, found, keys, rotation, place, window.camera.focal)
+        hessian, gradient = _by_pixels(renderer, seen, colours, found, keys, head, window.camera.focal)
         hessian, gradient = hessian + precision, gradient + precision @ moved
         step = _bounded_step(hessian, gradient, keys.bounds(found.expression))
         moved += step
-        rotation = np.asarray(rotation_from_axis_angle(step[:3]), np.float64) @ rotation
-        place = place + step[3:6]
-        found = replace(found, expression=keys.applied(found.expression, step[6:]))
-        found = placed(found, rotation, place - rotation @ middle)
+        head = head.moved(step[:6])
+        found = head.on(replace(found, expression=keys.applied(found.expression, step[6:])))
     return found
 
 
@@ -143,8 +137,7 @@ def _by_pixels(
     colours: F32,
     pose: AvatarPose,
     keys: _Keys,
-    rotation: F64,
-    place: F64,
+    head: Placement,
     focal: float,
 ) -> tuple[F64, F64]:  # [6 + K', 6 + K'], [6 + K']
     """Half the Gauss-Newton Hessian and gradient of what differs where the avatar is."""
@@ -160,10 +153,12 @@ def _by_pixels(
     weighs = np.einsum("pc,dpc,epc->pde", weight, slope, slope)
     pulls = -np.einsum("pc,dpc,pc->pd", weight, slope, wrong)
 
-    by_pose = flow(seen.drawn.points.numpy()[counts], place, focal).astype(np.float32)
+    by_pose = flow(seen.drawn.points.numpy()[counts], head.place, focal).astype(np.float32)
     corners = seen.corners[counts]
     soft = keys.moving[corners].any(axis=1)
-    by_keys = _flow_of_keys(renderer, pose, keys, rotation, focal, corners[soft], seen.drawn.bary.numpy()[counts][soft])
+    by_keys = _flow_of_keys(
+        renderer, pose, keys, head.rotation, focal, corners[soft], seen.drawn.bary.numpy()[counts][soft]
+    )
 
     hessian, gradient = np.empty((size, size), np.float32), np.empty(size, np.float32)
     weighed = _flat(weighs @ by_pose)

@@ -6,14 +6,14 @@ V vertices, glasses included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meshlam_core.frames import Camera, axis_angle_from_rotation, project
+from meshlam_core.frames import Camera, axis_angle_from_rotation, project, rotation_from_axis_angle
 from meshlam_core.opencv import cv2
 from meshlam_core.raster.render import Samples
 from meshlam_core.tracker.problem import by_pose, pixels_by_view
@@ -49,6 +49,44 @@ class Window:
         small = cv2.resize(square, (self.side, self.side), interpolation=cv2.INTER_AREA)
         (x, y), (width, height) = self.first, self.camera.size
         return np.asarray(small[y : y + height, x : x + width], np.float32)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the head is, turned about the middle of its landmarks: six numbers that hardly depend on each other."""
+
+    middle: F64  # [3] m, avatar frame
+    rotation: F64  # [3, 3]
+    place: F64  # [3] m, view frame, of the middle
+
+    @classmethod
+    def of(cls, pose: AvatarPose, rig: LandmarkRig) -> Placement:
+        """Where a pose has it."""
+        middle = np.asarray(rig.neutral.mean(axis=1), np.float64)
+        rotation = np.asarray(rotation_from_axis_angle(pose.rotations[0]), np.float64)
+        return cls(middle, rotation, rotation @ middle + pose.translation)
+
+    def moved(self, step: Floats) -> Placement:  # [6] rotation in rad, translation in m
+        """Turned and shifted."""
+        turn = np.asarray(rotation_from_axis_angle(np.asarray(step[:3], np.float64)), np.float64)
+        return replace(self, rotation=turn @ self.rotation, place=self.place + step[3:])
+
+    @property
+    def translation(self) -> F64:  # [3] m, view frame
+        """As poses have it."""
+        return np.asarray(self.place - self.rotation @ self.middle)
+
+    def on(self, pose: AvatarPose) -> AvatarPose:
+        """The pose with the head here."""
+        rotations = pose.rotations.copy()
+        rotations[0] = axis_angle_from_rotation(self.rotation)
+        return replace(pose, rotations=rotations, translation=self.translation.astype(np.float32))
+
+    def landmark_precision(self, rig: LandmarkRig) -> F64:  # [6, 6]
+        """How surely the landmarks tell the pose beside the picture."""
+        points = (self.rotation @ rig.neutral).T + self.translation
+        moved = flow(points, self.place, 1.0) * (-self.translation[2] / (LANDMARK_NOISE * rig.face_height))
+        return np.asarray(LANDMARK_WEIGHT * np.einsum("pdk,pdl->kl", moved, moved), np.float64)
 
 
 @dataclass(frozen=True)
@@ -114,13 +152,6 @@ def posed_in_view(renderer: AvatarRenderer, pose: AvatarPose) -> Tensor:  # [V, 
     return renderer.posed(Pose(pose.expression, pose.rotations)) + torch.from_numpy(pose.translation)
 
 
-def placed(pose: AvatarPose, rotation: F64, translation: F64) -> AvatarPose:
-    """The pose with the head elsewhere."""
-    rotations = pose.rotations.copy()
-    rotations[0] = axis_angle_from_rotation(rotation)
-    return AvatarPose(pose.time, pose.found, pose.camera, pose.expression, rotations, translation.astype(np.float32))
-
-
 def among(renderer: AvatarRenderer, corners: NDArray[np.integer], names: tuple[str, ...]) -> Mask:  # [P, 3] -> [P]
     """Where a triangle has a corner in one of the parts; glasses are none of them."""
     avatar = renderer.avatar
@@ -138,13 +169,6 @@ def flow(
     view = points.T.astype(np.float64)
     turned = view - place[:, None]
     return np.stack([by_pose(turned, slopes).T for slopes in pixels_by_view(view, focal)], axis=1)
-
-
-def landmark_precision(rig: LandmarkRig, rotation: F64, translation: F64, place: F64) -> F64:  # [6, 6]
-    """How surely the landmarks tell the pose beside the picture."""
-    points = (rotation @ rig.neutral).T + translation
-    moved = flow(points, place, 1.0) * (-translation[2] / (LANDMARK_NOISE * rig.face_height))
-    return np.asarray(LANDMARK_WEIGHT * np.einsum("pdk,pdl->kl", moved, moved), np.float64)
 
 
 def blurred(picture: F32, sigma: float = BLUR) -> F32:  # [H, W] or [H, W, C]

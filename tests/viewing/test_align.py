@@ -11,23 +11,10 @@ import pytest
 from meshlam_core.avatar.record import Avatar
 from meshlam_core.files.images import load_photo
 from meshlam_core.frames import axis_angle_from_rotation, rotation_from_axis_angle
-from meshlam_core.head.model import HeadModel
-from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
-from meshlam_core.tracker.retarget import AvatarPose, avatar_rig
+from meshlam_core.tracker.retarget import AvatarPose
 from meshlam_core.tracker.rig import LandmarkRig
 from meshlam_core.viewing.align import aligned
 from meshlam_core.viewing.viewer import AvatarRenderer, photo_camera
-
-
-@pytest.fixture(scope="module")
-def avatar(portrait_file: Path, assets: dict[str, Path]) -> Avatar:
-    options = ReconstructOptions(weights="none", texture_size=512)
-    return reconstruct(portrait_file, options, Session.open(options)).avatar
-
-
-@pytest.fixture(scope="module")
-def rig(avatar: Avatar, head: HeadModel) -> LandmarkRig:
-    return avatar_rig(avatar, head)
 
 
 @pytest.fixture(scope="module")

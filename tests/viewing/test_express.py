@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from meshlam_core.avatar.record import Avatar, Glasses
 from meshlam_core.frames import project
-from meshlam_core.head.model import HeadModel
-from meshlam_core.pipeline import ReconstructOptions, Session, reconstruct
-from meshlam_core.tracker.retarget import AvatarPose, Retargeter, avatar_rig
+from meshlam_core.tracker.retarget import AvatarPose, Retargeter
 from meshlam_core.tracker.rig import LandmarkRig
 from meshlam_core.tracker.track import Track, TrackFrame
 from meshlam_core.viewing.align import aligned
@@ -26,17 +23,6 @@ BAR = Glasses(  # before both eyes' brows
     np.array([0.1, 0.1, 0.1], np.float32),
     "neck",
 )
-
-
-@pytest.fixture(scope="module")
-def avatar(portrait_file: Path, assets: dict[str, Path]) -> Avatar:
-    options = ReconstructOptions(weights="none", texture_size=512)
-    return reconstruct(portrait_file, options, Session.open(options)).avatar
-
-
-@pytest.fixture(scope="module")
-def rig(avatar: Avatar, head: HeadModel) -> LandmarkRig:
-    return avatar_rig(avatar, head)
 
 
 def with_keys(avatar: Avatar, **keys: float) -> AvatarPose:
