@@ -28,7 +28,7 @@ from meshlam_core.tracker.landmarks import choose_face
 from meshlam_core.tracker.sampling import Region, sample_region
 from meshlam_core.viewing.viewer import AvatarRenderer, Pose
 from training.expressions.people import random_expression
-from training.expressions.sitter import NOSE
+from training.expressions.sitter import FACE, NOSE, before_camera
 from training.synthetic.spoil import spoiled
 
 F32 = NDArray[np.float32]
@@ -38,7 +38,6 @@ U8 = NDArray[np.uint8]
 ROOM = 1.3  # of the region that the network looks at, so that training may shift and turn it
 STORED = 112  # px
 SIDE = 320  # px of drawn pictures, their longer side
-FACE = 0.154  # m, forehead to chin of the open head
 AJAR = 0.15  # jawOpen
 OVER_PHOTO = 0.7  # of the pictures
 UNLIT = 0.35  # of the pictures: skin that bends keeps its light
@@ -190,9 +189,8 @@ class Actor:
         whole = np.array([float(name == "tongueOut") for name in self.names], np.float32)
         rest = np.zeros((len(avatar.joints), 3), np.float32)
         front = Camera(SIDE / FACE, (SIDE / 2, SIDE / 2), (SIDE, SIDE))
-        self._most = self._tongue_seen(self._renderer.posed(Pose(whole, rest)), whole, rest, -NOSE - [0, 0, 1], front)[
-            0
-        ]
+        posed = self._renderer.posed(Pose(whole, rest))
+        self._most, _ = self._tongue_seen(posed, whole, rest, -NOSE - [0, 0, 1], front)
 
     def picture(self, kind: str, rng: np.random.Generator) -> tuple[U8, float]:  # [SIDE, SIDE, 3]
         """The person in any light, over the photo or before something else; and how far the tongue is out."""
@@ -206,12 +204,8 @@ class Actor:
             camera, rotations, translation = self._camera, fit.rotations, fit.translation
             ground = self._small.astype(np.float32)
         else:
-            turn = rng.standard_normal(3) * TURN
-            distance = float(np.exp(rng.normal(0.0, 0.3)))
-            rotations = np.zeros((len(avatar.joints), 3), np.float32)
-            rotations[0] = turn
-            translation = np.array([0, 0, -distance]) - NOSE - np.cross(turn, NOSE)
-            camera = Camera(0.5 * SIDE * distance / FACE, (SIDE / 2, SIDE / 2), (SIDE, SIDE))
+            turn, distance = rng.standard_normal(3) * TURN, float(np.exp(rng.normal(0.0, 0.3)))
+            rotations, translation, camera = before_camera(len(avatar.joints), turn, distance, SIDE)
             ground = self._ground(rng)
         vertices = self._renderer.posed(Pose(expression, rotations))
         turned = rotation_from_axis_angle(rotations[0].astype(np.float64))

@@ -23,6 +23,20 @@ FACE_SHARE = 0.5  # of the picture's height
 NOSE = np.array([0.0, 0.13, 0.1])  # m, about the middle of the face
 
 
+def before_camera(
+    joints: int,
+    turn: Sequence[float] | NDArray[np.floating],  # rad, axis-angle; small
+    distance: float,  # m
+    side: int,  # px of the picture
+) -> tuple[F32, F32, Camera]:  # [J, 3] rad, [3] m, view frame
+    """A face in the middle of a square picture."""
+    rotations = np.zeros((joints, 3), np.float32)
+    rotations[0] = turn
+    translation = np.array([0, 0, -distance]) - NOSE - np.cross(turn, NOSE)
+    camera = Camera(FACE_SHARE * side * distance / FACE, (side / 2, side / 2), (side, side))
+    return rotations, translation.astype(np.float32), camera
+
+
 class Sitter:
     """An avatar, drawn from the front."""
 
@@ -41,11 +55,7 @@ class Sitter:
         expression = np.zeros(len(self.names), np.float32)
         for name, value in settings.items():
             expression[self.names.index(name)] = value
-        rotations = np.zeros((self._joints, 3), np.float32)
-        rotations[0] = turn
-        translation = np.array([0, 0, -distance]) - NOSE - np.cross(turn, NOSE)  # the face stays in the middle
-        focal = FACE_SHARE * SIDE * distance / FACE
-        camera = Camera(focal, (SIDE / 2, SIDE / 2), (SIDE, SIDE))
-        drawn = self._renderer.draw_pose(expression, rotations, translation.astype(np.float32), camera)
+        rotations, translation, camera = before_camera(self._joints, turn, distance, SIDE)
+        drawn = self._renderer.draw_pose(expression, rotations, translation, camera)
         alpha = drawn[..., 3:].astype(np.float32) / 255
         return np.asarray(drawn[..., :3] * alpha + np.array(background) * (1 - alpha) + 0.5, np.uint8)
