@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold, Glasses, PhotoFit
+from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold, Glasses, PhotoFit, Strands
 from meshlam_core.avatar.schema import (
     ARRAYS,
     FOLD_NAME,
@@ -29,6 +29,7 @@ from meshlam_core.avatar.schema import (
     IMAGES,
     NAME_LISTS,
     OPTIONAL_NAMES,
+    STRAND_ARRAYS,
     VERSION,
     ImageSpec,
     avatar_arrays,
@@ -328,6 +329,7 @@ def _assemble(
     photo = {key.removeprefix("photo_"): arrays.pop(key) for key in list(arrays) if key.startswith("photo_")}
     focal = float(photo.pop("focal")[0])
     glasses = _read_glasses(described, arrays, path)
+    strands = _take_strands(arrays, path)
     return Avatar(
         **arrays,
         **listed,
@@ -348,6 +350,7 @@ def _assemble(
             for fold in folds
         ),
         glasses=glasses,
+        strands=strands,
         provenance=described["provenance"],
     )
 
@@ -363,6 +366,17 @@ def _read_glasses(described: dict[str, Any], arrays: dict[str, Any], path: Path)
     if vertices is None or faces is None or not isinstance(joint, str) or not plain:
         refuse(path.name, "glasses", "vertices, faces, a joint and a colour", "only some of them")
     return Glasses(vertices, faces, np.array(colour, np.float32), joint)
+
+
+def _take_strands(arrays: dict[str, Any], path: Path) -> Strands | None:
+    """The strands, or none; takes their arrays out of the others."""
+    taken = {name: arrays.pop(f"strand_{name}", None) for name in STRAND_ARRAYS}
+    lacking = [name for name, array in taken.items() if array is None]
+    if len(lacking) == len(taken):
+        return None
+    if lacking:
+        refuse(path.name, "strands", f"{', '.join(taken)}", f"no {lacking[0]}")
+    return Strands(**taken)
 
 
 def _strings(described: dict[str, Any], key: str, path: Path) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Avatar: the result of a reconstruction, and its file (.meshlam, see AVATAR_FORMAT.md).
 
 Frames and units: frames.py. Dims: V vertices, F triangles, U texture vertices, K blendshapes, J joints,
-R raw shapes, P parameters, N identity coefficients.
+R raw shapes, P parameters, N identity coefficients, S vertices of strands.
 """
 
 from __future__ import annotations
@@ -60,6 +60,20 @@ class Glasses:
 
 
 @dataclass(frozen=True)
+class Strands:
+    """Loose strands of hair over the hull: narrow ribbons that taper to a tip.
+
+    Each vertex goes where the spot of the head's surface goes that it is anchored to.
+    """
+
+    vertices: F32  # [S, 3] m, avatar frame, neutral head
+    faces: I32  # [T, 3] ribbons have no inside: they are seen from both sides
+    uvs: F32  # [S, 2] on the head's own textures
+    anchor: I32  # [S] triangle of the head
+    bary: F32  # [S, 3] where on it
+
+
+@dataclass(frozen=True)
 class Avatar:
     """A rigged, textured head: everything a Blender scene or a game engine needs."""
 
@@ -97,4 +111,5 @@ class Avatar:
     orm: U8 | None = None  # [H', W', 3] ambient occlusion, roughness, metallic
     folds: tuple[Fold, ...] = ()  # what expressions add to the textures
     glasses: Glasses | None = None
+    strands: Strands | None = None
     provenance: dict[str, Any] = field(default_factory=dict)

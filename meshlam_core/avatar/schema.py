@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold, Glasses
+from meshlam_core.avatar.record import FOLD_STEP, Avatar, Fold, Glasses, Strands
 from meshlam_core.errors import BadAvatar
 
 FORMAT = "meshlam-avatar"
@@ -83,6 +83,11 @@ ARRAYS: tuple[ArraySpec, ...] = (
     ArraySpec(
         "glasses_faces", ("T", 3), "<i4", "index of glasses_vertices", "its triangles, as the head's", optional=True
     ),
+    ArraySpec("strand_vertices", ("S", 3), "<f4", "m", "strands of hair over the hull, avatar frame", optional=True),
+    ArraySpec("strand_faces", ("W", 3), "<i4", "index of strand_vertices", "their triangles", optional=True),
+    ArraySpec("strand_uvs", ("S", 2), "<f4", "1", "their texture coordinates on the head's textures", optional=True),
+    ArraySpec("strand_anchor", ("S",), "<i4", "index of faces", "the triangle each vertex goes with", optional=True),
+    ArraySpec("strand_bary", ("S", 3), "<f4", "1", "where on it, rows sum to 1", optional=True),
 )
 IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("albedo", "RGB", "the texture"),
@@ -104,6 +109,7 @@ FOLD_MEANING = "what the keys add to the textures: (value - 128) x step is the l
 NAME_LISTS = ("parts", "joint_names", "joint_parents", "blendshape_names", "blendshape_ranges", "blendshape_kind")
 OPTIONAL_NAMES = {"raw_names": "raw_shapes", "parameter_names": "key_parameters"}  # lists that are there with an array
 KINDS = ("arkit", "flame")
+STRAND_ARRAYS = tuple(field.name for field in fields(Strands))
 THUMBNAIL_SIZE = 256
 
 
@@ -111,7 +117,9 @@ def avatar_arrays(avatar: Avatar) -> dict[str, NDArray[Any]]:
     """Every array of the file by name, exactly as the avatar holds it (scalars become arrays of one)."""
     photo = avatar.photo
     values: dict[str, Any] = {
-        spec.name: getattr(avatar, spec.name) for spec in ARRAYS if not spec.name.startswith(("photo_", "glasses_"))
+        spec.name: getattr(avatar, spec.name)
+        for spec in ARRAYS
+        if not spec.name.startswith(("photo_", "glasses_", "strand_"))
     }
     values |= {
         "photo_focal": np.array([photo.focal], np.float32),
@@ -124,6 +132,8 @@ def avatar_arrays(avatar: Avatar) -> dict[str, NDArray[Any]]:
     }
     if avatar.glasses is not None:
         values |= {"glasses_vertices": avatar.glasses.vertices, "glasses_faces": avatar.glasses.faces}
+    if avatar.strands is not None:
+        values |= {f"strand_{name}": getattr(avatar.strands, name) for name in STRAND_ARRAYS}
     return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
 
@@ -170,6 +180,7 @@ def validate(avatar: Avatar, source: str = "avatar") -> None:
     _check_photo(avatar, source)
     _check_folds(avatar, source)
     _check_glasses(avatar, source)
+    _check_strands(avatar, source)
     _check_images(avatar, source)
 
 
@@ -300,6 +311,24 @@ def _check_glasses(avatar: Avatar, source: str) -> None:
     colour = np.asarray(glasses.colour)
     if colour.shape != (3,) or not (np.isfinite(colour).all() and colour.min() >= 0 and colour.max() <= 1):
         refuse(source, "glasses, colour", "three numbers from 0 to 1", str(colour.tolist()))
+
+
+def _check_strands(avatar: Avatar, source: str) -> None:
+    strands = avatar.strands
+    if strands is None:
+        return
+    for name, indices, limit in (
+        ("strand_faces", strands.faces, len(strands.vertices)),
+        ("strand_anchor", strands.anchor, len(avatar.faces)),
+    ):
+        low, high = int(indices.min()), int(indices.max())
+        if low < 0 or high >= limit:
+            refuse(source, name, f"indices from 0 to {limit - 1}", str(low if low < 0 else high))
+    sums = strands.bary.sum(axis=1)
+    worst = int(np.abs(sums - 1).argmax())
+    if strands.bary.min() < 0 or abs(sums[worst] - 1) > _WEIGHT_SUM_TOLERANCE:
+        found = "negative ones" if strands.bary.min() < 0 else f"a row (vertex {worst}) of sum {sums[worst]:.4g}"
+        refuse(source, "strand_bary", "no negative coordinate and rows that sum to 1", found)
 
 
 def _check_images(avatar: Avatar, source: str) -> None:
