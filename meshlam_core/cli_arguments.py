@@ -11,7 +11,7 @@ VIEWS = ("photo", "front", "left", "right", "back", "three-quarter", "turntable"
 POSES = ("neutral", "photo")
 AXES = ("y-down", "y-up")
 PRESETS = ("small", "paper")
-HAIR = ("hull", "bald")
+HAIR = ("strands", "hull", "bald")
 TEXTURES = ("photo", "albedo")
 KEPT = ("none", "glasses", "glasses-mesh")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -56,7 +56,8 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--face", type=_face, default="largest", metavar="N|largest", help="which face; 1 is the leftmost"
     )
-    command.add_argument("--hair", choices=HAIR, default="hull", help="bald leaves the skull as the tracker finds it")
+    hair = "strands: loose ones over a hull; hull: that alone, one surface; bald: the skull as the tracker finds it"
+    command.add_argument("--hair", choices=HAIR, default="strands", help=hair)
     command.add_argument("--sway-bones", action="store_true", help="bones for hair that hangs below the chin")
     command.add_argument(
         "--texture", choices=TEXTURES, default="albedo", help="without the photo's light, or photo: with it"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from meshlam_core.tracker.parsing import Regions
 
 PRESETS = ("small", "paper")
-HAIR = ("hull", "bald")
+HAIR = ("strands", "hull", "bald")
 TEXTURES = ("photo", "albedo")  # with the photo's light, without it
 LANDMARKS = ("mediapipe", "face-alignment")
 RASTERISERS = ("auto", "warp", "nvdiffrast")
@@ -65,7 +65,7 @@ class ReconstructOptions:
 
     preset: str = "small"
     head: str = "open"  # or the path of a FLAME file
-    hair: str = "hull"  # or "bald": the skull as the tracker finds it
+    hair: str = "strands"  # loose ones over the hull; "hull": that alone; "bald": the skull as the tracker finds it
     sway_bones: bool = False  # whether long hair gets bones of its own
     face: int | str = "largest"  # or 1 for the leftmost face, 2 for the next ...
     texture_size: int = 1024
@@ -245,11 +245,11 @@ def _draft(path: Path, options: ReconstructOptions, session: Session, clock: Clo
             if glasses is not None:
                 mask = mask_of(glasses, picture.pixels, tracked, picture.camera, head)
                 regions = regions.with_glasses_at(mask)
-    if options.hair == "hull":
+    if options.hair != "bald":
         with clock.stage("hair"):
             tracked = with_hair(tracked, regions, picture.camera, head)
     shapes_only = session.refiner is not None and session.refiner.shapes_only
-    if session.refiner and shapes_only and options.hair == "hull":
+    if session.refiner and shapes_only and options.hair != "bald":
         with clock.stage("refine"):
             tracked = _reshaped(tracked, picture, regions, head, session.refiner)
     with clock.stage("texture"):
@@ -322,13 +322,17 @@ def _finish(
     draft: _Draft, refined: RefinedHead | None, options: ReconstructOptions, session: Session
 ) -> Reconstruction:
     """The avatar and what is to be told about it."""
+    from meshlam_core.model.strands import with_strands
     from meshlam_core.model.sway import with_sway_bones
     from meshlam_core.model.topology.hull import with_fine_hull
     from meshlam_core.viewing.viewer import render_thumbnail
 
     with draft.clock.stage("preview"):
         avatar = with_fine_hull(_assemble(draft, refined, options, session.head))
-        avatar = render_thumbnail(with_sway_bones(avatar) if options.sway_bones else avatar)
+        avatar = with_sway_bones(avatar) if options.sway_bones else avatar
+        if options.hair == "strands":
+            avatar = with_strands(avatar, draft.tracked.surface, draft.texture.hairy, draft.texture.look)
+        avatar = render_thumbnail(avatar)
     making = Making(
         photo=draft.path.name,
         photo_sha256=draft.sha256,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def _of_avatar(arguments: argparse.Namespace, progress: Progress) -> tuple[Gauss
     from meshlam_core.viewing.viewer import AvatarRenderer, neutral_pose, photo_pose, upright
 
     pose = upright((photo_pose if arguments.pose == "photo" else neutral_pose)(avatar, dict(arguments.set)))
-    renderer = AvatarRenderer(avatar, choose_device(arguments.device))
+    renderer = AvatarRenderer(replace(avatar, strands=None), choose_device(arguments.device))
     gaussians = cover(renderer.mesh, renderer.posed(pose), arguments.gaussians, renderer.folded(pose.expression))
     return gaussians, str(avatar.provenance.get("head_licence", ""))
 

@@ -62,6 +62,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "parts": list(avatar.parts),
         "joints": list(avatar.joint_names),
         "blendshapes": {"kind": avatar.blendshape_kind, "names": list(avatar.blendshape_names)},
+        "strands": None if avatar.strands is None else len(avatar.strands.faces),  # triangles
         "glasses": glasses(avatar),
         "pose_correctives": avatar.pose_correctives is not None,
         "photo": {
@@ -125,6 +126,7 @@ def show(result: dict[str, Any]) -> str:
         f"  texture     {result['texture_size'][0]} x {result['texture_size'][1]}, "
         f"{result['texture_seen']:.0%} of it seen in the photo",
         *_trust_lines(result["trust"], result["uncertainty_mm"]),
+        *([f"  strands     {result['strands']} triangles of loose hair"] if result["strands"] else []),
         *_glasses_lines(result["glasses"]),
         f"  skeleton    {', '.join(result['joints'])}",
         f"  expressions {len(result['blendshapes']['names'])} ({result['blendshapes']['kind']})",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     repaint = open_repaint(avatar, neural, device)
     renderer = AvatarRenderer(avatar, device, repaint=repaint)
     laid = Retargeter.of(track, rig, len(avatar.joints), fitted, same_person=arguments.onto is not None)
-    poses = laid.poses() if arguments.onto is None else poses_onto(arguments.onto, laid, AvatarRenderer(avatar))
+    hull = AvatarRenderer(replace(avatar, strands=None))  # poses are found with it
+    poses = laid.poses() if arguments.onto is None else poses_onto(arguments.onto, laid, hull)
     with atomic_folder(arguments.out) as folder:
         for index, pose in enumerate(poses):
             progress("rendering", 0.05 + 0.95 * index / len(track.frames), f"frame {index + 1} of {len(track.frames)}")

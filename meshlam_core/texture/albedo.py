@@ -23,7 +23,7 @@ from meshlam_core.skin.model import GAMMA, load_skin_model
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.eyes import paint_eyes
 from meshlam_core.texture.gloss import cold_on_hair, fine_light
-from meshlam_core.texture.hair_look import look_of
+from meshlam_core.texture.hair_look import HairLook, look_of
 from meshlam_core.texture.lashes import paint_lashes
 from meshlam_core.texture.lids import around_eyes, lid_tones, spread_by_blink
 from meshlam_core.texture.mathematics import luminance, smooth_step
@@ -61,6 +61,8 @@ class Texture:
     light: Light | None = None  # None for head models that no skin is known for
     albedo: U8 | None = None  # [S, S, 3] sRGB, without the photo's light, where that was asked for
     lids: Tensor | None = None  # [V, 4] tones of bare lids and how far a blink would stretch what shows, see lids.py
+    hairy: F32 | None = None  # [V] 0..1 share of hair, seen or likely; None without a hull of hair
+    look: HairLook | None = None  # of the hair; None without a hull
 
 
 def bake_albedo(
@@ -163,7 +165,8 @@ def _bake(
     light = None if parted is None else Light(parted.light, parted.tone_doubt)
     albedo = None if shade is None else _pack_colours(colour / shade, atlas)
     lids = torch.cat([tones, spread_by_blink(tracked, posed, atlas.lid_vertices, model)[:, None]], 1)
-    return Texture(_pack_colours(colour, atlas), seen, trust, light, albedo, lids)
+    hairy, look = (None, None) if hull is None else (done.hair.numpy(), hull.look)
+    return Texture(_pack_colours(colour, atlas), seen, trust, light, albedo, lids, hairy, look)
 
 
 def _in_hair(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshlam_core.opencv import cv2
+from meshlam_core.tracker.ramps import ramp
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -26,6 +27,7 @@ LIFT = 0.03  # of a coded brightness, added so that the noise of dark hair count
 STRANDS = (1.0, 1.0, 1.0, 0.85, 0.5)  # what of each band is strands: the wider, the more of it is light on the head
 SOFTEST = 0.6  # of the usual spreads: a coarse or blurred photo shows less than there is
 NORMAL = 1.48  # times the median of the amounts is the standard deviation
+ORDERLY, SLEEK = 1.2, (0.03, 0.11)  # strength * (ORDERLY - order) of combed and of tousled hair
 AROUND = 5e-3  # m, over which strands keep together or do not
 
 
@@ -40,6 +42,11 @@ class HairLook:
     def strength(self) -> float:
         """Standard deviation of all of them."""
         return float(np.linalg.norm(self.bands))
+
+    @property
+    def looseness(self) -> float:  # 0..1
+        """How far hair is from being sleek: strands of different brightness that run in different ways."""
+        return ramp(self.strength * (ORDERLY - self.order), *SLEEK)
 
 
 def look_of(

@@ -53,15 +53,7 @@ def strands(
     Its coordinates are the angle around the crown's axis and the way from it, so no UV seam shows.
     """
     rng = np.random.default_rng(SEED + 1)
-    axis = torch.tensor([0.0, np.cos(CROWN_TILT), -np.sin(CROWN_TILT)], dtype=torch.float32)
-    side = torch.tensor([1.0, 0.0, 0.0])
-    front = torch.linalg.cross(side, axis)
-    offset = points - centre
-    drop = (torch.hypot(offset[:, 1], torch.tensor(BEND)) - offset[:, 1]) / 2
-    offset[:, 1] += FALL * drop  # below the middle lines hardly converge any more: hair falls
-    ray = functional.normalize(offset, dim=1)
-    around = torch.atan2(ray @ side, ray @ front) / (2 * np.pi)  # -0.5..0.5
-    away = (torch.acos((ray @ axis).clamp(-1, 1)) / np.pi + drop / LENGTH) / 2  # 0 at the crown
+    around, away = around_crown(points, centre)
     # short and tousled strands end sooner
     away = away * (1 + SHORTER * (1 - ramp(growth, *SHORT))) * (1 + TOUSLED * (1 - ramp(look.order, 0.0, COMBED)))
     sway = polar_noise(rng, around, away, 9, 7) + 0.5 * polar_noise(rng, around, away, 40, 16)
@@ -70,6 +62,22 @@ def strands(
     for (cells, rows), spread in zip(STRAND_OCTAVES, look.bands, strict=True):
         total += spread * polar_noise(rng, around, away, cells, rows)
     return (total / total.std().clamp_min(1e-6)).clamp(-2.2, 2.2)
+
+
+def around_crown(
+    points: Tensor,  # [P, 3] m
+    centre: Tensor,  # [3] middle of the skull, m
+) -> tuple[Tensor, Tensor]:  # [P] turns, -0.5..0.5; [P] 0 at the crown and rising
+    """Coordinates of hair that is combed away from the crown: the angle around it, and the way from it and down."""
+    axis = torch.tensor([0.0, np.cos(CROWN_TILT), -np.sin(CROWN_TILT)], dtype=torch.float32)
+    side = torch.tensor([1.0, 0.0, 0.0])
+    front = torch.linalg.cross(side, axis)
+    offset = points - centre
+    drop = (torch.hypot(offset[:, 1], torch.tensor(BEND)) - offset[:, 1]) / 2
+    offset[:, 1] += FALL * drop  # below the middle lines hardly converge any more: hair falls
+    ray = functional.normalize(offset, dim=1)
+    around = torch.atan2(ray @ side, ray @ front) / (2 * np.pi)
+    return around, (torch.acos((ray @ axis).clamp(-1, 1)) / np.pi + drop / LENGTH) / 2
 
 
 def polar_noise(

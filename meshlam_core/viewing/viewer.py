@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from meshlam_core.avatar.record import Avatar, Glasses
+from meshlam_core.avatar.record import Avatar, Glasses, Strands
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import Camera
 from meshlam_core.head.skinning import pose_vertices
@@ -28,6 +28,7 @@ from meshlam_core.raster.render import MeshRenderer, Style
 from meshlam_core.skin.model import GAMMA
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 # rendering [H, W, 4], normals [H, W, 3] view frame and zero beside the head, photo [h, w, 3] -> picture [H, W, 4]
 Repaint = Callable[[U8, F32, U8], U8]
@@ -73,9 +74,11 @@ class AvatarRenderer:
         self.device = device
         self._repaint = repaint
         drawn, paint, light = avatar, None, mouth_light(avatar)
+        if avatar.strands is not None:
+            drawn = with_strands(drawn, avatar.strands)
         if avatar.glasses is not None:
-            drawn, paint = with_glasses(avatar, avatar.glasses)
-            light = np.concatenate([light, np.ones(len(drawn.vertices) - len(light), np.float32)])
+            drawn, paint = with_glasses(drawn, avatar.glasses)
+        light = np.concatenate([light, np.ones(len(drawn.vertices) - len(light), np.float32)])
         self._vertices = tensor(drawn.vertices)
         self._blendshapes, self._joints, self._weights = map(tensor, (drawn.blendshapes, drawn.joints, drawn.weights))
         self._correctives = None if drawn.pose_correctives is None else tensor(drawn.pose_correctives)
@@ -86,12 +89,12 @@ class AvatarRenderer:
         self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, lit, rasteriser, folds, painted)
 
     @property
-    def blendshapes(self) -> F32:  # [K, V + G, 3] m
-        """What each key moves; glasses follow none."""
+    def blendshapes(self) -> F32:  # [K, V + S + G, 3] m
+        """What each key moves; strands and glasses follow none."""
         return np.asarray(self._blendshapes.cpu().numpy(), np.float32)
 
-    def posed(self, pose: Pose) -> Tensor:  # [V + G, 3] m, avatar frame's axes
-        """The bent head and after it the glasses that it wears, before any translation."""
+    def posed(self, pose: Pose) -> Tensor:  # [V + S + G, 3] m, avatar frame's axes
+        """The bent head and after it its strands and the glasses that it wears, before any translation."""
         expression = torch.tensor(pose.expression, device=self.device)[None]
         rotations = torch.tensor(pose.rotations, device=self.device)[None]
         return pose_vertices(
@@ -147,6 +150,18 @@ def _stacked(
     return torch.cat(grown) if grown else None
 
 
+def with_strands(avatar: Avatar, strands: Strands) -> Avatar:
+    """Head and strands as one mesh."""
+    corners = avatar.faces[strands.anchor]  # [S, 3]
+    weights = (avatar.weights[corners] * strands.bary[..., None]).sum(axis=1)
+    longer = _with_mesh(avatar, strands.vertices, strands.faces, weights)
+    return replace(
+        longer,
+        uvs=np.concatenate([avatar.uvs, strands.uvs]),
+        uv_faces=np.concatenate([avatar.uv_faces, strands.faces + np.int32(len(avatar.uvs))]),
+    )
+
+
 def with_glasses(avatar: Avatar, glasses: Glasses) -> tuple[Avatar, F32]:  # [V + G, 4] sRGB and cover
     """Head and glasses as one mesh, and what is painted over the texture: the glasses, under a soft light from above.
 
@@ -155,25 +170,30 @@ def with_glasses(avatar: Avatar, glasses: Glasses) -> tuple[Avatar, F32]:  # [V 
     count = len(glasses.vertices)
     weights = np.zeros((count, len(avatar.joints)), np.float32)
     weights[:, avatar.joint_names.index(glasses.joint)] = 1
-
-    def longer(moved: F32) -> F32:  # [K, V, 3] -> [K, V + G, 3]
-        return np.concatenate([moved, np.zeros((len(moved), count, 3), np.float32)], axis=1)
-
-    correctives = avatar.pose_correctives
-    drawn = replace(
-        avatar,
-        vertices=np.concatenate([avatar.vertices, glasses.vertices]),
-        faces=np.concatenate([avatar.faces, glasses.faces + len(avatar.vertices)]),
-        uv_faces=np.concatenate([avatar.uv_faces, np.zeros_like(glasses.faces)]),
-        weights=np.concatenate([avatar.weights, weights]),
-        blendshapes=longer(avatar.blendshapes),
-        pose_correctives=None if correctives is None else longer(correctives),
-    )
+    longer = _with_mesh(avatar, glasses.vertices, glasses.faces, weights)
+    drawn = replace(longer, uv_faces=np.concatenate([avatar.uv_faces, np.zeros_like(glasses.faces)]))
     normals = vertex_normals(torch.from_numpy(glasses.vertices)[None], torch.from_numpy(glasses.faces))[0].numpy()
     shade = 1 + FROM_ABOVE * (normals @ np.array(ABOVE, np.float32))[:, None]
     paint = np.zeros((len(drawn.vertices), 4), np.float32)
     paint[-count:] = np.concatenate([(glasses.colour * shade).clip(0, 1), np.ones((count, 1), np.float32)], axis=1)
     return drawn, paint
+
+
+def _with_mesh(avatar: Avatar, vertices: F32, faces: I32, weights: F32) -> Avatar:
+    """The avatar with more vertices, which no blendshape moves, and with triangles that have no texture yet."""
+
+    def longer(moved: F32) -> F32:  # [K, V, 3] -> [K, V + G, 3]
+        return np.concatenate([moved, np.zeros((len(moved), len(vertices), 3), np.float32)], axis=1)
+
+    correctives = avatar.pose_correctives
+    return replace(
+        avatar,
+        vertices=np.concatenate([avatar.vertices, vertices]),
+        faces=np.concatenate([avatar.faces, faces + np.int32(len(avatar.vertices))]),
+        weights=np.concatenate([avatar.weights, weights]),
+        blendshapes=longer(avatar.blendshapes),
+        pose_correctives=None if correctives is None else longer(correctives),
+    )
 
 
 def mouth_light(avatar: Avatar) -> F32:  # [V] 1 but inside the mouth

@@ -35,7 +35,7 @@ class ReconstructFields:
 
     preset: str = "small"
     head: str = "open"
-    hair: str = "hull"
+    hair: str = "strands"
     sway_bones: bool = False
     texture: str = "albedo"
     keep: str = "none"

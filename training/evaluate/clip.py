@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +107,7 @@ class Actor:
         # one camera took frame 0 and the others: another distance would show more or less of the hair behind the face
         fitted = tracking_rig(session.head)
         laid = Retargeter.of(track, rig, len(avatar.joints), fitted, same_person=True, focal=avatar.photo.focal)
-        return cls(avatar, painter, AvatarRenderer(avatar), laid, tuple(laid.poses()))
+        return cls(avatar, painter, AvatarRenderer(replace(avatar, strands=None)), laid, tuple(laid.poses()))
 
     def draw(self, frame: int, picture: U8, window: Window) -> U8:  # [H, W, 4]
         """The avatar as the clip's camera sees it in a frame [h, w, 3], on the window's picture."""

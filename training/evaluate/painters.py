@@ -138,7 +138,7 @@ class GaussianPainter:
     """Gaussians laid over the head in the photo's expression, which follow its triangles."""
 
     def __init__(self, avatar: Avatar, count: int) -> None:
-        self.renderer = AvatarRenderer(avatar)
+        self.renderer = AvatarRenderer(replace(avatar, strands=None))
         pose = upright(photo_pose(avatar))
         rest = self.renderer.posed(pose)
         self.gaussians = cover(self.renderer.mesh, rest, count, self.renderer.folded(pose.expression))
