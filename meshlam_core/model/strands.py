@@ -24,6 +24,7 @@ from scipy.spatial import cKDTree
 from meshlam_core.avatar.record import Avatar, Strands
 from meshlam_core.head.surface import vertex_normals
 from meshlam_core.opencv import cv2
+from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.hair_look import HairLook
 from meshlam_core.texture.noise import around_crown
 from meshlam_core.tracker.ramps import smooth_step
@@ -35,9 +36,9 @@ I32 = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 SEED = 20260422
-MOST = 3200  # strands
-APART = 0.0052  # m between roots, or more where hair is too much for MOST
-TRIES = 8  # random spots for each root that is kept
+MOST = 2800  # strands
+APART = 0.0055  # m between roots, or more where hair is too much for MOST
+TRIES = 6  # random spots for each root that is kept
 HAIRY = 0.5  # share of hair from which a vertex bears strands
 FEWEST = 40  # strands of a head that has any
 POINTS = 4  # along a strand
@@ -49,6 +50,7 @@ VARIES = 0.35  # of all three, evenly to both sides
 ROOT = 0.0006  # m that a root lies below the surface
 PROFILE = (0.55, 1.0, 0.75, 0.0)  # of the width, from root to tip
 OVER = (0.002, 0.012)  # m by which strands hang over the end of short and of long hair
+DOWN = (0.0, -0.8, 0.0)  # beside a unit of its own direction, where hair hangs free
 ROLL = 0.6  # rad by which ribbons are turned about their length, at most
 SIDE = 512  # texels, of the texture that the strands' direction is read from
 NOISE = 8.0  # of 255, added to brightness so that the noise of dark hair counts little
@@ -100,7 +102,7 @@ def grow_strands(
     share = np.linspace(0, 1, POINTS)
     spots = ground.at(ground.vertices, faces, barys)
     spots += (lift[:, None] * share**2 - ROOT * (1 - share))[..., None] * out
-    spots += np.minimum(free, over[:, None])[..., None] * ground.at(flow, faces, barys)
+    spots += np.minimum(free, over[:, None])[..., None] * _unit(ground.at(flow, faces, barys) + DOWN)
     return _ribbons(avatar, ground, spots, out, faces, barys, wide, ROLL * rng.uniform(-1, 1, len(face)))
 
 
@@ -250,41 +252,20 @@ def _walk(
     """Streamlines over the mesh, at equal steps. They end where the allowed triangles do, and at sharp edges."""
     faces, upright = ground.faces, ground.upright
     beside = neighbours(faces)
+    beside[(beside < 0) | ~allowed[beside]] = -1
     ahead = flow[faces].mean(axis=1)
     ahead = _unit(ahead - _dot(ahead, upright)[:, None] * upright)  # [F, 3]
     # what a metre along it, and one to its left, change in the barycentric coordinates
     rates = np.stack([ahead, np.cross(upright, ahead)], axis=1) @ ground.metric  # [F, 2, 2]
     rates = np.concatenate([-rates.sum(axis=2, keepdims=True), rates], axis=2)
-    cosine, sine = np.cos(turn)[:, None], np.sin(turn)[:, None]
-    face, bary = face.copy(), bary.copy()
-    step = length / (POINTS - 1)
-    free = np.zeros(len(face))
-    stops = [(face.copy(), bary.copy(), free.copy())]
-    for _ in range(POINTS - 1):
-        moving, outwards, left = np.flatnonzero(free == 0), upright[face], step.copy()
-        free[free > 0] += step[free > 0]
-        for _ in range(MOST_CROSSED):
-            at, on = face[moving], bary[moving]
-            rate = rates[at, 0] * cosine[moving] + rates[at, 1] * sine[moving]  # [M, 3]
-            reach = np.where(rate < -1e-9, on / np.maximum(-rate, 1e-9), np.inf)
-            exits = reach.argmin(axis=1)
-            go = np.minimum(reach[np.arange(len(at)), exits], left[moving])
-            on = (on + go[:, None] * rate).clip(0, None)
-            on /= (on[:, 0] + on[:, 1] + on[:, 2])[:, None]
-            bary[moving] = on
-            left[moving] -= go
-            there = beside[at, exits]
-            goes_on = left[moving] > 0
-            leaves = (there < 0) | ~allowed[there] | (_dot(upright[there], outwards[moving]) < EDGE)
-            free[moving[goes_on & leaves]] = left[moving[goes_on & leaves]]
-            moving, at, on, there = (x[goes_on & ~leaves] for x in (moving, at, on, there))
-            if not len(moving):
-                break
-            shared = faces[there][:, :, None] == faces[at][:, None]  # [M, 3, 3]
-            face[moving], bary[moving] = there, np.einsum("mij,mj->mi", shared, on)
-        stops.append((face.copy(), bary.copy(), free.copy()))
-    triangles, where, beyond = (np.stack(x, axis=1) for x in zip(*stops, strict=True))
-    return triangles, where, beyond
+    triangles = torch.from_numpy(np.repeat(face[:, None], POINTS, axis=1).astype(np.int32))
+    where = torch.from_numpy(np.repeat(bary[:, None], POINTS, axis=1).astype(np.float32))
+    beyond = torch.zeros(len(face), POINTS)
+    floats = (torch.from_numpy(x.astype(np.float32)) for x in (upright, rates, length / (POINTS - 1), turn))
+    mesh = [torch.from_numpy(x.astype(np.int32)) for x in (faces, beside)]
+    device = torch.device("cpu")
+    over_list("walk_streamlines", len(face), [*mesh, *floats], [triangles, where, beyond], device)
+    return triangles.numpy().astype(np.int64), where.numpy().astype(np.float64), beyond.numpy().astype(np.float64)
 
 
 def neighbours(

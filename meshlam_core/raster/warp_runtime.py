@@ -28,6 +28,7 @@ from meshlam_core.errors import DeviceError
 KERNEL_FILES = (  # each names its kernels in KERNELS
     *(f"meshlam_core.raster.{name}" for name in ("warp_kernels", "warp_texels", "warp_gradients")),
     "meshlam_core.texture.warp_texture",
+    "meshlam_core.model.warp_strands",
 )
 BANDS = 2  # parts of an image worked on at once on the CPU: each repeats the triangle set-up, so few
 TEXEL_BANDS = 8  # the same for textures: no set-up, and some rows are much more work than others

@@ -311,9 +311,10 @@ def render_yaw(
 
 def render_thumbnail(avatar: Avatar, renderer: AvatarRenderer | None = None) -> Avatar:
     """The avatar with its preview drawn."""
-    # no fold shows in a neutral face, and they are as large as the texture each
-    renderer = renderer or AvatarRenderer(replace(avatar, folds=()))
-    return replace(avatar, thumbnail=render_yaw(renderer, neutral_pose(avatar), THUMBNAIL_YAW, 256))
+    # a neutral face needs neither folds nor expressions, which are most of an avatar
+    still = replace(avatar, folds=(), blendshapes=avatar.blendshapes[:0], blendshape_names=())
+    shown = AvatarRenderer(still) if renderer is None else renderer
+    return replace(avatar, thumbnail=render_yaw(shown, neutral_pose(shown.avatar), THUMBNAIL_YAW, 256))
 
 
 def upright(pose: Pose) -> Pose:
