@@ -13,7 +13,7 @@ S = N (2 K - 1) vertices of strands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -45,12 +45,13 @@ POINTS = 4  # along a strand
 GROWN = 0.045  # m of growth from which hair is as long as hair gets here
 LONG = (0.008, 0.055)  # m, a strand's length on short and on long hair
 LIFT = (0.0008, 0.0035)  # m that a tip stands off, on average
-WIDE = (0.0009, 0.0022)  # m, a strand's greatest width
+WIDE = (0.0009, 0.0018)  # m, a strand's greatest width
 VARIES = 0.35  # of all three, evenly to both sides
 ROOT = 0.0006  # m that a root lies below the surface
 PROFILE = (0.55, 1.0, 0.75, 0.0)  # of the width, from root to tip
-OVER = (0.002, 0.012)  # m by which strands hang over the end of short and of long hair
+OVER = (0.002, 0.014)  # m by which strands hang over the end of short and of long hair
 DOWN = (0.0, -0.8, 0.0)  # beside a unit of its own direction, where hair hangs free
+LONG_ENOUGH, MORE = 0.5, 2  # of LONG's way from which the ends of hair have more strands, and how many for each
 ROLL = 0.6  # rad by which ribbons are turned about their length, at most
 SIDE = 512  # texels, of the texture that the strands' direction is read from
 NOISE = 8.0  # of 255, added to brightness so that the noise of dark hair counts little
@@ -92,18 +93,52 @@ def grow_strands(
     if len(face) < FEWEST:
         return None
     growth = np.linalg.norm(avatar.hair, axis=1)
-    long = smooth_step(_dot(bary, growth[avatar.faces[face]]), 0.0, GROWN)  # [N]
-    length, lift, wide, over = (low + (high - low) * long for low, high in (LONG, LIFT, WIDE, OVER))
-    length, lift, wide = (size * rng.uniform(1 - VARIES, 1 + VARIES, len(face)) for size in (length, lift, wide))
-    lift *= SLEEK + (LOOSE - SLEEK) * look.looseness
     flow = comb(avatar, ground, bears)
-    faces, barys, free = _walk(ground, bears, flow, face, bary, length, rng.normal(0, WANDER, len(face)))
-    out = _unit(ground.at(ground.normals, faces, barys))  # [N, K, 3]
+
+    def trace(face: I64, bary: F64) -> _Traces:
+        long = smooth_step(_dot(bary, growth[avatar.faces[face]]), 0.0, GROWN)  # [N]
+        length = _varied(LONG, long, rng)
+        return _Traces(long, *_walk(ground, bears, flow, face, bary, length, rng.normal(0, WANDER, len(face))))
+
+    found = trace(face, bary)
+    # where long hair ends there is nothing behind its strands: they are more
+    ends = face[(found.beyond[:, -1] > 0) & (found.long > LONG_ENOUGH)]
+    if len(ends):
+        again = np.repeat(ends, MORE)
+        found = found.and_also(trace(again, rng.dirichlet(np.ones(3), len(again))))
+    lift = _varied(LIFT, found.long, rng) * (SLEEK + (LOOSE - SLEEK) * look.looseness)
+    tip = found.beyond[:, -1:]
+    over = np.minimum(tip[:, 0], _varied(OVER, found.long, rng, all_of_it=True))
+    free = found.beyond * (over[:, None] / np.maximum(tip, 1e-9))  # [N, K]
+    out = _unit(ground.at(ground.normals, found.faces, found.barys))  # [N, K, 3]
     share = np.linspace(0, 1, POINTS)
-    spots = ground.at(ground.vertices, faces, barys)
+    spots = ground.at(ground.vertices, found.faces, found.barys)
     spots += (lift[:, None] * share**2 - ROOT * (1 - share))[..., None] * out
-    spots += np.minimum(free, over[:, None])[..., None] * _unit(ground.at(flow, faces, barys) + DOWN)
-    return _ribbons(avatar, ground, spots, out, faces, barys, wide, ROLL * rng.uniform(-1, 1, len(face)))
+    spots += free[..., None] * _unit(ground.at(flow, found.faces, found.barys) + DOWN)
+    roll = ROLL * rng.uniform(-1, 1, len(spots))
+    return _ribbons(avatar, ground, spots, out, found, _varied(WIDE, found.long, rng), roll)
+
+
+@dataclass(frozen=True)
+class _Traces:
+    """Streamlines on the hair."""
+
+    long: F64  # [N] 0 to 1: short to long hair at the root
+    faces: I64  # [N, K] triangles of the points
+    barys: F64  # [N, K, 3] where on them
+    beyond: F64  # [N, K] m by which the way led beyond the hair
+
+    def and_also(self, more: _Traces) -> _Traces:
+        """Both."""
+        names = [field.name for field in fields(self)]
+        return _Traces(*(np.concatenate([getattr(self, name), getattr(more, name)]) for name in names))
+
+
+def _varied(bounds: tuple[float, float], long: F64, rng: np.random.Generator, all_of_it: bool = False) -> F64:  # [N]
+    """Sizes of strands on short to long hair, spread evenly about the usual one."""
+    low, high = bounds
+    varies = 1.0 if all_of_it else VARIES
+    return np.asarray((low + (high - low) * long) * rng.uniform(1 - varies, 1 + varies, len(long)))
 
 
 @dataclass(frozen=True)
@@ -287,13 +322,12 @@ def _ribbons(
     ground: Ground,
     spots: F64,  # [N, K, 3] m, along the middle of each
     outwards: F64,  # [N, K, 3] unit
-    anchors: I64,  # [N, K] triangles
-    barys: F64,  # [N, K, 3]
+    found: _Traces,
     wide: F64,  # [N] m, the greatest width
     roll: F64,  # [N] rad, about the length
 ) -> Strands:
     """Two vertices at each point but one at the tip."""
-    count = len(spots)
+    count, anchors, barys = len(spots), found.faces, found.barys
     across = _unit(np.cross(np.gradient(spots, axis=1), outwards))
     half = (wide[:, None] * np.array(PROFILE))[..., None] / 2
     uvs = _texture_of(avatar, ground, anchors, barys, half * across)
