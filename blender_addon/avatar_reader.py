@@ -53,6 +53,11 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "uncertainty": ("<f4", ("V",)),
     "glasses_vertices": ("<f4", ("G", 3)),
     "glasses_faces": ("<i4", ("T", 3)),
+    "strand_vertices": ("<f4", ("S", 3)),
+    "strand_faces": ("<i4", ("W", 3)),
+    "strand_uvs": ("<f4", ("S", 2)),
+    "strand_anchor": ("<i4", ("S",)),
+    "strand_bary": ("<f4", ("S", 3)),
 }
 IMAGE_CHANNELS = {
     "albedo": 3,
@@ -76,6 +81,7 @@ OPTIONAL = frozenset(
         "uncertainty",
         "glasses_vertices",
         "glasses_faces",
+        *(name for name in ARRAYS if name.startswith("strand_")),
         "normal",
         "orm",
         "albedo_photo",
@@ -117,6 +123,17 @@ class Glasses:
     faces: I32  # [T, 3]
     colour: tuple[float, float, float]  # sRGB 0..1
     joint: str  # the one that it moves with
+
+
+@dataclass(frozen=True)
+class Strands:
+    """Loose hair over the hull: narrow ribbons, seen from both sides."""
+
+    vertices: F32  # [S, 3] m, over the neutral head
+    faces: I32  # [W, 3]
+    uvs: F32  # [S, 2] on the head's textures
+    anchor: I32  # [S] the triangle of the head that each vertex goes with
+    bary: F32  # [S, 3] where on it
 
 
 @dataclass(frozen=True)
@@ -164,6 +181,7 @@ class AvatarFile:
     trust: PngImage | None  # shares of seen, mirrored, model, network
     folds: tuple[Fold, ...]  # what expressions add to the textures
     glasses: Glasses | None
+    strands: Strands | None
     provenance: dict[str, Any]
 
 
@@ -239,6 +257,7 @@ def _avatar_from_archive(path: Path, archive: _Archive) -> AvatarFile:
     }
     fields["folds"] = _folds(archive, header, fields["blendshape_names"])
     fields["glasses"] = _glasses(archive, header, arrays, fields["joint_names"])
+    fields["strands"] = _strands(archive, arrays)
     _check_values(archive, arrays, len(fields["parts"]))
     focal = float(arrays.pop("photo_focal")[0])
     return AvatarFile(path=path, photo_focal=focal, **arrays, **images, **fields)
@@ -352,6 +371,27 @@ def _glasses(
     if not faces.size or faces.min() < 0 or faces.max() >= len(vertices) or not all(0 <= part <= 1 for part in told):
         raise archive.error("the triangles of the glasses must name their vertices, and their colour lie in 0 to 1")
     return Glasses(vertices, faces, (float(told[0]), float(told[1]), float(told[2])), str(joint))
+
+
+def _strands(archive: _Archive, arrays: dict[str, Any]) -> Strands | None:
+    """The strands, or none; takes their arrays out of the others."""
+    names = [name for name in ARRAYS if name.startswith("strand_")]
+    found = {name: array for name in names if (array := arrays.pop(name)) is not None}
+    if not found:
+        return None
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise archive.error(f"strands need all of their arrays, {missing[0]} is missing")
+    strands = Strands(**{name.removeprefix("strand_"): array for name, array in found.items()})
+    for name, indices, count in (
+        ("strand_faces", strands.faces, len(strands.vertices)),
+        ("strand_anchor", strands.anchor, len(arrays["faces"])),
+    ):
+        if not indices.size or indices.min() < 0 or indices.max() >= count:
+            raise archive.error(f"{name} must hold numbers from 0 to {count - 1}")
+    if strands.bary.min() < 0 or np.abs(strands.bary.sum(axis=1) - 1).max() > 1e-3:
+        raise archive.error("the rows of strand_bary must not be negative and must sum to 1")
+    return strands
 
 
 def _text(archive: _Archive, header: dict[str, Any], key: str) -> str:

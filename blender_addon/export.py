@@ -67,20 +67,21 @@ def export_avatar(built: BuiltAvatar, path: Path, options: ExportOptions) -> Exp
             make_solid(copy.meshes, copy.own)
         told |= lay_beside(copy.beside, folder)
         levels = max(1, min(options.levels, len(LEVELS)))
-        thinner = Thinner(copy.meshes, copy.own) if levels > 1 else None
+        thinner = Thinner(copy.without_strands().meshes, copy.own) if levels > 1 else None
         for level in range(levels):
             if thinner is not None and level:
                 losses.append(thinner.thin_out(LEVELS[level]).worst)
-            _prepare(copy, suffix, told)
-            found = expected(copy.meshes, copy.rig, MILLIMETRES if suffix in PRINT_SUFFIXES else 1.0)
+            shown = copy if level == 0 else copy.without_strands()
+            _prepare(shown, suffix, told)
+            found = expected(shown.meshes, shown.rig, MILLIMETRES if suffix in PRINT_SUFFIXES else 1.0)
             if take is not None:
-                found = replace(found, movement=_animate(copy, take, options))
+                found = replace(found, movement=_animate(shown, take, options))
             if suffix == GAUSSIANS:
                 found = replace(found, gaussians=options.gaussians)
             wanted.append(found)
             part = folder / level_path(path, level).name
             if write is None:
-                write_gaussians(copy.meshes, part, options.gaussians, copyright_line(provenance))
+                write_gaussians(shown.meshes, part, options.gaussians, copyright_line(provenance))
             else:
                 write(part, copyright_line(provenance))
             if suffix == ".glb" and part.is_file():

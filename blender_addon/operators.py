@@ -61,7 +61,7 @@ class MakesHeads(WorkerJob):
         backend, out = ready
         fields = context.scene.meshlam
         options: dict[str, Any] = {"texture_size": int(fields.texture_size), "device": fields.device, "face": face}
-        options |= {"texture": fields.texture, "sway_bones": fields.sway_bones}
+        options |= {"texture": fields.texture, "hair": fields.hair, "sway_bones": fields.sway_bones}
         options["keep"] = "glasses-mesh" if fields.glasses_mesh else "glasses" if fields.keep_glasses else "none"
         state.session.start(backend, Request(photo, out, options))
         return True

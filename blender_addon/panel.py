@@ -103,7 +103,10 @@ class OptionsPanel(Sidebar, bpy.types.Panel):  # type: ignore[misc]
         fields = context.scene.meshlam
         column.prop(fields, "face")
         column.prop(fields, "texture_size")
-        column.prop(fields, "sway_bones")
+        column.prop(fields, "hair")
+        sway = column.row()
+        sway.active = fields.hair != "bald"
+        sway.prop(fields, "sway_bones")
         painted = column.row()
         painted.active = not fields.glasses_mesh  # they are one or the other
         painted.prop(fields, "keep_glasses")

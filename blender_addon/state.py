@@ -54,6 +54,16 @@ class MeshlamSettings(bpy.types.PropertyGroup):  # type: ignore[misc]
         ],
         default="1024",
     )
+    hair: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Hair",
+        description="What becomes of the hair",
+        items=[
+            ("strands", "Strands", "Loose strands over the hull"),
+            ("hull", "Hull", "One closed surface"),
+            ("bald", "None", "The bare skull"),
+        ],
+        default="strands",
+    )
     sway_bones: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Sway Bones",
         description="Bones for hair that hangs below the chin, to animate it or for a game engine's physics",

@@ -13,6 +13,7 @@ from mathutils import Euler, Vector
 
 from .scene.camera import RenderFrame, fit_render_to_photo, render_frame, restore_render_frame
 from .scene.found import BuiltAvatar
+from .scene.strands import strands_of
 
 _FRAME_BEFORE = "meshlam_frame_before"  # on the scene while the photo camera is in use: what it replaced, JSON
 
@@ -35,7 +36,7 @@ def show_in_local_views(context: Any, built: BuiltAvatar) -> None:
     """A view that shows some objects alone shows the new head, too."""
     for space in _spaces(context):
         if space.local_view is not None:
-            for item in (built.rig, built.head, built.camera):
+            for item in (built.rig, built.head, built.camera, strands_of(built.rig)):
                 if item is not None:
                     item.local_view_set(space, True)
 

@@ -99,6 +99,11 @@ def spelt(name: str, spelling: str) -> str:
     return f"{stem}_{letter}" if letter else stem
 
 
+def with_strands(options: ExportOptions, suffix: str) -> bool:
+    """Whether strands of hair go into such a file: not with the hair off, nor where one solid is printed."""
+    return options.hair != "bald" and suffix not in PRINT_SUFFIXES
+
+
 def target_path(typed: str | Path, suffix: str) -> Path:
     """The file to write for what was typed: `head.v2` and `head.v2.fbx` become `head.v2.glb` for .glb."""
     path = Path(typed)

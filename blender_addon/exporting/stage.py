@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from ..scene.found import RIG, BuiltAvatar, armature_modifier
 from ..scene.mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from ..scene.neck_tone import SKIN
 from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX
+from ..scene.strands import STRANDS, shown_strands
 from ..scene.trust import MILLIMETRES, TRUST, UNCERTAINTY
 from .expressions import add_expressions
 from .maps import carry_maps
 from .modifiers import apply_modifiers, shown_modifiers
-from .options import RIG_NAME, ExportOptions, spelt
+from .options import RIG_NAME, ExportOptions, spelt, with_strands
 from .pictures import export_material
 from .weights import limit_weights
 
@@ -34,10 +35,15 @@ class Staged:
     """What the exporters are to write."""
 
     head: Any
-    meshes: tuple[Any, ...]  # the head, its pieces and what is worn, in this order
+    meshes: tuple[Any, ...]  # the head, its pieces, its strands and what is worn, in this order
     rig: Any  # None for morphs only
     own: Callable[[Any], None]  # takes data-blocks made on the way, to be removed with the rest
     beside: frozenset[Path]  # pictures that go beside the file
+    strands: Any = None  # one of the meshes, or None
+
+    def without_strands(self) -> Staged:
+        """The same with the hull as all of the hair."""
+        return replace(self, meshes=tuple(mesh for mesh in self.meshes if mesh != self.strands), strands=None)
 
     def objects(self) -> list[Any]:
         return [item for item in (*self.meshes, self.rig) if item is not None]
@@ -87,18 +93,24 @@ def staged(built: BuiltAvatar, options: ExportOptions, pictures: Path, target: P
     try:
         unit.system, unit.scale_length = "METRIC", 1.0
         rig = _copy_rig(workshop, built.rig)
-        originals = [built.head, *built.pieces, *(_worn(built) if options.accessories else ())]
+        strands = shown_strands(built.rig, built.head) if with_strands(options, target.suffix.lower()) else None
+        originals = [built.head, *built.pieces, *([strands] if strands is not None else [])]
+        originals += _worn(built) if options.accessories else []
         copies = {built.rig: rig}
         for original in originals:
             copies[original] = _copy_mesh(workshop, original, copies, options)
         materials: dict[Any, Any] = {}
         for original in originals:
             _dress(workshop, copies[original], materials, options)
+        for slot in copies[strands].material_slots if strands is not None else ():
+            if slot.material is not None:
+                slot.material.use_backface_culling = False  # ribbons have two sides, whatever the head has
         bpy.context.view_layer.update()
         meshes = tuple(copies[original] for original in originals)
         if not options.bones:
             _detach(meshes)
-        yield Staged(meshes[0], meshes, rig if options.bones else None, workshop.own, frozenset(workshop.beside))
+        bones, beside = rig if options.bones else None, frozenset(workshop.beside)
+        yield Staged(meshes[0], meshes, bones, workshop.own, beside, copies.get(strands))
     finally:
         workshop.close()
         unit.system, unit.scale_length = units
@@ -191,7 +203,8 @@ def _clean_keys(mesh: Any, options: ExportOptions) -> None:
             key.mute, key.value = False, 0.0
     if BALD in keys.key_blocks:
         _settle_hair(mesh, options.hair)
-    if mesh.data.shape_keys is None:
+    if len(mesh.data.shape_keys.key_blocks) == 1:
+        mesh.shape_key_clear()
         return
     if options.expressions == "vrm":
         add_expressions(mesh)
@@ -227,7 +240,8 @@ def _worn(built: BuiltAvatar) -> list[Any]:
     bent = [item for item in bpy.context.scene.objects if item.type == "MESH" and item not in hanging]
     hanging += [item for item in bent if getattr(armature_modifier(item), "object", None) == built.rig]
     there = bpy.context.view_layer.objects
-    worn = [item for item in hanging if item.type == "MESH" and RIG not in item and item.name in there]
+    own = built.rig.get(STRANDS)
+    worn = [item for item in hanging if item.type == "MESH" and RIG not in item and item != own and item.name in there]
     return [item for item in worn if item.visible_get()]
 
 

@@ -70,7 +70,10 @@ def record(built: BuiltAvatar) -> Take:
 
 def put_on(take: Take, meshes: Sequence[Any], rig: Any, spell: Callable[[str], str]) -> list[Any]:
     """Animate the copy, whose keys `spell` names; returns the actions made."""
-    keyed = [mesh.data.shape_keys for mesh in meshes if mesh.data.shape_keys is not None]
+    names = {spell(name) for name in take.values}
+    keyed = [
+        keys for mesh in meshes if (keys := mesh.data.shape_keys) is not None and names & set(keys.key_blocks.keys())
+    ]
     animated = [*([rig] if rig is not None else []), *keyed]
     rooms = compat.new_curves("Animation", animated)
     for item, room in zip(animated, rooms, strict=True):

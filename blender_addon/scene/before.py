@@ -9,16 +9,19 @@ import bpy
 
 from . import layers
 from .action import PHOTO_POSE, build_actions, hide_photo_pose
+from .copies import remove_item
 from .folds import folds_of, show_folds
-from .found import PROVENANCE, RESULT, SOURCE, BuiltAvatar
-from .glasses import glasses_of, hang_glasses, remove_glasses
+from .found import PROVENANCE, RESULT, SOURCE, BuiltAvatar, link_beside
+from .glasses import glasses_of, hang_glasses
 from .guard import editing, here, scene_as_found
 from .lashes import lash_nodes
 from .light import LIGHT
+from .strands import STRANDS, put_away, strands_of
 
 _MESH, _IMAGE, _CAMERA = "meshlam_before_mesh", "meshlam_before_albedo", "meshlam_before_camera"
 _LIT, _FOLDS, _LASHES = "meshlam_before_lit", "meshlam_before_folds", "meshlam_before_lashes"
 _GLASSES = "meshlam_before_glasses"
+_STRANDS, _STRAND_MESH = "meshlam_before_strands", "meshlam_before_strand_mesh"
 _REST = "meshlam_before"  # JSON: bones, custom properties
 _PROPERTIES = (PHOTO_POSE, PROVENANCE, SOURCE, RESULT, LIGHT, "meshlam_kept")
 
@@ -64,6 +67,7 @@ def keep_before(built: BuiltAvatar) -> None:
     rig.pop(_GLASSES, None)
     if worn is not None:
         rig[_GLASSES] = worn.data
+    _keep_strands(rig)
     place = list(built.camera.location) if built.camera is not None else None
     bones = {bone.name: [list(bone.head_local), list(bone.tail_local)] for bone in rig.data.bones}
     properties = {key: rig[key] for key in _PROPERTIES if key in rig}
@@ -93,12 +97,13 @@ def go_back(built: BuiltAvatar) -> None:
             built.camera["meshlam_resolution"], built.camera["meshlam_pixel_aspect_y"] = rest["grid"]
         _place_bones(rig, rest["bones"])
         _take_off(rig)
+        _strands_back(rig, head)
         for key in _PROPERTIES:
             if key in rest["properties"]:
                 rig[key] = rest["properties"][key]
             elif key in rig:
                 del rig[key]
-        for key in (_MESH, _IMAGE, _LIT, _FOLDS, _LASHES, _GLASSES, _CAMERA, _REST):
+        for key in (_MESH, _IMAGE, _LIT, _FOLDS, _LASHES, _GLASSES, _STRANDS, _STRAND_MESH, _CAMERA, _REST):
             if key in rig:
                 del rig[key]
         build_actions(rig, head, head.name)
@@ -108,13 +113,40 @@ def _take_off(rig: Any) -> None:
     """The earlier glasses in the place of the newer ones, or none."""
     worn, earlier = glasses_of(rig), rig.get(_GLASSES)
     if worn is not None and earlier is None:
-        remove_glasses(worn)
+        remove_item(worn)
     elif worn is not None and worn.data != earlier:
         newer, worn.data = worn.data, earlier
         _take_name(earlier, newer)
         if not newer.users:
             bpy.data.meshes.remove(newer)
     hang_glasses(rig)
+
+
+def _keep_strands(rig: Any) -> None:
+    """The strands and their mesh: a head without hair may come, and these be put away."""
+    earlier, loose = rig.get(_STRANDS), strands_of(rig)
+    for key in (_STRANDS, _STRAND_MESH):
+        rig.pop(key, None)
+    if earlier is not None and earlier != rig.get(STRANDS) and not earlier.users_collection:
+        remove_item(earlier)
+    if loose is not None:
+        rig[_STRANDS], rig[_STRAND_MESH] = loose, loose.data
+
+
+def _strands_back(rig: Any, head: Any) -> None:
+    """The earlier strands in the place of the newer ones, or none. What the artist deleted meanwhile stays so."""
+    loose, earlier, mesh = strands_of(rig), rig.get(_STRANDS), rig.get(_STRAND_MESH)
+    if earlier is None and loose is not None:
+        put_away(rig)
+        remove_item(loose)
+    elif earlier is not None and STRANDS not in rig:
+        link_beside(earlier, head)
+        rig[STRANDS] = earlier
+    if earlier is not None and mesh is not None and earlier.data != mesh:
+        newer, earlier.data = earlier.data, mesh
+        _take_name(mesh, newer)
+        if not newer.users:
+            bpy.data.meshes.remove(newer)
 
 
 def _swap_mesh(head: Any, mesh: Any) -> None:

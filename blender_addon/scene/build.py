@@ -23,6 +23,7 @@ from .material import build_materials
 from .mesh import assign_materials, assign_weights, build_mesh
 from .raw_keys import store_parameters
 from .shape_keys import build_correctives, build_shape_keys
+from .strands import build_strands
 
 _ROOM = 0.3  # m: two heads closer than this overlap
 
@@ -47,13 +48,14 @@ def build_avatar(avatar: AvatarFile, name: str) -> BuiltAvatar:
         camera = build_camera(avatar, rig, f"{name} Photo", unit)
         eye_target = build_eye_target(rig, f"{name} Eye Target")
         glasses = build_glasses(avatar, rig, f"{name} Glasses")
+        strands = build_strands(avatar, rig, head, f"{name} Strands")
         store_photo_pose(avatar, rig)
         store_light(avatar.light, rig)
         _link(avatar, rig, head, camera, eye_target)
         rig.scale = (unit, unit, unit)
         rig.location = free_spot(scene.cursor.location, unit)
         collection = bpy.data.collections.new(name)
-        for item in (rig, head, camera, eye_target, glasses):
+        for item in (rig, head, strands, camera, eye_target, glasses):
             if item is not None:
                 collection.objects.link(item)
         scene.collection.children.link(collection)

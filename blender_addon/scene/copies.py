@@ -12,6 +12,7 @@ from .found import CAMERA, DRIVEN_BY, EYE_TARGET, HEAD, RIG, BuiltAvatar, armatu
 from .glasses import glasses_of
 from .guard import here, set_hidden
 from .paint import images_of
+from .strands import foreign_strands, give_strands_to, strands_of
 
 
 def make_own(built: BuiltAvatar) -> BuiltAvatar:
@@ -30,13 +31,17 @@ def make_own(built: BuiltAvatar) -> BuiltAvatar:
         head.matrix_parent_inverse = head.matrix_basis.inverted_safe()
         head[RIG] = rig
     complete(rig)
+    loose = strands_of(rig)
+    if loose is not None and loose.data.users > 1:
+        loose.data = loose.data.copy()
+        give_strands_to(loose, rig, head)
     found = find_avatar(head)
     assert found is not None
     return found
 
 
 def complete(rig: Any) -> None:
-    """A rig that was duplicated without its camera or eye target gets copies of these."""
+    """A rig that was duplicated without its camera, eye target or strands gets copies of these."""
     target = None
     for key in (CAMERA, EYE_TARGET):
         item = rig.get(key)
@@ -52,12 +57,18 @@ def complete(rig: Any) -> None:
     for bone in rig.pose.bones if target is not None else ():
         if EYE_AIM in bone.constraints:
             bone.constraints[EYE_AIM].target = target
+    loose = foreign_strands(rig)
+    if loose is not None and loose.is_editable:
+        made = _copy_into(loose, rig)
+        made.data = loose.data.copy()
+        give_strands_to(made, rig, rig[HEAD])
+        set_hidden(made, here(loose) and loose.hide_get())
 
 
 def delete(built: BuiltAvatar) -> None:
-    """Remove the head, its rig, camera, eye target and glasses, and the data that nothing else uses."""
+    """Remove the head, its rig, camera, eye target, strands and glasses, and the data that nothing else uses."""
     cameras = [camera for camera in (built.camera, built.clip_camera) if camera is not None]
-    own = (built.head, *built.pieces, *cameras, built.eye_target, glasses_of(built.rig))
+    own = (built.head, *built.pieces, *cameras, built.eye_target, strands_of(built.rig), glasses_of(built.rig))
     objects = [item for item in own if item is not None]
     shared = built.rig.get(HEAD) not in (None, built.head)
     data = [*images_of(built), *_materials(built), *(item.data for item in objects if item.data is not None)]
@@ -80,6 +91,18 @@ def delete(built: BuiltAvatar) -> None:
         bpy.data.collections.remove(collection)
 
 
+def remove_item(item: Any) -> None:
+    """The object with its mesh and material, where nothing else uses these."""
+    mesh = item.data
+    materials = [slot.material for slot in item.material_slots if slot.material is not None]
+    bpy.data.objects.remove(item)
+    if not mesh.users:
+        bpy.data.meshes.remove(mesh)
+    for material in materials:
+        if not material.users:
+            bpy.data.materials.remove(material)
+
+
 def _clip_actions(built: BuiltAvatar) -> list[Any]:
     """The actions that clips gave the head; the artist's own stay in the file."""
     animated = [item.animation_data for item in (built.rig, built.head.data.shape_keys) if item is not None]
@@ -88,13 +111,14 @@ def _clip_actions(built: BuiltAvatar) -> list[Any]:
 
 
 def leftovers() -> list[Any]:
-    """Objects of heads that are gone: rigs without a head, cameras and eye targets without a rig."""
+    """Objects of heads that are gone: rigs without a head and their strands, cameras and eye targets without a rig."""
     found = []
     for item in bpy.data.objects:
         if not item.is_editable:
             continue
-        if item.type == "ARMATURE" and HEAD in item:
-            found += [item] if find_avatar(item) is None else []
+        if item.type == "ARMATURE" and HEAD in item and find_avatar(item) is None:
+            loose = strands_of(item)
+            found += [item, *([loose] if loose is not None else [])]
         elif RIG in item and item.type in ("CAMERA", "EMPTY"):
             rig = item.get(RIG)
             found += [item] if rig is None or not rig.users_collection or find_avatar(rig) is None else []
@@ -123,8 +147,8 @@ def _copy_into(item: Any, beside: Any) -> Any:
 
 def _materials(built: BuiltAvatar) -> list[Any]:
     """The materials, and the groups of folds in them."""
-    worn = glasses_of(built.rig)
-    meshes = (built.head, *built.pieces, *([worn] if worn is not None else []))
+    beside = [item for item in (strands_of(built.rig), glasses_of(built.rig)) if item is not None]
+    meshes = (built.head, *built.pieces, *beside)
     found = [slot.material for mesh in meshes for slot in mesh.material_slots if slot.material is not None]
     return found + [group for group in map(folds_of, meshes) if group is not None]
 

@@ -57,18 +57,6 @@ def renew_glasses(avatar: AvatarFile, rig: Any, name: str) -> None:
     hang_glasses(rig)
 
 
-def remove_glasses(item: Any) -> None:
-    """The object with its mesh and material, where nothing else uses these."""
-    mesh = item.data
-    materials = [slot.material for slot in item.material_slots if slot.material is not None]
-    bpy.data.objects.remove(item)
-    if not mesh.users:
-        bpy.data.meshes.remove(mesh)
-    for material in materials:
-        if not material.users:
-            bpy.data.materials.remove(material)
-
-
 def _mesh(glasses: Glasses, name: str) -> Any:
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata(blender_from_avatar(glasses.vertices), [], glasses.faces)

@@ -30,6 +30,7 @@ from .guard import editing, scene_as_found
 from .neck_tone import SKIN, TONE, tint
 from .parts import HAIR
 from .raw_mesh import RawMesh, build_raw, raw_mesh
+from .strands import Carried, carry_strands, shown_strands, strands_of
 
 _COVER = 0.25  # of the ramp: so far up the body's tone covers hair and shadows that no factor turns into skin
 _GAP = 0.3  # of the neck's radius, between the two loops
@@ -70,6 +71,7 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
     body_mesh = _without_head(raw_mesh(body), skeleton, head_mesh.points[head_loop], _up(built))
     body_loop = _opening(body_mesh, body.name, head_mesh.points[head_loop])
     head_mesh, scale, move = _fitted(head_mesh, head_loop, body_mesh.points[body_loop], scale_to_fit)
+    fitted = head_mesh.points
     below = -down_at(body_loop, body_mesh.points, body_mesh.edges)
     head_mesh = _reshaped(head_mesh, head_loop, body_mesh.points[body_loop], below)
     between = bridge(
@@ -95,6 +97,11 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
         carry_keys(built.head, mesh, {built.rig: rig}, bones)
         turning = _turning(rig, bones) if skeleton is not None else {}
         carry_turns(built.rig, rig, turning)
+        loose = shown_strands(built.rig, built.head)
+        if loose is not None:
+            count = len(fitted)
+            weights = {name: values[:count] for name, values in whole.weights.items()}
+            carry_strands(loose, rig, mesh, Carried(move, fitted, whole.points[:count], weights))
     seam = Seam(
         _widest_hole(whole, head_loop, body_loop, len(head_mesh.points), between),
         tones.delta_e,
@@ -102,8 +109,8 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
         scale,
     )
     rig[JOINED] = json.dumps({"gap": seam.gap, "delta_e": seam.delta_e, "turned_by": turning})
-    glasses = glasses_of(built.rig)
-    for item in (built.head, *built.pieces, *([glasses] if glasses is not None else []), body):
+    beside = [item for item in (glasses_of(built.rig), strands_of(built.rig)) if item is not None]
+    for item in (built.head, *built.pieces, *beside, body):
         item.hide_set(True)
         item.hide_render = True
     return mesh, rig, seam

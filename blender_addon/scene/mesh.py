@@ -96,9 +96,12 @@ def limited_weights(
 
 def assign_weights(avatar: AvatarFile, head: Any) -> None:
     """Vertex groups named like the bones."""
-    weights = limited_weights(avatar.weights)
-    for joint, name in enumerate(avatar.joint_names):
-        group = head.vertex_groups.new(name=name)
-        column = weights[:, joint]
+    give_groups(head, dict(zip(avatar.joint_names, limited_weights(avatar.weights).T, strict=True)))
+
+
+def give_groups(item: Any, weights: dict[str, NDArray[np.float64]]) -> None:
+    """New vertex groups with these weights [V], by name."""
+    for name, column in weights.items():
+        group = item.vertex_groups.new(name=name)
         for weight in np.unique(column[column > 0]):
             group.add(np.flatnonzero(column == weight).tolist(), float(weight), "REPLACE")

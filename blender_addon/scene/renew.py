@@ -33,6 +33,7 @@ from .mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from .quads import join_triangles, only_triangles
 from .retopology import Carry, keys_as_they_were, own_keys, put_on_mesh
 from .shape_keys import BALD, CORRECTIVE_PREFIX, FIX_PREFIX
+from .strands import renew_strands, strands_of
 from .trust import store_trust
 from .weights import GroupEdits
 
@@ -130,6 +131,7 @@ def _renew(built: BuiltAvatar, avatar: AvatarFile, before: AvatarFile | None, ca
     kept += _renew_albedo(built, avatar, before)
     _move_bones(built.rig, avatar)
     renew_glasses(avatar, built.rig, f"{built.head.name} Glasses")
+    kept += renew_strands(avatar, built.rig, built.head, f"{built.head.name} Strands")
     if built.camera is not None:
         aim_camera(built.camera, avatar)
     store_photo_pose(avatar, built.rig)
@@ -279,8 +281,8 @@ def _kept_as_they_are(built: BuiltAvatar) -> list[str]:
     own = [slot.material.name for slot in built.head.material_slots if slot.material and not _of_file(slot.material)]
     if own:
         kept.append(f"Materials: {', '.join(own[:4])}")
-    mine = {built.head, built.camera, built.eye_target}
-    worn = [item.name for item in built.rig.children_recursive if item not in mine]
+    mine = {built.head, built.camera, built.eye_target, strands_of(built.rig)}
+    worn = [item.name for item in built.rig.children_recursive if item not in mine and item.users_collection]
     if worn:
         kept.append(f"Objects on the head: {', '.join(worn[:4])}")
     return kept

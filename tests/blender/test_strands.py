@@ -1,0 +1,426 @@
+"""Loose strands over the hull are an object of their own, which is a part of the head wherever that goes."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+from doubles import AtOnce
+from mathutils import Euler, Vector
+from sample import gltf_json, make_sample, with_arrays, write_sample
+
+from blender_addon import state
+from blender_addon.avatar_reader import AvatarFile, AvatarFileError, read_avatar
+from blender_addon.axes import blender_from_avatar
+from blender_addon.export import ExportOptions, export_avatar, verify
+from blender_addon.scene.before import go_back
+from blender_addon.scene.build import build_avatar
+from blender_addon.scene.copies import delete, make_own
+from blender_addon.scene.found import find_avatar
+from blender_addon.scene.join_body import join
+from blender_addon.scene.parts import HAIR, SURFACES
+from blender_addon.scene.renew import renew
+from blender_addon.scene.shape_keys import bald_key
+from blender_addon.scene.strands import strands_of
+
+BARY = np.array([[0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.3, 0.3, 0.4], [0.2, 0.3, 0.5], [0.1, 0.1, 0.8]], "<f4")
+LIFT = np.array([0.0005, 0.0005, 0.001, 0.001, 0.004])  # m over the hull: two corners, two corners, the tip
+RIBBON = np.array([[0, 1, 2], [1, 3, 2], [2, 3, 4]], "<i4")
+ARRAYS = ("vertices", "faces", "uvs", "anchor", "bary")
+
+
+def with_strands(sample, length: float = 1.0):
+    """A ribbon on every fourth triangle of the hull; `length` of 2 makes them stand off twice as far."""
+    arrays = sample.arrays
+    lifted = np.linalg.norm(arrays["hair"], axis=1) > 0.01
+    on = np.flatnonzero(lifted[arrays["faces"]].all(axis=1))[::4]
+    corners = arrays["vertices"][arrays["faces"][on]].astype(float)  # [N, 3, 3]
+    out = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    points = np.einsum("pc,ncx->npx", BARY, corners) + length * LIFT[:, None] * out[:, None]
+    made = {
+        "vertices": points.reshape(-1, 3).astype("<f4"),
+        "faces": (RIBBON + 5 * np.arange(len(on))[:, None, None]).reshape(-1, 3).astype("<i4"),
+        "uvs": np.einsum("pc,ncx->npx", BARY, arrays["uvs"][arrays["uv_faces"][on]]).reshape(-1, 2).astype("<f4"),
+        "anchor": np.repeat(on, 5).astype("<i4"),
+        "bary": np.tile(BARY, (len(on), 1)),
+    }
+    return with_arrays(sample, **{f"strand_{name}": array for name, array in made.items()})
+
+
+@pytest.fixture(scope="session")
+def hairy():
+    return with_strands(make_sample(hair=True))
+
+
+@pytest.fixture(scope="session")
+def hairy_avatar(hairy, tmp_path_factory) -> AvatarFile:
+    return read_avatar(write_sample(tmp_path_factory.mktemp("strands") / "hairy.meshlam", hairy))
+
+
+@pytest.fixture(scope="session")
+def hull_avatar(tmp_path_factory) -> AvatarFile:
+    return read_avatar(write_sample(tmp_path_factory.mktemp("hull") / "hull.meshlam", make_sample(hair=True)))
+
+
+@pytest.fixture(scope="session")
+def longer_avatar(tmp_path_factory) -> AvatarFile:
+    made = with_strands(make_sample(hair=True), 2.0)
+    return read_avatar(write_sample(tmp_path_factory.mktemp("longer") / "longer.meshlam", made))
+
+
+@pytest.fixture
+def built(registered, hairy_avatar):
+    return build_avatar(hairy_avatar, "Ada")
+
+
+def seen(item) -> np.ndarray:  # [V, 3] as they stand in the scene
+    bpy.context.view_layer.update()
+    shown = item.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return np.array([shown.matrix_world @ vertex.co for vertex in shown.data.vertices])
+
+
+def spots(avatar, points) -> np.ndarray:  # [S, 3] of points [V, 3] at the anchors
+    strands = avatar.strands
+    return np.einsum("sc,scx->sx", strands.bary, points[avatar.faces[strands.anchor]])
+
+
+def alone(avatar, name):
+    """The strands that lie there by themselves."""
+    return build_avatar(avatar, name)
+
+
+def test_strands_are_one_object_where_the_file_says_in_the_hulls_own_material(built, hairy_avatar):
+    item = bpy.data.objects["Ada Strands"]
+    assert np.allclose(seen(item), blender_from_avatar(hairy_avatar.strands.vertices), atol=1e-6)
+    hair = built.head.material_slots[SURFACES.index(HAIR)].material
+    assert [slot.material for slot in item.material_slots] == [hair]
+    assert find_avatar(item).head == built.head
+    assert list(item.users_collection) == list(built.head.users_collection)
+
+
+def test_they_show_the_texture_where_the_file_says(built, hairy_avatar):
+    data = strands_of(built.rig).data
+    uvs = np.array([tuple(place.vector) for place in data.uv_layers["UVMap"].uv])
+    wanted = hairy_avatar.strands.uvs[[loop.vertex_index for loop in data.loops]]
+    assert np.allclose(uvs, wanted, atol=1e-6)
+
+
+def test_they_are_lit_as_the_hull_and_show_it_their_fronts(built, hairy_avatar):
+    data = strands_of(built.rig).data
+    of_head = np.array([tuple(normal.vector) for normal in built.head.data.vertex_normals])
+    wanted = spots(hairy_avatar, of_head)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    shown = np.array([tuple(normal.vector) for normal in data.corner_normals])
+    vertices = [loop.vertex_index for loop in data.loops]
+    assert np.degrees(np.arccos(np.clip((shown * wanted[vertices]).sum(axis=1), -1, 1))).max() < 0.1
+    for face in data.polygons:
+        assert face.normal @ Vector(wanted[list(face.vertices)].sum(axis=0)) > 0
+
+
+def test_they_move_with_the_bones_as_the_hull_below_them_does(built, hairy_avatar):
+    """The hull's triangles stay triangles, so a spot on one and a ribbon's root over it keep close."""
+    item = strands_of(built.rig)
+    rest, hull = seen(item), spots(hairy_avatar, seen(built.head))
+    for bone, turn in (("neck", (0.3, 0.2, 0.1)), ("jaw", (0.3, 0, 0)), ("root", (0, 0, 0.4))):
+        built.rig.pose.bones[bone].rotation_quaternion = Euler(turn).to_quaternion()
+    moved, hull_moved = seen(item), spots(hairy_avatar, seen(built.head))
+    assert np.abs(hull_moved - hull).max() > 0.02
+    before, after = np.linalg.norm(rest - hull, axis=1), np.linalg.norm(moved - hull_moved, axis=1)
+    assert np.abs(after - before).max() < 2e-4
+
+
+def test_weights_are_of_four_bones_at_most_and_sum_to_one(built):
+    item = strands_of(built.rig)
+    for vertex in item.data.vertices:
+        weights = [entry.weight for entry in vertex.groups if entry.weight > 0]
+        assert len(weights) <= 4
+        assert sum(weights) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_hairs_switch_draws_them_into_the_skull_and_out_again(built, hairy_avatar):
+    bpy.ops.meshlam.toggle_hair()
+    item = strands_of(built.rig)
+    skull = spots(hairy_avatar, blender_from_avatar(hairy_avatar.vertices - hairy_avatar.hair))
+    middle = blender_from_avatar(np.array([[0.0, 0.08, 0.03]]))  # of the sample's ball
+    depth = np.linalg.norm(skull - middle, axis=1) - np.linalg.norm(seen(item) - middle, axis=1)
+    assert np.allclose(depth, 0.002, atol=2e-4)
+    bpy.ops.meshlam.toggle_hair()
+    assert np.allclose(seen(item), blender_from_avatar(hairy_avatar.strands.vertices), atol=1e-6)
+
+
+def test_they_follow_the_slider_by_hand_in_copies_too_and_after_loading(built, hairy_avatar, tmp_path):
+    for item in (built.rig, built.head, strands_of(built.rig)):
+        item.select_set(True)
+    bpy.context.view_layer.objects.active = built.head
+    bpy.ops.object.duplicate()
+    path = tmp_path / "two.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    copy = find_avatar(bpy.data.objects["Ada.001"])
+    assert strands_of(copy.rig).name == "Ada Strands.001"
+    bald_key(copy.head).value = 1.0
+    first, second = seen(bpy.data.objects["Ada Strands"]), seen(bpy.data.objects["Ada Strands.001"])
+    assert np.allclose(first, blender_from_avatar(hairy_avatar.strands.vertices), atol=1e-6)
+    assert np.linalg.norm(first - second, axis=1).min() > 0.01
+
+
+def test_a_copied_mesh_that_gets_bones_of_its_own_gets_strands_of_its_own(built):
+    made = built.head.copy()
+    made.data = built.head.data.copy()
+    built.collection.objects.link(made)
+    copy = make_own(find_avatar(made))
+    mine, theirs = strands_of(copy.rig), strands_of(built.rig)
+    assert mine not in (None, theirs)
+    copy.rig.location.x += 1.0
+    bald_key(made).value = 1.0
+    assert seen(mine)[:, 0].min() > 0.5
+    assert np.abs(seen(theirs)[:, 0]).max() < 0.5
+    assert bald_key(theirs).value == 0.0
+
+
+def test_they_go_with_the_head_and_leave_nothing(registered, hairy_avatar):
+    stores = (bpy.data.objects, bpy.data.meshes, bpy.data.materials, bpy.data.images, bpy.data.shape_keys)
+    before = [len(store) for store in stores]
+    delete(build_avatar(hairy_avatar, "Ada"))
+    assert [len(store) for store in stores] == before
+
+
+@pytest.mark.parametrize("bald", [False, True])
+def test_a_hull_alone_and_a_bald_head_have_no_such_object(registered, hairy, hull_avatar, tmp_path, bald):
+    avatar = hull_avatar
+    if bald:
+        arrays = {name: array for name, array in hairy.arrays.items() if name != "hair"}
+        avatar = read_avatar(write_sample(tmp_path / "bald.meshlam", type(hairy)(arrays, hairy.images, hairy.header)))
+    assert strands_of(build_avatar(avatar, "Eve").rig) is None
+    assert not any("Strands" in item.name for item in bpy.data.objects)
+
+
+def test_another_reconstruction_brings_its_own_and_one_click_the_old_ones_back(built, hairy_avatar, longer_avatar):
+    item = strands_of(built.rig)
+    renew(built, longer_avatar, hairy_avatar)
+    assert strands_of(built.rig) == item
+    assert np.allclose(seen(item), blender_from_avatar(longer_avatar.strands.vertices), atol=1e-6)
+    assert item.active_material == built.head.material_slots[SURFACES.index(HAIR)].material
+    bald_key(built.head).value = 1.0
+    assert np.linalg.norm(seen(item) - blender_from_avatar(longer_avatar.strands.vertices), axis=1).min() > 0.01
+    bald_key(built.head).value = 0.0
+    go_back(find_avatar(built.head))
+    assert np.allclose(seen(item), blender_from_avatar(hairy_avatar.strands.vertices), atol=1e-6)
+    assert [mesh.name for mesh in bpy.data.meshes if "Strands" in mesh.name] == ["Ada Strands"]
+
+
+def test_they_come_with_a_new_head_and_off_again(registered, hull_avatar, hairy_avatar):
+    made = build_avatar(hull_avatar, "Ada")
+    renew(made, hairy_avatar, hull_avatar)
+    assert np.allclose(seen(strands_of(made.rig)), blender_from_avatar(hairy_avatar.strands.vertices), atol=1e-6)
+    go_back(find_avatar(made.head))
+    assert strands_of(made.rig) is None
+    assert not any("Strands" in mesh.name for mesh in bpy.data.meshes)
+    renew(find_avatar(made.head), hairy_avatar, hull_avatar)
+    assert strands_of(made.rig) is not None
+
+
+def test_a_new_head_without_takes_them_off_and_one_click_brings_them_back(built, hull_avatar, hairy_avatar):
+    told = renew(built, hull_avatar, hairy_avatar)
+    assert strands_of(built.rig) is None
+    assert "Ada Strands" not in bpy.context.view_layer.objects
+    assert not any("Strands" in sentence for sentence in told)
+    go_back(find_avatar(built.head))
+    item = strands_of(built.rig)
+    assert np.allclose(seen(item), blender_from_avatar(hairy_avatar.strands.vertices), atol=1e-6)
+    bald_key(built.head).value = 1.0
+    assert bald_key(item.evaluated_get(bpy.context.evaluated_depsgraph_get())) is not None
+    assert np.linalg.norm(seen(item) - blender_from_avatar(hairy_avatar.strands.vertices), axis=1).min() > 0.01
+
+
+@pytest.mark.parametrize("by", ["button", "script"])
+def test_deleted_strands_stay_deleted(built, longer_avatar, hairy_avatar, by, tmp_path):
+    item = strands_of(built.rig)
+    if by == "button":
+        bpy.ops.object.select_all(action="DESELECT")
+        item.select_set(True)
+        bpy.context.view_layer.objects.active = item
+        bpy.ops.object.delete()
+    else:
+        bpy.data.objects.remove(item)
+    renew(built, longer_avatar, hairy_avatar)
+    assert strands_of(built.rig) is None
+    go_back(find_avatar(built.head))
+    assert not any("Strands" in shown.name for shown in bpy.context.view_layer.objects)
+    export_avatar(find_avatar(built.head), tmp_path / "a.glb", ExportOptions())
+    assert meshes_in(tmp_path / "a.glb") == ["Ada"]
+
+
+@pytest.mark.parametrize("next_has", [True, False])
+def test_combed_strands_stay_as_the_artist_left_them(built, longer_avatar, hull_avatar, hairy_avatar, next_has):
+    item = strands_of(built.rig)
+    tips = item.data.shape_keys.key_blocks[0].data
+    for index in range(4, len(tips), 5):
+        tips[index].co.z += 0.01
+    combed = seen(item)
+    told = renew(built, longer_avatar if next_has else hull_avatar, hairy_avatar)
+    assert np.allclose(seen(strands_of(built.rig)), combed, atol=1e-6)
+    assert any("Ada Strands" in sentence for sentence in told)
+
+
+def test_new_strands_lie_on_what_the_artist_sculpted(built, longer_avatar, hairy_avatar):
+    basis = built.head.data.shape_keys.key_blocks[0].data
+    for point in basis:
+        point.co.z += 0.05
+    renew(built, longer_avatar, hairy_avatar)
+    wanted = blender_from_avatar(longer_avatar.strands.vertices) + [0, 0, 0.05]
+    assert np.allclose(seen(strands_of(built.rig)), wanted, atol=1e-5)
+
+
+def meshes_in(path) -> list[str]:
+    told = gltf_json(path)
+    return sorted(node["name"] for node in told["nodes"] if "mesh" in node)
+
+
+@pytest.mark.parametrize(("accessories", "single_sided"), [(True, False), (False, True)])
+def test_they_are_exported_as_a_part_of_the_head(built, tmp_path, accessories, single_sided):
+    path = tmp_path / "Ada.glb"
+    options = ExportOptions(accessories=accessories, single_sided=single_sided)
+    wanted = export_avatar(built, path, options)
+    assert verify(path, wanted) == []
+    told = gltf_json(path)
+    assert meshes_in(path) == ["Ada", "Ada Strands"]
+    strands = next(mesh for mesh in told["meshes"] if mesh["name"] == "Ada Strands")
+    assert "targets" not in strands["primitives"][0]
+    hair = told["materials"][strands["primitives"][0]["material"]]
+    assert hair["name"] == "Ada Hair"
+    assert hair["doubleSided"]
+    skin = next(material for material in told["materials"] if material["name"] == "Ada Skin")
+    assert bool(skin.get("doubleSided")) != single_sided
+    assert len([material for material in told["materials"] if material["name"].startswith("Ada Hair")]) == 1
+
+
+def test_they_bring_no_second_copy_of_a_picture(registered, hull_avatar, hairy_avatar, tmp_path):
+    counts = []
+    for avatar in (hull_avatar, hairy_avatar):
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        path = tmp_path / f"{avatar.path.stem}.glb"
+        export_avatar(build_avatar(avatar, "Ada"), path, ExportOptions())
+        counts.append(len(gltf_json(path)["images"]))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("suffix", [".fbx", ".usdc"])
+@pytest.mark.parametrize("bones", [True, False])
+def test_other_formats_hold_them_as_well(built, tmp_path, suffix, bones):
+    path = tmp_path / f"Ada{suffix}"
+    with_them = export_avatar(built, path, ExportOptions(bones=bones, hair="switch"))
+    assert verify(path, with_them) == []
+    strands_of(built.rig).hide_set(True)
+    without = export_avatar(built, tmp_path / f"Eve{suffix}", ExportOptions(bones=bones, hair="switch"))
+    assert with_them.triangles - without.triangles == len(strands_of(built.rig).data.polygons)
+
+
+def test_with_the_hair_as_a_morph_both_meshes_have_it(built, tmp_path):
+    path = tmp_path / "Ada.glb"
+    assert verify(path, export_avatar(built, path, ExportOptions(hair="switch"))) == []
+    targets = {mesh["name"]: mesh["extras"]["targetNames"] for mesh in gltf_json(path)["meshes"]}
+    assert targets["Ada Strands"] == ["bald"]
+    assert "bald" in targets["Ada"]
+
+
+def test_an_animation_goes_out_with_them(built, tmp_path):
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end = 1, 5
+    key = built.head.data.shape_keys.key_blocks["jawOpen"]
+    for frame, value in ((1, 0.0), (5, 1.0)):
+        key.value = value
+        key.keyframe_insert("value", frame=frame)
+    path = tmp_path / "Ada.glb"
+    assert verify(path, export_avatar(built, path, ExportOptions(animation=True, hair="switch"))) == []
+
+
+@pytest.mark.parametrize("how", ["hair off", "hidden", "off in views", "deleted", "print"])
+def test_they_are_left_out_where_they_are_not_wanted(built, tmp_path, how):
+    item = strands_of(built.rig)
+    item.hide_set(how == "hidden")
+    item.hide_viewport = how == "off in views"
+    if how == "deleted":
+        bpy.data.objects.remove(item)
+    if how == "print":
+        wanted = export_avatar(built, tmp_path / "Ada.stl", ExportOptions())
+        built.rig.pop("meshlam_strands")
+        bpy.data.objects.remove(item)
+        again = export_avatar(built, tmp_path / "Eve.stl", ExportOptions())
+        assert (tmp_path / "Ada.stl").read_bytes()[80:] == (tmp_path / "Eve.stl").read_bytes()[80:]
+        assert wanted.triangles == again.triangles
+        return
+    export_avatar(built, tmp_path / "Ada.glb", ExportOptions(hair="bald" if how == "hair off" else "hull"))
+    assert meshes_in(tmp_path / "Ada.glb") == ["Ada"]
+
+
+def test_only_the_finest_level_of_detail_has_them(built, tmp_path):
+    path = tmp_path / "Ada.glb"
+    wanted = export_avatar(built, path, ExportOptions(levels=3))
+    assert verify(path, wanted) == []
+    held = [meshes_in(path.with_name(name)) for name in ("Ada.glb", "Ada_LOD1.glb", "Ada_LOD2.glb")]
+    assert held == [["Ada", "Ada Strands"], ["Ada"], ["Ada"]]
+
+
+def test_they_go_along_to_a_body(built):
+    bpy.ops.mesh.primitive_cylinder_add(vertices=24, radius=0.05, depth=0.6, end_fill_type="NOTHING", location=(1, 0, 0))
+    body = bpy.context.object
+    item = strands_of(built.rig)
+    over = np.linalg.norm(seen(item) - nearest(seen(item), seen(built.head)), axis=1)
+    mesh, rig, _ = join(built, body)
+    mine = strands_of(rig)
+    assert mine not in (None, item)
+    assert item.hide_get()
+    assert not mine.hide_get()
+    assert find_avatar(mine).head == mesh
+    assert np.allclose(np.linalg.norm(seen(mine) - nearest(seen(mine), seen(mesh)), axis=1), over, atol=2e-3)
+    rest = seen(mine)
+    rig.pose.bones["neck"].rotation_quaternion = Euler((0, 0.4, 0)).to_quaternion()
+    assert np.abs(seen(mine) - rest).max() > 0.02
+    bald_key(mesh).value = 1.0
+    assert bald_key(built.head).value == 0.0
+    skull = nearest(seen(mine), seen(mesh))
+    assert np.linalg.norm(seen(mine) - skull, axis=1).max() < 0.01
+
+
+def nearest(points, of) -> np.ndarray:
+    return of[np.linalg.norm(points[:, None] - of[None], axis=2).argmin(axis=1)]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_strands_without_one_of_their_arrays_are_refused(hairy, tmp_path, name):
+    arrays = {key: array for key, array in hairy.arrays.items() if key != f"strand_{name}"}
+    path = write_sample(tmp_path / "a.meshlam", type(hairy)(arrays, hairy.images, hairy.header))
+    with pytest.raises(AvatarFileError, match=f"strands need all of their arrays, strand_{name} is missing"):
+        read_avatar(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "value", "said"),
+    [
+        ("strand_faces", 0, -1, "strand_faces must hold numbers from 0"),
+        ("strand_faces", 0, 10**6, "strand_faces must hold numbers from 0"),
+        ("strand_anchor", 0, 10**6, "strand_anchor must hold numbers from 0"),
+        ("strand_bary", 0, -0.1, "strand_bary must not be negative"),
+        ("strand_bary", 0, 0.9, "strand_bary must not be negative and must sum to 1"),
+        ("strand_vertices", 0, np.nan, "strand_vertices holds numbers that are not finite"),
+    ],
+)
+def test_damaged_strands_are_refused_in_one_sentence(hairy, tmp_path, name, row, value, said):
+    array = hairy.arrays[name].copy()
+    array[row] = value
+    with pytest.raises(AvatarFileError, match=said):
+        read_avatar(write_sample(tmp_path / "a.meshlam", with_arrays(hairy, **{name: array})))
+
+
+@pytest.mark.parametrize("hair", ["strands", "hull", "bald"])
+def test_the_option_asks_for_what_it_says(registered, monkeypatch, avatar_path, photo, hair):
+    session = AtOnce(avatar_path, avatar_path)
+    monkeypatch.setattr(state, "session", session)
+    monkeypatch.setattr(state, "made_files", [])  # the sample's file is not this session's to remove
+    fields = bpy.context.scene.meshlam
+    assert fields.hair == "strands"
+    fields.photo, fields.hair = str(photo), hair
+    bpy.ops.meshlam.reconstruct()
+    assert session.request.options["hair"] == hair
