@@ -67,6 +67,7 @@ def usd_hook() -> Iterator[None]:
             stage = context.get_stage()
             _connect_occlusion(stage)
             _connect_weights(stage)
+            _share_weights(stage)
             return True
 
     bpy.utils.register_class(Connect)
@@ -86,6 +87,39 @@ def _connect_weights(stage: Any) -> None:
             source = UsdSkel.BindingAPI.Apply(parent).CreateAnimationSourceRel()
             if not source.GetTargets():
                 source.SetTargets([prim.GetPath()])
+
+
+def _share_weights(stage: Any) -> None:
+    """Let meshes with a key of one name follow one weight; Blender numbers the further ones: bald, bald2."""
+    from pxr import UsdSkel
+
+    prims = list(stage.Traverse())
+    moving = {str(name) for prim in prims for name in prim.GetAttribute("blendShapes").Get() or ()}
+    numbered = set()
+    for prim in prims:
+        binding = UsdSkel.BindingAPI(prim)
+        names = [str(name) for name in binding.GetBlendShapesAttr().Get() or ()]
+        own = [target.name for target in binding.GetBlendShapeTargetsRel().GetTargets()]
+        for index, (name, wanted) in enumerate(zip(names, own, strict=False)):
+            if wanted in moving and name.removeprefix(wanted).isdigit():
+                numbered.add(name)
+                names[index] = wanted
+        if names:
+            binding.GetBlendShapesAttr().Set(names)
+    for prim in prims if numbered else ():
+        if prim.IsA(UsdSkel.Animation):
+            _drop_weights(UsdSkel.Animation(prim), numbered)
+
+
+def _drop_weights(animation: Any, numbered: set[str]) -> None:
+    names, weights = animation.GetBlendShapesAttr(), animation.GetBlendShapeWeightsAttr()
+    kept = [index for index, name in enumerate(names.Get() or ()) if str(name) not in numbered]
+    names.Set([names.Get()[index] for index in kept])
+    for time in weights.GetTimeSamples() or [None]:
+        values = weights.Get() if time is None else weights.Get(time)
+        if values is not None:
+            left = [values[index] for index in kept]
+            weights.Set(left) if time is None else weights.Set(left, time)
 
 
 def _connect_occlusion(stage: Any) -> None:

@@ -160,7 +160,8 @@ class _Spots:
     """What a head is like, as it is now, where its strands are anchored; in Blender's axes."""
 
     def __init__(self, avatar: AvatarFile, head: Any) -> None:
-        assert avatar.strands is not None and avatar.hair is not None
+        assert avatar.strands is not None
+        assert avatar.hair is not None
         self._corners = avatar.faces[avatar.strands.anchor]  # [S, 3] vertices
         self._bary = avatar.strands.bary.astype(np.float64)
         keys = head.data.shape_keys
@@ -181,7 +182,7 @@ class _Spots:
         return dict(zip(joints, rows.T, strict=True))
 
     def at(self, field: Any) -> F64:  # [V, N] -> [S, N]
-        return np.einsum("sc,scn->sn", self._bary, field[self._corners])
+        return np.asarray(np.einsum("sc,scn->sn", self._bary, field[self._corners]))
 
 
 def _mesh(strands: Strands, spots: _Spots, name: str) -> Any:
@@ -218,6 +219,8 @@ def _let_follow(item: Any, spots: _Spots, head: Any) -> None:
 
 def _drive(item: Any, head: Any) -> None:
     """The key that takes the hair off goes with the head's. By the object: its mesh may be another one day."""
+    if bald_key(head) is None:
+        return
     driver = bald_key(item).driver_add("value").driver
     driver.type = "AVERAGE"
     variable = driver.variables.new()

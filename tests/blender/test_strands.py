@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 import pytest
+from bodies import make_body
 from doubles import AtOnce
-from mathutils import Euler, Vector
-from sample import gltf_json, make_sample, with_arrays, write_sample
+from mathutils import Quaternion, Vector
+from sample import JOINTS, PARENTS, gltf_json, make_sample, posed, with_arrays, write_sample
 
 from blender_addon import state
 from blender_addon.avatar_reader import AvatarFile, AvatarFileError, read_avatar
@@ -85,11 +88,6 @@ def spots(avatar, points) -> np.ndarray:  # [S, 3] of points [V, 3] at the ancho
     return np.einsum("sc,scx->sx", strands.bary, points[avatar.faces[strands.anchor]])
 
 
-def alone(avatar, name):
-    """The strands that lie there by themselves."""
-    return build_avatar(avatar, name)
-
-
 def test_strands_are_one_object_where_the_file_says_in_the_hulls_own_material(built, hairy_avatar):
     item = bpy.data.objects["Ada Strands"]
     assert np.allclose(seen(item), blender_from_avatar(hairy_avatar.strands.vertices), atol=1e-6)
@@ -118,16 +116,23 @@ def test_they_are_lit_as_the_hull_and_show_it_their_fronts(built, hairy_avatar):
         assert face.normal @ Vector(wanted[list(face.vertices)].sum(axis=0)) > 0
 
 
-def test_they_move_with_the_bones_as_the_hull_below_them_does(built, hairy_avatar):
-    """The hull's triangles stay triangles, so a spot on one and a ribbon's root over it keep close."""
+def test_they_move_with_the_bones_as_the_spots_do_that_they_lie_on(built, hairy_avatar):
     item = strands_of(built.rig)
-    rest, hull = seen(item), spots(hairy_avatar, seen(built.head))
-    for bone, turn in (("neck", (0.3, 0.2, 0.1)), ("jaw", (0.3, 0, 0)), ("root", (0, 0, 0.4))):
-        built.rig.pose.bones[bone].rotation_quaternion = Euler(turn).to_quaternion()
-    moved, hull_moved = seen(item), spots(hairy_avatar, seen(built.head))
-    assert np.abs(hull_moved - hull).max() > 0.02
-    before, after = np.linalg.norm(rest - hull, axis=1), np.linalg.norm(moved - hull_moved, axis=1)
-    assert np.abs(after - before).max() < 2e-4
+    of_head = np.zeros((len(hairy_avatar.vertices), 5))
+    for vertex in built.head.data.vertices:
+        for entry in vertex.groups:
+            of_head[vertex.index, JOINTS.index(built.head.vertex_groups[entry.group].name)] = entry.weight
+    weights = spots(hairy_avatar, of_head)
+    weights[np.arange(len(weights)), weights.argmin(axis=1)] = 0  # of five bones four
+    weights /= weights.sum(axis=1, keepdims=True)
+    turns = np.array([[0.1, 0, 0.2], [0.3, 0.2, 0.1], [0.3, 0, 0], [0, 0.3, 0], [0, 0.2, 0]])
+    for name, turn in zip(JOINTS, turns, strict=True):
+        built.rig.pose.bones[name].rotation_quaternion = Quaternion(turn, np.linalg.norm(turn))
+    strands = {"vertices": hairy_avatar.strands.vertices, "joints": hairy_avatar.joints, "weights": weights}
+    strands["blendshapes"] = np.zeros((1, len(weights), 3))
+    wanted = blender_from_avatar(posed(strands, PARENTS, turns, np.zeros(1)))
+    assert np.abs(wanted - blender_from_avatar(hairy_avatar.strands.vertices)).max() > 0.02
+    assert np.allclose(seen(item), wanted, atol=1e-5)
 
 
 def test_weights_are_of_four_bones_at_most_and_sum_to_one(built):
@@ -191,7 +196,7 @@ def test_a_hull_alone_and_a_bald_head_have_no_such_object(registered, hairy, hul
     avatar = hull_avatar
     if bald:
         arrays = {name: array for name, array in hairy.arrays.items() if name != "hair"}
-        avatar = read_avatar(write_sample(tmp_path / "bald.meshlam", type(hairy)(arrays, hairy.images, hairy.header)))
+        avatar = read_avatar(write_sample(tmp_path / "bald.meshlam", replace(hairy, arrays=arrays)))
     assert strands_of(build_avatar(avatar, "Eve").rig) is None
     assert not any("Strands" in item.name for item in bpy.data.objects)
 
@@ -269,7 +274,7 @@ def test_new_strands_lie_on_what_the_artist_sculpted(built, longer_avatar, hairy
     for point in basis:
         point.co.z += 0.05
     renew(built, longer_avatar, hairy_avatar)
-    wanted = blender_from_avatar(longer_avatar.strands.vertices) + [0, 0, 0.05]
+    wanted = blender_from_avatar(longer_avatar.strands.vertices) + np.array([0, 0, 0.05])
     assert np.allclose(seen(strands_of(built.rig)), wanted, atol=1e-5)
 
 
@@ -363,25 +368,40 @@ def test_only_the_finest_level_of_detail_has_them(built, tmp_path):
     assert held == [["Ada", "Ada Strands"], ["Ada"], ["Ada"]]
 
 
-def test_they_go_along_to_a_body(built):
-    bpy.ops.mesh.primitive_cylinder_add(vertices=24, radius=0.05, depth=0.6, end_fill_type="NOTHING", location=(1, 0, 0))
-    body = bpy.context.object
+@pytest.fixture
+def open_avatar(hairy, tmp_path) -> AvatarFile:
+    """The same with an open neck: the lowest faces of its ball are gone."""
+    arrays = dict(hairy.arrays)
+    low = arrays["vertices"][arrays["faces"]].max(1)[:, 1] < 0.0
+    arrays |= {"faces": arrays["faces"][~low], "uv_faces": arrays["uv_faces"][~low]}
+    arrays["strand_anchor"] = (np.cumsum(~low) - 1)[arrays["strand_anchor"]].astype("<i4")
+    return read_avatar(write_sample(tmp_path / "open.meshlam", replace(hairy, arrays=arrays)))
+
+
+@pytest.mark.parametrize("with_skeleton", [True, False])
+def test_they_go_along_to_a_body(registered, open_avatar, with_skeleton):
+    built = build_avatar(open_avatar, "Ada")
+    body, skeleton = make_body()
+    if not with_skeleton:
+        bpy.data.objects.remove(skeleton)
     item = strands_of(built.rig)
     over = np.linalg.norm(seen(item) - nearest(seen(item), seen(built.head)), axis=1)
-    mesh, rig, _ = join(built, body)
+    mesh, rig, seam = join(built, body)
     mine = strands_of(rig)
     assert mine not in (None, item)
     assert item.hide_get()
     assert not mine.hide_get()
     assert find_avatar(mine).head == mesh
-    assert np.allclose(np.linalg.norm(seen(mine) - nearest(seen(mine), seen(mesh)), axis=1), over, atol=2e-3)
+    now = np.linalg.norm(seen(mine) - nearest(seen(mine), seen(mesh)), axis=1)
+    assert np.allclose(now, seam.scale * over, atol=5e-4)
     rest = seen(mine)
-    rig.pose.bones["neck"].rotation_quaternion = Euler((0, 0.4, 0)).to_quaternion()
+    bone = rig.pose.bones["head" if with_skeleton else "neck"]
+    bone.rotation_mode, bone.rotation_quaternion = "QUATERNION", Quaternion((0, 0, 1), 0.4)
     assert np.abs(seen(mine) - rest).max() > 0.02
     bald_key(mesh).value = 1.0
     assert bald_key(built.head).value == 0.0
-    skull = nearest(seen(mine), seen(mesh))
-    assert np.linalg.norm(seen(mine) - skull, axis=1).max() < 0.01
+    assert np.linalg.norm(seen(mine) - nearest(seen(mine), seen(mesh)), axis=1).max() < 0.02
+    assert np.linalg.norm(seen(mine) - rest, axis=1).min() > 0.01
 
 
 def nearest(points, of) -> np.ndarray:
@@ -391,7 +411,7 @@ def nearest(points, of) -> np.ndarray:
 @pytest.mark.parametrize("name", ARRAYS)
 def test_strands_without_one_of_their_arrays_are_refused(hairy, tmp_path, name):
     arrays = {key: array for key, array in hairy.arrays.items() if key != f"strand_{name}"}
-    path = write_sample(tmp_path / "a.meshlam", type(hairy)(arrays, hairy.images, hairy.header))
+    path = write_sample(tmp_path / "a.meshlam", replace(hairy, arrays=arrays))
     with pytest.raises(AvatarFileError, match=f"strands need all of their arrays, strand_{name} is missing"):
         read_avatar(path)
 
