@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import bpy
@@ -330,15 +331,25 @@ def test_with_the_hair_as_a_morph_both_meshes_have_it(built, tmp_path):
     assert "bald" in targets["Ada"]
 
 
-def test_an_animation_goes_out_with_them(built, tmp_path):
+@pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
+def test_an_animation_goes_out_with_them(built, tmp_path, suffix):
     scene = bpy.context.scene
     scene.frame_start, scene.frame_end = 1, 5
     key = built.head.data.shape_keys.key_blocks["jawOpen"]
     for frame, value in ((1, 0.0), (5, 1.0)):
         key.value = value
         key.keyframe_insert("value", frame=frame)
-    path = tmp_path / "Ada.glb"
+    path = tmp_path / f"Ada{suffix}"
     assert verify(path, export_avatar(built, path, ExportOptions(animation=True, hair="switch"))) == []
+
+
+@pytest.mark.skipif(not os.environ.get("MESHLAM_BACKEND"), reason="needs MESHLAM_BACKEND (a Python with meshlam)")
+def test_gaussians_cover_them_too(hairy_avatar, tmp_path):
+    built = build_avatar(hairy_avatar, "Ada")
+    path = tmp_path / "Ada.ply"
+    wanted = export_avatar(built, path, ExportOptions(gaussians=20_000))
+    assert verify(path, wanted) == []
+    assert wanted.triangles == len(built.head.data.polygons) + len(strands_of(built.rig).data.polygons)
 
 
 @pytest.mark.parametrize("how", ["hair off", "hidden", "off in views", "deleted", "print"])
