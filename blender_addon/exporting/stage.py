@@ -140,6 +140,7 @@ def _copy_mesh(workshop: Workshop, original: Any, copies: dict[Any, Any], option
         mesh.parent_type, mesh.matrix_parent_inverse = "OBJECT", Matrix.Identity(4)
         mesh.matrix_basis = Matrix.Identity(4)
     _clean_keys(mesh, options)
+    mesh.data.pop(STRANDS, None)
     for name in (ORIGINAL_ATTRIBUTE, HAIR_ATTRIBUTE, TRUST, UNCERTAINTY, MILLIMETRES, SKIN):
         if name in mesh.data.attributes:
             mesh.data.attributes.remove(mesh.data.attributes[name])

@@ -100,7 +100,7 @@ def join(built: BuiltAvatar, body: Any, scale_to_fit: bool = True) -> tuple[Any,
         loose = shown_strands(built.rig, built.head)
         if loose is not None:
             count = len(fitted)
-            weights = {name: values[:count] for name, values in whole.weights.items()}
+            weights = {name: values[:count] for name, values in whole.weights.items() if name in rig.data.bones}
             carry_strands(loose, rig, mesh, Carried(move, fitted, whole.points[:count], weights))
     seam = Seam(
         _widest_hole(whole, head_loop, body_loop, len(head_mesh.points), between),
