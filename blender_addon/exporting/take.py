@@ -72,7 +72,7 @@ def put_on(take: Take, meshes: Sequence[Any], rig: Any, spell: Callable[[str], s
     """Animate the copy, whose keys `spell` names; returns the actions made."""
     names = {spell(name) for name in take.values}
     keyed = [mesh.data.shape_keys for mesh in meshes if mesh.data.shape_keys is not None]
-    keyed = [keys for keys in keyed if names & set(keys.key_blocks.keys())]  # strands have none, and 4.2 trips over that
+    keyed = [keys for keys in keyed if names & set(keys.key_blocks.keys())]  # strands have none: 4.2 trips over it
     animated = [*([rig] if rig is not None else []), *keyed]
     rooms = compat.new_curves("Animation", animated)
     for item, room in zip(animated, rooms, strict=True):
