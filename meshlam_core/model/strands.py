@@ -96,7 +96,7 @@ def grow_strands(
     flow = comb(avatar, ground, bears)
 
     def trace(face: I64, bary: F64) -> _Traces:
-        long = smooth_step(_dot(bary, growth[avatar.faces[face]]), 0.0, GROWN)  # [N]
+        long: F64 = np.asarray(smooth_step(_dot(bary, growth[avatar.faces[face]]), 0.0, GROWN), np.float64)
         length = _varied(LONG, long, rng)
         return _Traces(long, *_walk(ground, bears, flow, face, bary, length, rng.normal(0, WANDER, len(face))))
 
