@@ -27,6 +27,7 @@ from .weights import weights_of
 F64 = NDArray[np.float64]
 STRANDS = "meshlam_strands"  # on the rig: the object; on its mesh: how many vertices and faces it was made with
 _UNDER = 0.002  # m below the bald scalp: there a strand that is taken off lies
+_STEP = 1 / 256  # of a weight: Blender takes equal ones together, and so much faster
 _AROUND = 4  # vertices of the head: what becomes of them becomes of a strand's vertex
 _TOUCHED = 1e-6  # m: less than this is rounding
 
@@ -179,7 +180,9 @@ class _Spots:
         of_head = np.stack([groups.get(name, np.zeros(count)) for name in joints], axis=1)
         of_head[of_head.sum(axis=1) == 0, 0] = 1.0  # what the artist left to no bone
         rows = limited_weights(self.at(of_head).astype(np.float32))
-        return dict(zip(joints, rows.T, strict=True))
+        steps = np.round(rows / _STEP)
+        steps[np.arange(len(rows)), rows.argmax(axis=1)] += 1 / _STEP - steps.sum(axis=1)
+        return dict(zip(joints, (steps * _STEP).T, strict=True))
 
     def at(self, field: Any) -> F64:  # [V, N] -> [S, N]
         return np.asarray(np.einsum("sc,scn->sn", self._bary, field[self._corners]))

@@ -139,8 +139,9 @@ def test_they_move_with_the_bones_as_the_spots_do_that_they_lie_on(built, hairy_
     strands = {"vertices": hairy_avatar.strands.vertices, "joints": hairy_avatar.joints, "weights": weights}
     strands["blendshapes"] = np.zeros((1, len(weights), 3))
     wanted = blender_from_avatar(posed(strands, PARENTS, turns, np.zeros(1)))
-    assert np.abs(wanted - blender_from_avatar(hairy_avatar.strands.vertices)).max() > 0.02
-    assert np.allclose(seen(item), wanted, atol=1e-5)
+    way = np.abs(wanted - blender_from_avatar(hairy_avatar.strands.vertices)).max()
+    assert way > 0.02
+    assert np.abs(seen(item) - wanted).max() < 4 * way / 512  # four weights are off by half a step of 1 / 256
 
 
 def test_weights_are_of_four_bones_at_most_and_sum_to_one(built):
