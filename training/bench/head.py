@@ -85,10 +85,15 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=20, help="of the clips' frames, every so many (default 20)")
     parser.add_argument("--each", type=int, default=4, help="heads per held-out hairstyle (default 4)")
     parser.add_argument("--variant", choices=VARIANTS, nargs="+", default=["tracker", "hull"])
+    parser.add_argument("--hair", choices=("strands", "hull"), default="strands", help="what hull and network have")
     parser.add_argument("--worst", action="store_true", help="list the ten worst photos of each row")
     parser.add_argument("--sheets", type=Path, metavar="DIR", help="also draw every head from all sides")
     chosen = parser.parse_args()
-    ways = {name: options for name, options in variants().items() if name in chosen.variant}
+    ways = {
+        name: options
+        for name, options in variants(ReconstructOptions(hair=chosen.hair)).items()
+        if name in chosen.variant
+    }
     if missing := set(chosen.variant) - set(ways):
         parser.error(f"there are no weights for {', '.join(missing)}")
     sessions = {name: Session.open(options) for name, options in ways.items()}
