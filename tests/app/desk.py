@@ -18,6 +18,7 @@ import first_use
 
 ROW = 12  # pixels from one place where a button is looked for to the next
 HOVER = 0.3  # s that Blender takes at most to see what is under the mouse
+SEES = 3  # times that a button is looked for until Blender sees the mouse on it: a busy machine draws late
 Places = dict[str, tuple[int, int]]  # of buttons on the display, by operator
 Box = tuple[int, int, int, int]  # left, top, width, height in pixels of the display
 
@@ -52,19 +53,29 @@ def window() -> Any:
 def find_buttons(places: Places) -> Iterator[float]:
     """Go down the sidebar and note where the button of each operator is."""
     places.clear()
+    # a busy Blender sees the mouse late: what it saw last must not be taken for what is at the top
+    _, region = view()
+    mouse("mousemove", str(region.x + 40), str(window().height - region.y - 40))
+    yield from until(lambda: not operator_here(), "Blender sees that the mouse is on no button")
     _, region = sidebar()
     x = region.x + region.width // 2
     for y in range(region.y + region.height - ROW, region.y, -ROW):
         mouse("mousemove", str(x), str(window().height - y))
         yield HOVER
-        command = command_here()
-        if command:
-            places.setdefault(command.removeprefix("bpy.ops.").partition("(")[0], (x, window().height - y))
+        operator = operator_here()
+        if operator:
+            places.setdefault(operator, (x, window().height - y))
 
 
 def click(places: Places, operator: str) -> Iterator[float]:
-    """Click the button of an operator."""
-    assert operator in places, f"There is no button of {operator} in the sidebar, only {', '.join(places)}."
+    """Click the button of an operator, once Blender sees the mouse on it."""
+    for _ in range(SEES):
+        assert operator in places, f"There is no button of {operator} in the sidebar, only {', '.join(places)}."
+        mouse("mousemove", *map(str, places[operator]))
+        yield HOVER
+        if operator_here() == operator:
+            break
+        yield from find_buttons(places)
     yield from click_at(*places[operator])
 
 
@@ -79,6 +90,11 @@ def click_at(x: int, y: int) -> Iterator[float]:
 def mouse(*words: str) -> None:
     """Move or click the display's own mouse."""
     subprocess.run(["xdotool", *words], check=True)
+
+
+def operator_here() -> str:
+    """The operator of the button under the mouse; empty where there is none."""
+    return command_here().removeprefix("bpy.ops.").partition("(")[0]
 
 
 def command_here() -> str:
