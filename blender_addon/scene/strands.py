@@ -39,6 +39,7 @@ def build_strands(avatar: AvatarFile, rig: Any, head: Any, name: str) -> Any:
     spots = _Spots(avatar, head)
     item = bpy.data.objects.new(name, _mesh(avatar.strands, spots, name))
     item.data.materials.append(_hair_material(head))
+    item.visible_shadow = False  # each would draw a dark stroke on the hull below it
     _let_follow(item, spots, head)
     bind(item, rig)
     rig[STRANDS] = item

@@ -47,12 +47,13 @@ LONG = (0.008, 0.055)  # m, a strand's length on short and on long hair
 LIFT = (0.0008, 0.0035)  # m that a tip stands off, on average
 WIDE = (0.0009, 0.0018)  # m, a strand's greatest width
 VARIES = 0.35  # of all three, evenly to both sides
+BEND = 3.0  # power of the way along a strand with which it rises: the tip stands off, the rest lies close
 ROOT = 0.0006  # m that a root lies below the surface
 PROFILE = (0.55, 1.0, 0.75, 0.0)  # of the width, from root to tip
 OVER = (0.002, 0.014)  # m by which strands hang over the end of short and of long hair
 DOWN = (0.0, -0.8, 0.0)  # beside a unit of its own direction, where hair hangs free
 LONG_ENOUGH, MORE = 0.5, 2  # of LONG's way from which the ends of hair have more strands, and how many for each
-ROLL = 0.6  # rad by which ribbons are turned about their length, at most
+ROLL = 0.15  # rad by which ribbons are turned about their length, at most
 SIDE = 512  # texels, of the texture that the strands' direction is read from
 NOISE = 8.0  # of 255, added to brightness so that the noise of dark hair counts little
 AROUND = 3.0  # texels of that, over which it is averaged
@@ -113,7 +114,7 @@ def grow_strands(
     out = _unit(ground.at(ground.normals, found.faces, found.barys))  # [N, K, 3]
     share = np.linspace(0, 1, POINTS)
     spots = ground.at(ground.vertices, found.faces, found.barys)
-    spots += (lift[:, None] * share**2 - ROOT * (1 - share))[..., None] * out
+    spots += (lift[:, None] * share**BEND - ROOT * (1 - share))[..., None] * out
     spots += free[..., None] * _unit(ground.at(flow, found.faces, found.barys) + DOWN)
     roll = ROLL * rng.uniform(-1, 1, len(spots))
     return _ribbons(avatar, ground, spots, out, found, _varied(WIDE, found.long, rng), roll)

@@ -99,6 +99,7 @@ def spots(avatar, points) -> np.ndarray:  # [S, 3] of points [V, 3] at the ancho
 def test_strands_are_one_object_where_the_file_says_in_the_hulls_own_material(built, hairy_avatar):
     item = bpy.data.objects["Ada Strands"]
     assert np.allclose(seen(item), blender_from_avatar(hairy_avatar.strands.vertices), atol=1e-6)
+    assert not item.visible_shadow
     hair = built.head.material_slots[SURFACES.index(HAIR)].material
     assert [slot.material for slot in item.material_slots] == [hair]
     assert find_avatar(item).head == built.head
