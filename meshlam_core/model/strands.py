@@ -62,6 +62,7 @@ SLEEK, LOOSE = 0.4, 1.3  # times LIFT: strands of hair that keeps together, and 
 SPREADS = 3  # times that directions are averaged over neighbours
 EDGE = 0.5  # cosine of the turn from one point to the next beyond which hair leaves the surface
 MOST_CROSSED = 12  # edges from one point of a strand to the next
+LEAST = 2e-4  # of the texture's side, from one point of a strand to the next
 TORN = 4.0  # times the usual way in the texture for a way on the head: a seam lies between
 WANDER = 0.12  # rad, standard deviation of a strand's own direction
 
@@ -369,7 +370,18 @@ def _texture_of(
         uvs[back, point], beside[back, point] = uvs[back, point - 1], beside[back, point - 1]
         if point < POINTS - 1:
             torn[:, point] |= back
+        # what hangs free stays at one spot of the texture: a triangle without area there has no tangents
+        step, across = uvs[:, point] - uvs[:, point - 1], beside[:, point - 1]
+        still = np.linalg.norm(step, axis=1) < LEAST
+        step[still] = LEAST * _unit(_turned(across[still]) + np.array([0.0, 1e-9]))
+        uvs[still, point] = uvs[still, point - 1] + step[still]
+        flat = abs(_dot(_turned(across), step)) < LEAST**2 / 8
+        beside[flat, point - 1] = LEAST / 4 * _unit(_turned(step[flat]))
     return uvs - beside, uvs + beside
+
+
+def _turned(vectors: F64) -> F64:  # [N, 2] by a right angle
+    return np.stack([-vectors[:, 1], vectors[:, 0]], axis=1)
 
 
 def _dot(a: F64, b: F64) -> F64:  # [..., C] -> [...]

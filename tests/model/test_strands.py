@@ -170,6 +170,15 @@ def test_strands_are_drawn_and_move_with_the_hair_below_them() -> None:
     assert 1.0005 * without < with_them < 1.05 * without
 
 
+@pytest.mark.parametrize("family", ["short", "long_back"])
+def test_every_triangle_has_an_area_in_the_texture(family: str) -> None:
+    """Without one it has no tangents, which files of engines must not lack."""
+    a, b, c = (strands_of(family).uvs[strands_of(family).faces[:, corner]].astype(np.float64) for corner in range(3))
+    across, along = b - a, c - a
+    area = abs(across[:, 0] * along[:, 1] - across[:, 1] * along[:, 0])
+    assert area.min() > 1e-10
+
+
 def test_triangles_know_what_lies_beside_them() -> None:
     faces = np.array([[0, 1, 2], [2, 1, 3], [4, 5, 6]], np.int32)
     assert neighbours(faces).tolist() == [[1, -1, -1], [-1, -1, 0], [-1, -1, -1]]

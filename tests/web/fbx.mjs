@@ -21,8 +21,11 @@ scene.traverse((item) => {
   if (item.isBone) {
     const [x, y, z] = [new Vector3(), new Vector3(), new Vector3()];
     item.matrixWorld.extractBasis(x, y, z);
+    // a bone that bends several meshes gets another of its name around it for each
+    let { parent } = item;
+    while (parent?.isBone && parent.name === item.name) parent = parent.parent;
     bones[item.name] = {
-      parent: item.parent?.name ?? null,
+      parent: parent?.name ?? null,
       at: list(new Vector3().setFromMatrixPosition(item.matrixWorld)),
       axes: [x, y, z].map((axis) => list(axis.normalize())),
     };

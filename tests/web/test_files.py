@@ -76,9 +76,9 @@ def test_the_validator_finds_no_error_and_no_warning(report):
 
 
 def test_the_morphs_are_exactly_the_52_at_zero(report):
-    assert report["targetNames"] == [NAMES.split()]
-    assert {count for mesh in report["targetCounts"] for count in mesh} == {52}
-    assert report["weights"] == [[0] * 52]
+    assert report["targetNames"] == [NAMES.split(), []]  # of the head, and of its strands of hair
+    assert [set(mesh) for mesh in report["targetCounts"]] == [{52}, {0}]
+    assert report["weights"] == [[0] * 52, []]
 
 
 def test_the_skin_has_the_five_joints_without_rotations(report):
@@ -132,7 +132,10 @@ def test_another_reader_of_fbx_finds_one_skeleton_below_the_armature_with_the_ax
 
 
 def test_another_reader_of_fbx_finds_the_52_morphs_and_a_skin_bound_as_it_stands(fbx):
-    (head,) = fbx["skinned"]
+    head, strands = sorted(fbx["skinned"], key=lambda mesh: -len(mesh["moves"]))
+    assert [name.split()[-1] for name in strands["materials"]] == ["Hair"]
+    np.testing.assert_allclose(strands["weights"], 1, atol=1e-5)
+    assert strands["bent"] < 1e-6
     assert list(head["moves"]) == [name[:1].upper() + name[1:] for name in NAMES.split()]
     _, down, _ = head["moves"]["JawOpen"]
     assert -0.07 < down < -0.02
