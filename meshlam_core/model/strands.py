@@ -62,6 +62,7 @@ SLEEK, LOOSE = 0.4, 1.3  # times LIFT: strands of hair that keeps together, and 
 SPREADS = 3  # times that directions are averaged over neighbours
 EDGE = 0.5  # cosine of the turn from one point to the next beyond which hair leaves the surface
 MOST_CROSSED = 12  # edges from one point of a strand to the next
+SHORTEST = 0.0004  # m, from one point of a strand to the next: what hardly gets anywhere is left out
 LEAST = 2e-4  # of the texture's side, from one point of a strand to the next
 TORN = 4.0  # times the usual way in the texture for a way on the head: a seam lies between
 WANDER = 0.12  # rad, standard deviation of a strand's own direction
@@ -117,6 +118,9 @@ def grow_strands(
     spots = ground.at(ground.vertices, found.faces, found.barys)
     spots += (lift[:, None] * share**BEND - ROOT * (1 - share))[..., None] * out
     spots += free[..., None] * _unit(ground.at(flow, found.faces, found.barys) + DOWN)
+    steps = np.diff(spots, axis=1)
+    lies = np.linalg.norm(np.cross(steps, out[:, 1:]), axis=2).min(axis=1) > SHORTEST  # along the surface all the way
+    spots, out, found = spots[lies], out[lies], found.only(lies)
     roll = ROLL * rng.uniform(-1, 1, len(spots))
     return _ribbons(avatar, ground, spots, out, found, _varied(WIDE, found.long, rng), roll)
 
@@ -129,6 +133,10 @@ class _Traces:
     faces: I64  # [N, K] triangles of the points
     barys: F64  # [N, K, 3] where on them
     beyond: F64  # [N, K] m by which the way led beyond the hair
+
+    def only(self, chosen: Bools) -> _Traces:  # [N]
+        """Some of them."""
+        return _Traces(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def and_also(self, more: _Traces) -> _Traces:
         """Both."""

@@ -172,11 +172,13 @@ def test_strands_are_drawn_and_move_with_the_hair_below_them() -> None:
 
 @pytest.mark.parametrize("family", ["short", "long_back"])
 def test_every_triangle_has_an_area_in_the_texture(family: str) -> None:
-    """Without one it has no tangents, which files of engines must not lack."""
-    a, b, c = (strands_of(family).uvs[strands_of(family).faces[:, corner]].astype(np.float64) for corner in range(3))
+    """And on the head: without one it has no tangents, which files of engines must not lack."""
+    strands = strands_of(family)
+    a, b, c = (strands.uvs[strands.faces[:, corner]].astype(np.float64) for corner in range(3))
     across, along = b - a, c - a
-    area = abs(across[:, 0] * along[:, 1] - across[:, 1] * along[:, 0])
-    assert area.min() > 1e-10
+    assert abs(across[:, 0] * along[:, 1] - across[:, 1] * along[:, 0]).min() > 1e-10
+    a, b, c = (strands.vertices[strands.faces[:, corner]].astype(np.float64) for corner in range(3))
+    assert np.linalg.norm(np.cross(b - a, c - a), axis=1).min() > 1e-8  # m^2
 
 
 def test_triangles_know_what_lies_beside_them() -> None:
