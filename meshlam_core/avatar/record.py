@@ -67,7 +67,7 @@ class Strands:
     """
 
     vertices: F32  # [S, 3] m, avatar frame, neutral head
-    faces: I32  # [T, 3] ribbons have no inside: they are seen from both sides
+    faces: I32  # [W, 3] ribbons have no inside: they are seen from both sides
     uvs: F32  # [S, 2] on the head's own textures
     anchor: I32  # [S] triangle of the head
     bary: F32  # [S, 3] where on it

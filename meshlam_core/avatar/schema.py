@@ -260,18 +260,12 @@ def _check_indices(avatar: Avatar, source: str) -> None:
         "part": (avatar.part, len(avatar.parts)),
     }
     for name, (indices, limit) in limits.items():
-        low, high = int(indices.min()), int(indices.max())
-        if low < 0 or high >= limit:
-            refuse(source, name, f"indices from 0 to {limit - 1}", str(low if low < 0 else high))
+        _check_range(name, indices, limit, source)
     for joint, parent in enumerate(avatar.joint_parents):
         if (parent != -1) if joint == 0 else not 0 <= parent < joint:
             wanted = "-1 for the first joint" if joint == 0 else f"a joint before joint {joint}"
             refuse(source, "joint_parents", wanted, str(parent))
-    sums = avatar.weights.sum(axis=1)
-    worst = int(np.abs(sums - 1).argmax())
-    if avatar.weights.min() < 0 or abs(sums[worst] - 1) > _WEIGHT_SUM_TOLERANCE:
-        found = f"a row (vertex {worst}) of sum {sums[worst]:.4g}" if avatar.weights.min() >= 0 else "negative weights"
-        refuse(source, "weights", "no negative weight and rows that sum to 1", found)
+    _check_shares("weights", avatar.weights, "weight", source)
 
 
 def _check_photo(avatar: Avatar, source: str) -> None:
@@ -303,9 +297,7 @@ def _check_glasses(avatar: Avatar, source: str) -> None:
     glasses = avatar.glasses
     if glasses is None:
         return
-    low, high = int(glasses.faces.min()), int(glasses.faces.max())
-    if low < 0 or high >= len(glasses.vertices):
-        refuse(source, "glasses_faces", f"indices from 0 to {len(glasses.vertices) - 1}", str(low if low < 0 else high))
+    _check_range("glasses_faces", glasses.faces, len(glasses.vertices), source)
     if glasses.joint not in avatar.joint_names:
         refuse(source, "glasses, joint", "a joint of the avatar", repr(glasses.joint))
     colour = np.asarray(glasses.colour)
@@ -317,18 +309,25 @@ def _check_strands(avatar: Avatar, source: str) -> None:
     strands = avatar.strands
     if strands is None:
         return
-    for name, indices, limit in (
-        ("strand_faces", strands.faces, len(strands.vertices)),
-        ("strand_anchor", strands.anchor, len(avatar.faces)),
-    ):
-        low, high = int(indices.min()), int(indices.max())
-        if low < 0 or high >= limit:
-            refuse(source, name, f"indices from 0 to {limit - 1}", str(low if low < 0 else high))
-    sums = strands.bary.sum(axis=1)
+    _check_range("strand_faces", strands.faces, len(strands.vertices), source)
+    _check_range("strand_anchor", strands.anchor, len(avatar.faces), source)
+    _check_shares("strand_bary", strands.bary, "coordinate", source)
+
+
+def _check_range(name: str, indices: NDArray[Any], limit: int, source: str) -> None:
+    """Indices of something that there are `limit` of."""
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0 or high >= limit:
+        refuse(source, name, f"indices from 0 to {limit - 1}", str(low if low < 0 else high))
+
+
+def _check_shares(name: str, rows: NDArray[Any], share: str, source: str) -> None:
+    """What is shared out over each vertex's row."""
+    sums = rows.sum(axis=1)
     worst = int(np.abs(sums - 1).argmax())
-    if strands.bary.min() < 0 or abs(sums[worst] - 1) > _WEIGHT_SUM_TOLERANCE:
-        found = "negative ones" if strands.bary.min() < 0 else f"a row (vertex {worst}) of sum {sums[worst]:.4g}"
-        refuse(source, "strand_bary", "no negative coordinate and rows that sum to 1", found)
+    if rows.min() < 0 or abs(sums[worst] - 1) > _WEIGHT_SUM_TOLERANCE:
+        found = f"a row (vertex {worst}) of sum {sums[worst]:.4g}" if rows.min() >= 0 else f"negative {share}s"
+        refuse(source, name, f"no negative {share} and rows that sum to 1", found)
 
 
 def _check_images(avatar: Avatar, source: str) -> None:

@@ -23,6 +23,7 @@ from scipy.spatial import cKDTree
 
 from meshlam_core.avatar.record import Avatar, Strands
 from meshlam_core.head.surface import vertex_normals
+from meshlam_core.model.topology.edges import NEXT, manifold_links
 from meshlam_core.opencv import cv2
 from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.hair_look import HairLook
@@ -90,6 +91,8 @@ def grow_strands(
     if avatar.hair is None or "hair" not in avatar.parts:
         return None
     bears = ((avatar.part == avatar.parts.index("hair")) & (hairy > HAIRY))[avatar.faces].all(axis=1)
+    if not bears.any():
+        return None
     rng = np.random.default_rng(SEED)
     ground = Ground.of(avatar)
     face, bary = _roots(ground, np.flatnonzero(bears), rng)
@@ -317,13 +320,10 @@ def neighbours(
     faces: I32,  # [F, 3]
 ) -> I64:  # [F, 3]
     """The triangle beyond the edge opposite each corner; -1 where there is none."""
-    ends = np.stack([faces[:, [1, 2]], faces[:, [2, 0]], faces[:, [0, 1]]], axis=1).reshape(-1, 2).astype(np.int64)
-    key = ends.min(axis=1) * len(faces) * 3 + ends.max(axis=1)
-    order = np.argsort(key, kind="stable")
-    pair = np.flatnonzero(key[order[1:]] == key[order[:-1]])
-    a, b = order[pair], order[pair + 1]
-    found = np.full(len(key), -1, np.int64)
-    found[a], found[b] = b // 3, a // 3
+    first, second = manifold_links(faces.astype(np.int64), int(faces.max()) + 1)
+    found = np.full(faces.size, -1, np.int64)
+    for one, other in ((first, second), (second, first)):
+        found[3 * (one // 3) + NEXT[NEXT[one % 3]]] = other // 3
     return found.reshape(-1, 3)
 
 

@@ -18,42 +18,19 @@ from meshlam_core.avatar.record import Avatar, Strands
 from meshlam_core.avatar.schema import validate
 from meshlam_core.cli import main
 from meshlam_core.errors import BadAvatar
-from meshlam_core.head.hair import load_hair_model
-from meshlam_core.head.io import load_head
 from meshlam_core.model.strands import POINTS, grow_strands, neighbours
 from meshlam_core.model.topology.hull import with_fine_hull
 from meshlam_core.texture.hair_look import HairLook
 from meshlam_core.viewing.viewer import AvatarRenderer, neutral_pose, render_yaw
-from tests.sample_avatar import make_avatar
-from training.hairstyles.procedural import draw, ground_of
+from tests.model import people
 
 SLEEK, TOUSLED = HairLook(bands=(0.03,) * 5, order=0.85), HairLook(bands=(0.09,) * 5, order=0.4)
 
 
 @cache
 def person(family: str) -> Avatar:
-    """The open head with a drawn hairstyle and the part that says so."""
-    head = load_head()
-    hair = load_hair_model(head)
-    assert hair is not None
-    style = draw(np.random.default_rng(3), ground_of(head, hair), family)
-    hull = hair.hull(head.template, style.growth, (1.0, 1.0) if family.startswith("long") else (0.0, 0.0))
-    moved = (hull - head.template).astype(np.float32)
-    part = np.where(np.linalg.norm(moved, axis=1) > 0.002, len(head.parts), head.part).astype(np.uint8)
-    return with_fine_hull(
-        make_avatar(
-            vertices=hull,
-            faces=head.faces,
-            uvs=head.uvs,
-            uv_faces=head.uv_faces,
-            part=part,
-            parts=(*head.parts, "hair"),
-            joints=head.joints(head.template),
-            weights=head.weights,
-            blendshapes=head.blendshapes,
-            hair=moved,
-        )
-    )
+    """Somebody with a hairstyle, on a mesh that is fine enough for it."""
+    return with_fine_hull(people.person(family, 1.0 if family.startswith("long") else 0.0, hair_part=True))
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,34 +11,9 @@ from numpy.typing import NDArray
 
 from meshlam_core.avatar.io import read_avatar, write_avatar
 from meshlam_core.avatar.record import Avatar
-from meshlam_core.head.hair import load_hair_model
-from meshlam_core.head.io import load_head
 from meshlam_core.model.sway import with_sway_bones
 from meshlam_core.viewing.viewer import AvatarRenderer, neutral_pose
-from tests.sample_avatar import make_avatar
-from training.hairstyles.procedural import draw, ground_of
-
-
-@cache
-def person(family: str) -> Avatar:
-    """The open head with a drawn hairstyle."""
-    head = load_head()
-    hair = load_hair_model(head)
-    assert hair is not None
-    style = draw(np.random.default_rng(3), ground_of(head, hair), family)
-    hull = hair.hull(head.template, style.growth, (1.0, 1.0))
-    return make_avatar(
-        vertices=hull,
-        faces=head.faces,
-        uvs=head.uvs,
-        uv_faces=head.uv_faces,
-        part=head.part,
-        parts=head.parts,
-        joints=head.joints(head.template),
-        weights=head.weights,
-        blendshapes=head.blendshapes,
-        hair=(hull - head.template).astype(np.float32),
-    )
+from tests.model.people import person
 
 
 def posed(avatar: Avatar, joint: str, degrees: float) -> NDArray[np.float32]:
