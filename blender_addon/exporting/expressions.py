@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..animation.named import EMOTIONS, Mix, both
+from ..scene.shape_keys import points_of
 
 VRM: dict[str, Mix] = EMOTIONS | {
     "aa": {"jawOpen": 0.6},
@@ -27,18 +28,12 @@ VRM: dict[str, Mix] = EMOTIONS | {
 def add_expressions(mesh: Any) -> None:
     """One key for each of VRM's expressions whose parts the mesh has."""
     keys = mesh.data.shape_keys.key_blocks
-    basis = _points(keys[0])
+    basis = points_of(keys[0].data)
     for name, mix in VRM.items():
         parts = {key: value for key, value in mix.items() if key in keys}
         if not parts or name in keys:
             continue
-        points = basis + sum(value * (_points(keys[key]) - basis) for key, value in parts.items())
+        points = basis + sum(value * (points_of(keys[key].data) - basis) for key, value in parts.items())
         made = mesh.shape_key_add(name=name, from_mix=False)
         made.data.foreach_set("co", points.astype(np.float32).ravel())
         made.slider_min, made.slider_max, made.value = 0.0, 1.0, 0.0
-
-
-def _points(key: Any) -> Any:
-    points = np.empty(len(key.data) * 3, np.float32)
-    key.data.foreach_get("co", points)
-    return points.reshape(-1, 3)

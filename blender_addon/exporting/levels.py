@@ -12,6 +12,7 @@ from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 from mathutils.geometry import barycentric_transform
 
+from ..scene.shape_keys import points_of
 from .modifiers import baked
 from .weights import give_weights, weight_matrix
 
@@ -111,6 +112,4 @@ def _decimated(mesh: Any, ratio: float) -> Any:
 
 
 def _positions(points: Any) -> Any:
-    flat = np.empty(len(points) * 3, np.float32)
-    points.foreach_get("co", flat)
-    return flat.reshape(-1, 3).astype(float)
+    return points_of(points).astype(float)

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-import numpy as np
 from mathutils import Matrix
 
 from ..scene.correctives import bake_alone
 from ..scene.found import RIG, BuiltAvatar, armature_modifier
 from ..scene.mesh import HAIR_ATTRIBUTE, ORIGINAL_ATTRIBUTE
 from ..scene.neck_tone import SKIN
-from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX
+from ..scene.shape_keys import BALD, CORRECTIVE_PREFIX, points_of
 from ..scene.strands import STRANDS, shown_strands
 from ..scene.trust import MILLIMETRES, TRUST, UNCERTAINTY
 from .expressions import add_expressions
@@ -221,18 +220,12 @@ def _settle_hair(mesh: Any, how: str) -> None:
         bald.name = "bald"
         return
     if how == "bald":
-        off = _points(bald) - _points(keys[0])
+        off = points_of(bald.data) - points_of(keys[0].data)
         for key in keys:
             if key != bald:
-                key.data.foreach_set("co", (_points(key) + off).ravel())
-        mesh.data.vertices.foreach_set("co", _points(keys[0]).ravel())
+                key.data.foreach_set("co", (points_of(key.data) + off).ravel())
+        mesh.data.vertices.foreach_set("co", points_of(keys[0].data).ravel())
     mesh.shape_key_remove(bald)
-
-
-def _points(key: Any) -> Any:
-    points = np.empty(len(key.data) * 3, np.float32)
-    key.data.foreach_get("co", points)
-    return points.reshape(-1, 3)
 
 
 def _worn(built: BuiltAvatar) -> list[Any]:

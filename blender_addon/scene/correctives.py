@@ -16,7 +16,7 @@ from ..doctor.correctives import Corrective, Cure
 from ..doctor.shapes import Mesh
 from .found import SOURCE, BuiltAvatar
 from .mesh import PART_ATTRIBUTE
-from .shape_keys import FIX_PREFIX, expression_keys
+from .shape_keys import FIX_PREFIX, expression_keys, points_of
 from .weights import weights_of
 
 DOCTOR = "meshlam_doctor"  # on the rig: what the doctor found before and after, JSON
@@ -119,9 +119,7 @@ def _parts(built: BuiltAvatar) -> list[str]:
 
 
 def _points(key: Any) -> Any:  # [V, 3] avatar axes
-    flat = np.empty(len(key.data) * 3, np.float32)
-    key.data.foreach_get("co", flat)
-    return np.ascontiguousarray(avatar_from_blender(flat.reshape(-1, 3)))
+    return np.ascontiguousarray(avatar_from_blender(points_of(key.data)))
 
 
 def _weights(head: Any, bone: str) -> Any:  # [V]

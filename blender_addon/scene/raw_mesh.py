@@ -13,6 +13,7 @@ from ..joining.cut import Cut
 from ..joining.tone import linear
 from .layers import LIT, pixels_of
 from .mesh import UV_LAYER, mark_seams
+from .shape_keys import points_of
 from .weights import weights_of
 
 F64 = NDArray[np.float64]
@@ -213,6 +214,4 @@ def _at(colour: Any, uv: F64) -> F64:
 
 
 def _key_points(key: Any) -> F64:
-    points = np.empty(len(key.data) * 3, np.float32)
-    key.data.foreach_get("co", points)
-    return points.reshape(-1, 3).astype(float)
+    return points_of(key.data).astype(float)

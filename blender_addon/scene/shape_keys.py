@@ -70,6 +70,15 @@ def bald_key(head: Any) -> Any:
     return keys.key_blocks.get(BALD) if keys is not None else None
 
 
+def points_of(
+    layer: Any,  # of a shape key its `data`, or the vertices of a mesh
+) -> NDArray[np.float32]:  # [V, 3]
+    """Where points are, in Blender's axes."""
+    flat = np.empty(len(layer) * 3, np.float32)
+    layer.foreach_get("co", flat)
+    return flat.reshape(-1, 3)
+
+
 def add_key(head: Any, name: str, vertices: NDArray[np.float32], low: float, high: float) -> None:
     """A shape key at 0 with its slider's ends."""
     key = head.shape_key_add(name=name, from_mix=False)

@@ -21,7 +21,7 @@ from .found import armature_modifier, collections_of, link_beside
 from .guard import here
 from .mesh import ORIGINAL_ATTRIBUTE, UV_LAYER, give_groups, limited_weights
 from .parts import HAIR, SURFACES
-from .shape_keys import BALD, BASIS, bald_key
+from .shape_keys import BALD, BASIS, bald_key, points_of
 from .weights import weights_of
 
 F64 = NDArray[np.float64]
@@ -147,11 +147,11 @@ def carry_strands(item: Any, rig: Any, mesh: Any, carried: Carried) -> None:
     back = np.array(rig.matrix_world.inverted())
     blocks = made.data.shape_keys.key_blocks if made.data.shape_keys is not None else []
     layers = [key.data for key in blocks] or [made.data.vertices]
-    places = [_points(layer) @ there[:3, :3].T + there[:3, 3] for layer in layers]
+    places = [points_of(layer) @ there[:3, :3].T + there[:3, 3] for layer in layers]
     shift, weights = carried.of(places[0])
     for layer, points in zip(layers, places, strict=True):
         _set_points(layer, (points + shift) @ back[:3, :3].T + back[:3, 3])
-    _set_points(made.data.vertices, _points(layers[0]))
+    _set_points(made.data.vertices, points_of(layers[0]))
     made.vertex_groups.clear()
     give_groups(made, weights)
     made.parent_type, made.matrix_parent_inverse, made.matrix_basis = "OBJECT", Matrix.Identity(4), Matrix.Identity(4)
@@ -167,7 +167,7 @@ class _Spots:
         self._corners = avatar.faces[avatar.strands.anchor]  # [S, 3] vertices
         self._bary = avatar.strands.bary.astype(np.float64)
         keys = head.data.shape_keys
-        now = _points(keys.key_blocks[0].data if keys is not None else head.data.vertices)
+        now = points_of(keys.key_blocks[0].data if keys is not None else head.data.vertices).astype(np.float64)
         bald = now - blender_from_avatar(avatar.hair)
         normals = np.empty(len(head.data.vertices) * 3, np.float32)
         head.data.vertex_normals.foreach_get("vector", normals)
@@ -241,7 +241,7 @@ def _edited(mesh: Any) -> bool:
         return True
     was = np.empty(len(mesh.vertices) * 3, np.float32)
     original.data.foreach_get("vector", was)
-    now = _points(mesh.shape_keys.key_blocks[0].data if mesh.shape_keys is not None else mesh.vertices)
+    now = points_of(mesh.shape_keys.key_blocks[0].data if mesh.shape_keys is not None else mesh.vertices)
     return bool(np.abs(now - was.reshape(-1, 3)).max() > _TOUCHED)
 
 
@@ -266,12 +266,6 @@ def _normals(points: F64, faces: Any) -> F64:  # [V, 3] unit, 0 where all faces 
 
 def _unit(vectors: F64) -> F64:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
-
-
-def _points(layer: Any) -> F64:
-    flat = np.empty(len(layer) * 3, np.float32)
-    layer.foreach_get("co", flat)
-    return flat.reshape(-1, 3).astype(np.float64)
 
 
 def _set_points(layer: Any, points: Any) -> None:
