@@ -67,6 +67,7 @@ IMAGE_CHANNELS = {
     "normal": 3,
     "orm": 3,
     "albedo_photo": 3,
+    "outline": 4,
     "trust": 4,
 }
 WRINKLE_CHANNELS = 3
@@ -85,6 +86,7 @@ OPTIONAL = frozenset(
         "normal",
         "orm",
         "albedo_photo",
+        "outline",
         "trust",
     }
 )
@@ -178,6 +180,7 @@ class AvatarFile:
     normal: PngImage | None  # tangent space, +Y up
     orm: PngImage | None  # occlusion, roughness, metallic
     albedo_photo: PngImage | None  # the texture with the photo's light, where the albedo is without it
+    outline: PngImage | None  # the head's outline in the photo, for views like the photo's
     trust: PngImage | None  # shares of seen, mirrored, model, network
     folds: tuple[Fold, ...]  # what expressions add to the textures
     glasses: Glasses | None

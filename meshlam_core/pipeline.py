@@ -409,6 +409,7 @@ def _assemble(draft: _Draft, refined: RefinedHead | None, options: ReconstructOp
         hair=tracked.hair.displacement if tracked.hair and not refined else None,
         uncertainty=None if refined else tracked.surface_uncertainty,
         albedo_photo=finished.photo,
+        outline=texture.outline,
         light=texture.light.harmonics if texture.light else None,
         normal=finished.maps.normal,
         orm=finished.maps.orm,

@@ -342,6 +342,7 @@ def _assemble(
         photo_image=images["photo"],
         thumbnail=images["thumbnail"],
         albedo_photo=images.get("albedo_photo"),
+        outline=images.get("outline"),
         trust=images.get("trust"),
         normal=images.get("normal"),
         orm=images.get("orm"),

@@ -106,6 +106,7 @@ class Avatar:
     key_parameters: F32 | None = None  # [K, P] the head model's parameters that each blendshape is made of
     parameter_names: tuple[str, ...] = ()  # [P]
     identity: F32 | None = None  # [N] the head model's identity coefficients
+    outline: U8 | None = None  # [h, w, 4] sRGB and share: the head's outline in the photo, for views like the photo's
     trust: U8 | None = None  # [H, W, 4] where each texel comes from: shares of TRUST, together 255
     normal: U8 | None = None  # [H', W', 3] fine normals, tangent space, +Y up
     orm: U8 | None = None  # [H', W', 3] ambient occlusion, roughness, metallic

@@ -95,6 +95,7 @@ IMAGES: tuple[ImageSpec, ...] = (
     ImageSpec("photo", "RGB", "the crop of the photo that was used"),
     ImageSpec("thumbnail", "RGBA", "a preview"),
     ImageSpec("albedo_photo", "RGB", "the texture with the photo's light, where albedo is without it", optional=True),
+    ImageSpec("outline", "RGBA", "the head's outline as the photo has it, for views like the photo's", optional=True),
     ImageSpec(
         "trust",
         "RGBA",
@@ -145,6 +146,7 @@ def avatar_images(avatar: Avatar) -> dict[str, NDArray[np.uint8]]:
         "photo": avatar.photo_image,
         "thumbnail": avatar.thumbnail,
         "albedo_photo": avatar.albedo_photo,
+        "outline": avatar.outline,
         "trust": avatar.trust,
         "normal": avatar.normal,
         "orm": avatar.orm,

@@ -63,12 +63,14 @@ class MeshRenderer:
         rasteriser: Rasteriser | None = None,
         folds: Tensor | None = None,  # [G, 3, h', w'] logarithms of factors on the texture
         paint: Tensor | None = None,  # [V, 4] sRGB and cover 0..1, over the texture
+        outline: U8 | None = None,  # [h', w', 4] sRGB and share, over the texture where a view asks for it
     ) -> None:
-        self._folds, self._paint = folds, paint
+        self._folds, self._paint, self._outline = folds, paint, outline
         self.faces, self._uvs, self._uv_faces = faces, uvs, uv_faces
         self._texture, self.light = texture, light[:, None]  # [V, 1], or [V, 3] of coloured light
         self._rasteriser = rasteriser or get_rasteriser(device=faces.device)
         self._levels: dict[int, Tensor] = {}
+        self._outline_levels: dict[int, Tensor] = {}
 
     def draw(
         self,
@@ -76,6 +78,7 @@ class MeshRenderer:
         camera: Camera,
         style: Style = "texture",
         folded: Tensor | None = None,  # [G] how far each of the folds shows
+        outlined: float = 0.0,  # how far the outline shows
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
         """A picture through a camera, antialiased. The style "normals" shows x, y and z as (1 + x) / 2."""
         fold = self._fold(folded)
@@ -92,7 +95,8 @@ class MeshRenderer:
         normals = None if style == "texture" else vertex_normals(vertices[None], self.faces)[0]
         for top in range(y0, y1, rows):
             strip = camera.cropped(x0, top, x1 - x0, min(rows, y1 - top))
-            picture[top : top + strip.size[1], x0:x1] = self._draw_strip(vertices, normals, strip, style, fold)
+            drawn = self._draw_strip(vertices, normals, strip, style, fold, outlined)
+            picture[top : top + strip.size[1], x0:x1] = drawn
         return picture
 
     def surface_colours(
@@ -118,13 +122,14 @@ class MeshRenderer:
         vertices: Tensor,  # [V, 3] m, view frame
         camera: Camera,
         folded: Tensor | None = None,  # [G]
+        outlined: float = 0.0,
     ) -> Samples:
         """The surface that lies in the middle of each pixel."""
         points = project(vertices[None], camera)
         fragments = self._rasteriser.rasterise(points, self.faces, (camera.size[1], camera.size[0]))
         mask = fragments.mask[0]
         face, bary = fragments.face[0][mask].long(), fragments.bary[0][mask]
-        colours = self._textured(points, face, bary, self._fold(folded))
+        colours = self._textured(points, face, bary, self._fold(folded), outlined)
         return Samples(mask, face, bary, _blend(vertices, self.faces, face, bary), colours)
 
     def texels(self) -> Tensor:  # [F]
@@ -140,7 +145,13 @@ class MeshRenderer:
         return fold
 
     def _draw_strip(
-        self, vertices: Tensor, normals: Tensor | None, camera: Camera, style: Style, fold: Tensor | None
+        self,
+        vertices: Tensor,
+        normals: Tensor | None,
+        camera: Camera,
+        style: Style,
+        fold: Tensor | None,
+        outlined: float,
     ) -> U8:
         fine = camera.scaled(SUPERSAMPLES)
         points = project(vertices[None], fine)
@@ -150,7 +161,7 @@ class MeshRenderer:
         bary = fragments.bary[0][mask]
         samples = torch.zeros(*mask.shape, 4, device=mask.device)
         if normals is None:
-            colour = self._textured(points, face, bary, fold)
+            colour = self._textured(points, face, bary, fold, outlined)
         else:
             unit = functional.normalize(_blend(normals, self.faces, face, bary), dim=-1)
             colour = _lit(unit) if style == "clay" else (1 + unit) / 2
@@ -166,17 +177,22 @@ class MeshRenderer:
         face: Tensor,  # [P]
         bary: Tensor,  # [P, 3]
         fold: Tensor | None,  # [1, 3, h', w']
+        outlined: float = 0.0,
     ) -> Tensor:  # [P, 3]
         """The texture at the level that suits the typical sample: the samples' own averaging does the rest."""
         if not len(face):
             return bary
         height, width = self._texture.shape[:2]
         levels = face_levels(points, self.faces, self._uvs, self._uv_faces, (height, width))[0]
-        level = round(float(levels[face[::64]].median()))
-        texture = self._level(min(max(level, 0), int(np.log2(max(min(height, width) / COARSEST, 1)))))
+        level = min(max(round(float(levels[face[::64]].median())), 0), _coarsest(height, width))
+        texture = self._level(level)
         uv = _blend(self._uvs, self._uv_faces, face, bary)
         light = _blend(self.light, self.faces, face, bary)
-        colour = sample_texture(texture, uv[None, None])[0, :, 0].T * light
+        colour = sample_texture(texture, uv[None, None])[0, :, 0].T
+        if self._outline is not None and outlined > 0:
+            over = sample_texture(self._outline_level(level), uv[None, None])[0, :, 0].T * outlined
+            colour = over[:, :3] + (1 - over[:, 3:]) * colour
+        colour = colour * light
         colour = colour if fold is None else colour * sample_texture(fold, uv[None, None])[0, :, 0].T.exp()
         return self._painted(colour, face, bary)
 
@@ -198,6 +214,22 @@ class MeshRenderer:
             texture = torch.from_numpy(pixels).to(self.faces.device).permute(2, 0, 1)[None]
             self._levels[level] = texture.float().contiguous() / 255
         return self._levels[level]
+
+    def _outline_level(self, level: int) -> Tensor:  # [1, 4, h, w] colours times their share, and the share
+        """The outline at that level of the texture, or at its own finest; made once."""
+        assert self._outline is not None
+        (height, width), side = self._outline.shape[:2], max(self._texture.shape[:2])
+        level = min(max(level - round(float(np.log2(side / max(height, width)))), 0), _coarsest(height, width))
+        if level not in self._outline_levels:
+            straight = torch.from_numpy(self._outline).to(self.faces.device).permute(2, 0, 1)[None].float() / 255
+            scaled = torch.cat([straight[:, :3] * straight[:, 3:], straight[:, 3:]], 1)
+            self._outline_levels[level] = functional.avg_pool2d(scaled, 2**level).contiguous()
+        return self._outline_levels[level]
+
+
+def _coarsest(height: int, width: int) -> int:
+    """The last level of a texture that is drawn."""
+    return int(np.log2(max(min(height, width) / COARSEST, 1)))
 
 
 def _blend(

@@ -39,6 +39,7 @@ from meshlam_core.tracker.types import TrackedFace
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
+SAME = 3 / 255  # by which colours may differ, for an outline that says nothing new
 GREY = 2.0  # of 255, mean spread of the channels up to which a photo counts as black and white
 WHITEST = 0.95  # quantile of an eye's texels that its white is
 
@@ -63,6 +64,7 @@ class Texture:
     lids: Tensor | None = None  # [V, 4] tones of bare lids and how far a blink would stretch what shows, see lids.py
     hairy: F32 | None = None  # [V] 0..1 share of hair, seen or likely; None without a hull of hair
     look: HairLook | None = None  # of the hair; None without a hull
+    outline: U8 | None = None  # [S, S, 4] see avatar.record; None where the photo's texture shows the photo anyway
 
 
 def bake_albedo(
@@ -166,7 +168,8 @@ def _bake(
     albedo = None if shade is None else _pack_colours(colour / shade, atlas)
     lids = torch.cat([tones, spread_by_blink(tracked, posed, atlas.lid_vertices, model)[:, None]], 1)
     hairy, look = (None, None) if hull is None else (done.hair.numpy(), hull.look)
-    return Texture(_pack_colours(colour, atlas), seen, trust, light, albedo, lids, hairy, look)
+    outline = _pack_outline(found.sight.outline, colour, atlas)
+    return Texture(_pack_colours(colour, atlas), seen, trust, light, albedo, lids, hairy, look, outline)
 
 
 def _in_hair(
@@ -221,6 +224,21 @@ def _pack_colours(
     over_list("pack_colours", len(colour), [atlas.places, colour.contiguous()], [picture], CPU)
     picture[atlas.empty] = picture[atlas.lender]
     return picture.view(size, size, 3).numpy()
+
+
+def _pack_outline(
+    outline: Tensor,  # [P, 4] colour, and how far it shows
+    colour: Tensor,  # [P, 3] of the photo's texture
+    atlas: Atlas,
+) -> U8 | None:  # [S, S, 4]
+    """What differs from the texture."""
+    rows = ((outline[:, 3] > 0) & ((outline[:, :3] - colour).abs().amax(1) > SAME)).nonzero()[:, 0]
+    if not len(rows):
+        return None
+    size = atlas.uv_map.size
+    picture = torch.zeros(size * size, 4, dtype=torch.uint8)
+    picture[atlas.places[rows].long()] = (outline[rows].clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+    return picture.view(size, size, 4).numpy()
 
 
 def _pack_trust(

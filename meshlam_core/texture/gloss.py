@@ -39,8 +39,9 @@ HUE = 0.025  # and of another hue
 CHEEK, MOST = 0.12, 1.7  # spread among people of a cheek's brightness; how many times that where beards grow, or do not
 ABOVE_LIPS = 0.015  # m, to which they do
 DARK_EAR = (0.1, 0.3)  # of the logarithm, by which an ear is darker than skin where it turns out to be hair before it
-COLD, DYED = (-0.02, 0.08), (0.15, 0.3)  # blue or green beyond red, of the brightest: what turns grey, what is dyed
+COLD, DYED = (-0.02, 0.08), (0.15, 0.3)  # blue or green beyond red, of the brightest: what is light, what is dyed
 HAIRY = (0.3, 0.7)  # share of hair between which a texel's colour is taken for it
+HUES = (0.7, 1.3)  # least and most of the hair's own hue, beside grey, that it turns to: gloss is paler than hair
 COLOURED = (0.15, 0.35)  # brightness from which hair shows a dye
 PAINTED = ("lips", "eyelids")
 
@@ -49,14 +50,19 @@ def cold_on_hair(
     shown: Tensor,  # [P, 5] colour without the harmonics' light, share of hair, trust
     usual: Tensor,  # [3] of the hair
 ) -> Tensor:  # [P, 3] what the hair is lit by
-    """Sky, lamps and leaves in hair: none grows blue or green, but where all of it is somebody has dyed it."""
+    """Sky, lamps and leaves in hair: none grows blue or green, but where all of it is somebody has dyed it.
+
+    What is left has the hair's own hue.
+    """
     colour = shown[:, :3].clamp_min(DARK)
     brightest = usual.amax().clamp_min(DARK)
     dyed = smooth_step((usual[1:].amax() - usual[0]) / brightest, *DYED) * smooth_step(brightest, *COLOURED)
     cold = (colour[:, 1:].amax(1) - colour[:, 0]) / colour.amax(1)
     share = smooth_step(shown[:, 3], *HAIRY) * smooth_step(cold, *COLD) * (1 - dyed)
-    grey = luminance(colour)[:, None]
-    return colour / (colour + share[:, None] * (grey - colour))
+    hue = (usual / luminance(usual[None]).clamp_min(DARK)).clamp(*HUES)
+    own = torch.minimum(hue, hue[0])  # of cold light on all of it nothing but grey is known
+    own = luminance(colour)[:, None] * own / luminance(own[None])
+    return colour / (colour + share[:, None] * (own - colour))
 
 
 def fine_light(

@@ -17,12 +17,14 @@ from torch import Tensor
 from meshlam_core.frames import Camera
 from meshlam_core.head.model import HeadModel
 from meshlam_core.opencv import cv2
+from meshlam_core.points import CHIN, FOREHEAD
 from meshlam_core.raster.backends import get_rasteriser
 from meshlam_core.raster.interpolate import halved
 from meshlam_core.raster.project import project
 from meshlam_core.raster.unwrap import TexelView, view_texels
 from meshlam_core.raster.warp_runtime import over_list
 from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.foreground import without_ground
 from meshlam_core.texture.lids import lash_line_trust, lid_trust, relative_brightness
 from meshlam_core.texture.mathematics import smooth_step
 from meshlam_core.texture.trust import FILLED_SIDE, TRUST_SIDE, lopsided, trust_maps
@@ -34,6 +36,8 @@ F32 = NDArray[np.float32]
 HARDLY = 0.02  # weight below which a texel counts as not seen
 STRANGE = (0.3, 0.6)  # shares of a pixel between which what is neither hair nor skin, and hair on ears, is given up
 HAIR_SLANT = (0.2, 0.7)  # weights by slant between which hair is used: drawn out along the hull it is no hair
+OUTLINE_SLANT = (0.02, 0.12)  # cosines of a view between which the outline begins to show
+SKIN_EDGE = (0.5, 0.7)  # cosines between which skin ceases to be outline
 ENCLOSED = (0.7, 0.95)  # mean covers below an ear's root between which hair hides the ear
 MOUTH_SLANT = 6.0  # how many times less than skin teeth mind a slanted view
 INNER_LIP = (0.02, 0.3)  # shares of the mouth's inside between which a lip's texel may take the dark between the lips
@@ -64,6 +68,7 @@ class Sight:
     """What the photo shows, but for the eyes."""
 
     skin: Tensor  # [P, 5] colour, share of hair, trust 0..1; 0 where the photo does not show the skin
+    outline: Tensor  # [P, 4] colour of hair and of the skin's edge as the photo has them, and how far it shows them
     mouth: Texels  # teeth, tongue and the inside of the mouth between open lips
 
 
@@ -95,7 +100,10 @@ def see(
     small = np.asarray(cv2.resize(whole, size[::-1], interpolation=cv2.INTER_AREA))
     on_skin = atlas.skin_vertex.numpy()[faces[:, 0]]
     maps = trust_maps(regions, landmarks * scale, within, fragments, on_skin, small)
-    photo, rim = _read(_not_finer(image, view, atlas), (width, height), maps, view, cover, atlas)
+    image = _not_finer(image, view, atlas)
+    span = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN])) * image.shape[3] / width
+    clean = without_ground(image, regions, span)
+    photo, rim, outline = _read(clean, image, (width, height), maps, view, cover, atlas)
     mouth = _take_mouth(photo, atlas)
     turned = ramp(abs(lopsided(landmarks)), *ASIDE)
     _doubt_far_hair(photo, turned, atlas)
@@ -103,7 +111,7 @@ def see(
     _doubt_ears_on_hair(photo, cover, atlas)
     _doubt_neck(photo, view, regions, atlas)
     _judge_lids(photo, rim, tones, atlas)
-    return Sight(photo, mouth)
+    return Sight(photo, outline, mouth)
 
 
 def with_hidden_ears(
@@ -131,26 +139,27 @@ def _not_finer(
 
 
 def _read(
+    clean: Tensor,  # [1, 3, h, w] without the ground in hair
     image: Tensor,  # [1, 3, h, w]
     size: tuple[int, int],  # px, width and height of the crop
-    maps: Tensor,  # [h, w, 6]
+    maps: Tensor,  # [h, w, 7]
     view: TexelView,
     cover: Tensor,  # [V]
     atlas: Atlas,
-) -> tuple[Tensor, Tensor]:  # [P, 5] colour, share of hair, trust; [P] trust as a dark line
+) -> tuple[Tensor, Tensor, Tensor]:  # [P, 5] colour, share of hair, trust; [P] trust as a dark line; [P, 4] outline
     """Photo and maps at every texel.
 
     A hat may stay on the scalp; elsewhere only glasses belong to the head, and those count as skin. Hair that hides an
     ear hangs in front of it. Teeth at the side are only seen at a slant, and still better known than painted.
     """
-    out, rim = torch.empty(len(atlas.corners), 5), torch.empty(len(atlas.corners))
-    seen = [atlas.places, view.pixel.view(-1, 2), view.weight.view(-1)]
+    out, rim, outline = (torch.empty(len(atlas.corners), *shape) for shape in ((5,), (), (4,)))
+    seen = [atlas.places, view.pixel.view(-1, 2), *(x.view(-1) for x in (view.weight, view.visible, view.cosine))]
     hull = atlas.at_texels(cover[:, None])[:, 0]
     scalp, ears, neck = torch.maximum(atlas.scalp, hull), atlas.ears * (1 - hull), atlas.neck * (1 - hull)
-    shares = [scalp, ears, neck, atlas.cavity, atlas.lash_line, atlas.skin, atlas.mouth]
-    pixels = image[0].permute(1, 2, 0).contiguous()
-    over_list("read_photo", len(out), [*seen, *shares, pixels, maps, *size], [out, rim], image.device)
-    return out, rim
+    shares = [hull, scalp, ears, neck, atlas.cavity, atlas.lash_line, atlas.skin, atlas.mouth]
+    pixels = [picture[0].permute(1, 2, 0).contiguous() for picture in (clean, image)]
+    over_list("read_photo", len(out), [*seen, *shares, *pixels, maps, *size], [out, rim, outline], image.device)
+    return out, rim, outline
 
 
 def _take_mouth(photo: Tensor, atlas: Atlas) -> Texels:

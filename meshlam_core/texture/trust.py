@@ -26,7 +26,7 @@ from meshlam_core.points import (
 )
 from meshlam_core.raster.interface import Fragments
 from meshlam_core.tracker.parsing import Regions, greenness, polygon_mask
-from meshlam_core.tracker.ramps import ramp
+from meshlam_core.tracker.ramps import ramp, smooth_step
 from meshlam_core.tracker.sampling import resized
 
 F32 = NDArray[np.float32]
@@ -39,6 +39,7 @@ SOFT = 1  # px over which trust returns next to an edge
 PURE, HAIR_RIM = 0.6, 1  # level of the person mask around hair; px of the maps by which hair is cut back
 SHORE, DEEP = 0.06, 0.25  # of the face height: reach into hair of a background's colour, of its hue
 SEE_THROUGH = 0.5  # share of the background in a colour that is given up
+ANY, SOME_PERSON = (0.15, 0.4), 0.25  # masks of hair or skin, and of the person, from which a pixel is the head's
 FREE, NEAR = 0.1, 0.03  # person mask of background; share of it close by
 GREEN, SURE = 0.06, 0.9  # how green is no hair; masks of hair and of skin above which that is believed nevertheless
 LIKE_HAIR, LIKE_HAIRS_HUE = 0.3, 0.1  # distance of colours and of hues that are not told apart
@@ -59,8 +60,9 @@ def trust_maps(
     fragments: Fragments,  # of the head as the photo shows it, at the maps' size
     skin_faces: Mask,  # [F] triangles of skin, neither eyes nor teeth
     image: F32,  # [h, w, 3] sRGB 0..1, the crop at the maps' size
-) -> Tensor:  # [h, w, 6] 0..1
-    """Trust as skin, share of hair, trust as neck, share of neither, trust in the mouth, trust as a dark line."""
+) -> Tensor:  # [h, w, 7] 0..1
+    """Trust as skin, share of hair, trust as neck, share of neither, trust in the mouth, trust as a dark line, and
+    where the head is, to its last pixel."""
     size = (fragments.depth.shape[1], fragments.depth.shape[2])
     person, hair, skin, other = (resized(m, size) for m in (regions.person, regions.hair, regions.skin, regions.other))
     span = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
@@ -70,7 +72,8 @@ def trust_maps(
     free = np.ones(size, bool)
     if (hiding := regions.in_front) is not None:
         free = ~dilated(resized(hiding, size) > HIDDEN, HIDDEN_RIM * span)
-    good = _inside(valid, size) & ~edges & (person > 0.5) & free
+    within = _inside(valid, size) & free
+    good = within & ~edges & (person > 0.5)
     # hair ends softly: its outermost pixels are mixed with what lies behind it
     good &= (hair < 0.5) | eroded(person > PURE, HAIR_RIM)
     good &= (hair < 0.5) | (shine_through(image, person, regions.hair_colour, SHORE * span) < SEE_THROUGH)
@@ -94,6 +97,7 @@ def trust_maps(
         other,
         person * box_blur(_mouth_opening(points, lips, span) & free, SOFT),
         shown & (dilated(eyes, LASH_LINE * span) | lips),
+        smooth_step(np.maximum(hair, skin), *ANY) * (within & (person > SOME_PERSON)),
     )
     return torch.from_numpy(np.stack([np.asarray(m, np.float32) for m in maps], axis=-1))
 

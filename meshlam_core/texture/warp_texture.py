@@ -12,12 +12,14 @@ Dims: V vertices, P covered texels, G entries of the atlas's gather lists, C col
 import warp as wp
 
 from meshlam_core.raster.warp_kernels import MODULE
-from meshlam_core.texture.sight import HAIR_SLANT, HARDLY, INNER_LIP, MOUTH_SLANT, STRANGE
+from meshlam_core.texture.sight import HAIR_SLANT, HARDLY, INNER_LIP, MOUTH_SLANT, OUTLINE_SLANT, SKIN_EDGE, STRANGE
 from meshlam_core.texture.skin import DETAIL, HAIR_LINE, LID_GRAIN, LIFT, STRAND_WANDER, TRUSTED
 
 KERNELS = ("read_photo", "gather_at_vertices", "compose_skin", "pack_colours", "pack_trust")
 HARDLY_SEEN, SLANT = (wp.constant(wp.float32(x)) for x in (HARDLY, MOUTH_SLANT))
 HAIR_SLANT_LOW, HAIR_SLANT_HIGH = (wp.constant(wp.float32(x)) for x in HAIR_SLANT)
+OUTLINE_LOW, OUTLINE_HIGH = (wp.constant(wp.float32(x)) for x in OUTLINE_SLANT)
+EDGE_LOW, EDGE_HIGH = (wp.constant(wp.float32(x)) for x in SKIN_EDGE)
 STRANGE_LOW, STRANGE_HIGH = (wp.constant(wp.float32(x)) for x in STRANGE)
 LIP_LOW, LIP_HIGH = (wp.constant(wp.float32(x)) for x in INNER_LIP)
 TRUST_LOW, TRUST_HIGH = (wp.constant(wp.float32(x)) for x in TRUSTED)
@@ -47,6 +49,9 @@ def read_photo(
     places: wp.array1d(dtype=wp.int32),  # [P] row * S + column
     pixel: wp.array2d(dtype=wp.float32),  # [S * S, 2] px of the crop
     view_weight: wp.array1d(dtype=wp.float32),  # [S * S]
+    visible: wp.array1d(dtype=wp.float32),  # [S * S]
+    cosine: wp.array1d(dtype=wp.float32),  # [S * S]
+    hull: wp.array1d(dtype=wp.float32),  # [P]
     scalp: wp.array1d(dtype=wp.float32),  # [P]
     ears: wp.array1d(dtype=wp.float32),  # [P]
     neck: wp.array1d(dtype=wp.float32),  # [P]
@@ -54,15 +59,17 @@ def read_photo(
     lash_line: wp.array1d(dtype=wp.float32),  # [P]
     skin: wp.array1d(dtype=wp.bool),  # [P]
     mouth: wp.array1d(dtype=wp.bool),  # [P]
-    image: wp.array3d(dtype=wp.float32),  # [h, w, 3] the crop, perhaps shrunk
-    maps: wp.array3d(dtype=wp.float32),  # [h, w, 6] see trust.trust_maps
+    image: wp.array3d(dtype=wp.float32),  # [h, w, 3] the crop without the ground, perhaps shrunk
+    whole: wp.array3d(dtype=wp.float32),  # [h, w, 3] the crop as it is
+    maps: wp.array3d(dtype=wp.float32),  # [h, w, 7] see trust.trust_maps
     width: wp.int32,  # of the crop
     height: wp.int32,
     first: wp.int32,
     out: wp.array2d(dtype=wp.float32),  # [P, 5]
     rim: wp.array1d(dtype=wp.float32),  # [P]
+    outline: wp.array2d(dtype=wp.float32),  # [P, 4]
 ):
-    """Thread (texel): colour, share of hair and trust, and the trust as a dark line."""
+    """Thread (texel): colour, share of hair and trust; the trust as a dark line; the outline as the photo has it."""
     r = first + wp.tid()
     place = places[r]
     seen = view_weight[place]
@@ -106,6 +113,19 @@ def read_photo(
     out[r, 3] = hair
     out[r, 4] = weight
     rim[r] = line
+    share = wp.float32(0.0)
+    if skin[r] and not mouth[r] and cosine[place] > OUTLINE_LOW:
+        slant = cosine[place]
+        # skin at its edge only, and none that borders on clothes; hair wherever it shows: ground shines through it
+        share = wp.max(hull[r], (1.0 - neck[r]) * (1.0 - wp.smoothstep(EDGE_LOW, EDGE_HIGH, slant)))
+        share *= visible[place] * wp.smoothstep(OUTLINE_LOW, OUTLINE_HIGH, slant)
+    if share > 0.0:
+        x = pixel[place, 0] / wp.float32(width)
+        y = pixel[place, 1] / wp.float32(height)
+        share *= between(maps, x * wp.float32(maps.shape[1]), y * wp.float32(maps.shape[0]), 6)
+        for c in range(3):
+            outline[r, c] = between(whole, x * wp.float32(whole.shape[1]), y * wp.float32(whole.shape[0]), c)
+    outline[r, 3] = share
 
 
 @wp.kernel(module=MODULE)

@@ -136,7 +136,8 @@ def difference(
     colours: F32,  # [H, W, 3] of the frame
 ) -> Difference:
     """Draw the avatar and compare."""
-    drawn = renderer.mesh.samples(posed_in_view(renderer, pose), camera, renderer.folded(pose.expression))
+    posed = posed_in_view(renderer, pose)
+    drawn = renderer.mesh.samples(posed, camera, renderer.folded(pose.expression), renderer.outlined(posed))
     inside = drawn.mask.numpy()
     share = blurred(inside.astype(np.float32))[..., None]
     own = np.zeros_like(colours)

@@ -26,6 +26,7 @@ from meshlam_core.raster.interface import Rasteriser
 from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.raster.render import MeshRenderer, Style
 from meshlam_core.skin.model import GAMMA
+from meshlam_core.tracker.ramps import ramp
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -46,6 +47,8 @@ MOUTH_DEPTH = 0.04  # m in which the light then falls to 1/e
 MOUTH_DARKEST = 0.25
 MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
 ABOVE, FROM_ABOVE = (0.0, 0.8, 0.6), 0.35  # where light on glasses comes from, and how much of it
+LIKE_THE_PHOTOS = (10.0, 30.0)  # degrees off the photo's view, between which its outline goes
+ALONE = 0.99  # weight of a joint from which a vertex goes with no other
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
 
 
@@ -86,7 +89,9 @@ class AvatarRenderer:
         texture = avatar.albedo if avatar.albedo_photo is None else avatar.albedo_photo
         folds = _stacked([tensor(fold.logarithm) for fold in avatar.folds])
         painted = None if paint is None else tensor(paint)
-        self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, lit, rasteriser, folds, painted)
+        self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, lit, rasteriser, folds, painted, avatar.outline)
+        self._skull = None if avatar.outline is None else tensor(_rigid(avatar))
+        self._photo_seen_from: Tensor | None = None
 
     @property
     def blendshapes(self) -> F32:  # [K, V + S + G, 3] m
@@ -134,12 +139,37 @@ class AvatarRenderer:
         folded: Tensor | None = None,  # [G]
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
         """A picture through a camera; see MeshRenderer.draw."""
-        picture = self.mesh.draw(vertices, camera, style, folded)
+        picture = self.mesh.draw(vertices, camera, style, folded, self.outlined(vertices))
         if self._repaint is None or style != "texture":
             return picture
         coded = self.mesh.draw(vertices, camera, "normals")
         normals = np.where(coded[..., 3:] > 0, coded[..., :3] / np.float32(127.5) - 1, np.float32(0))
         return self._repaint(picture, normals, self.avatar.photo_image)
+
+    def outlined(self, vertices: Tensor) -> float:  # [V, 3] m, view frame -> 0..1
+        """How far a view is like the photo's, by where the head is seen from."""
+        if self._skull is None:
+            return 0.0
+        if self._photo_seen_from is None:
+            pose = Pose(np.zeros(len(self._blendshapes), np.float32), self.avatar.photo.rotations)
+            offset = torch.tensor(self.avatar.photo.translation, device=self.device)
+            self._photo_seen_from = self._seen_from(self.posed(pose) + offset)
+        cosine = float((self._seen_from(vertices) * self._photo_seen_from).sum())
+        return 1 - ramp(float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), *LIKE_THE_PHOTOS)
+
+    def _seen_from(self, vertices: Tensor) -> Tensor:  # [V, 3] m, view frame -> [3] unit, avatar frame
+        """The way from the head to the camera, as the head has it."""
+        here, rest = vertices[self._skull], self._vertices[self._skull]
+        middle = here.mean(0)
+        left, _, right = torch.linalg.svd((rest - rest.mean(0)).T @ (here - middle))  # Kabsch 1976
+        return functional.normalize(left @ right @ -middle, dim=0)
+
+
+def _rigid(avatar: Avatar) -> NDArray[np.intp]:
+    """The vertices that go with one joint alone, and that joint with most of them: the skull."""
+    joint, share = avatar.weights.argmax(axis=1), avatar.weights.max(axis=1)
+    alone = share > ALONE
+    return np.flatnonzero(alone & (joint == np.bincount(joint[alone]).argmax()) if alone.any() else share > 0)
 
 
 def _stacked(
@@ -312,7 +342,7 @@ def render_yaw(
 def render_thumbnail(avatar: Avatar, renderer: AvatarRenderer | None = None) -> Avatar:
     """The avatar with its preview drawn."""
     # a neutral face needs neither folds nor expressions, which are most of an avatar
-    still = replace(avatar, folds=(), blendshapes=avatar.blendshapes[:0], blendshape_names=())
+    still = replace(avatar, folds=(), outline=None, blendshapes=avatar.blendshapes[:0], blendshape_names=())
     shown = AvatarRenderer(still) if renderer is None else renderer
     return replace(avatar, thumbnail=render_yaw(shown, neutral_pose(shown.avatar), THUMBNAIL_YAW, 256))
 

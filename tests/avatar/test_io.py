@@ -383,8 +383,11 @@ def test_damage_anywhere_gives_a_refusal_or_a_valid_avatar(path: Path, data: st.
 def test_a_texture_without_light_travels_with_the_photos_and_its_light(path: Path, sample_avatar: Avatar) -> None:
     light = np.linspace(-1, 1, 27, dtype=np.float32).reshape(9, 3)
     lit = sample_avatar.albedo[::-1].copy()
-    write_avatar(replace(sample_avatar, albedo_photo=lit, light=light), path)
+    outline = np.random.default_rng(0).integers(0, 256, (16, 16, 4)).astype(np.uint8)
+    write_avatar(replace(sample_avatar, albedo_photo=lit, light=light, outline=outline), path)
     back = read_avatar(path)
+    assert back.outline is not None
+    np.testing.assert_array_equal(back.outline, outline)
     assert back.albedo_photo is not None
     assert back.light is not None
     np.testing.assert_array_equal(back.albedo_photo, lit)

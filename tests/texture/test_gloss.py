@@ -128,4 +128,6 @@ def test_cold_on_hair_is_light_unless_all_of_it_is_blue(
     assert torch.allclose(left[1], hair[1, :3])  # skin
     assert torch.allclose(left[0], hair[0, :3]) == kept
     if not kept:
-        assert float(left[0].max() - left[0].min()) < 0.01
+        assert float(left[0, 1:].max()) < float(left[0, 0]) + 0.01, "no longer cold"
+        warm = usual[0] > usual[2]
+        assert (float(left[0, 0]) > 1.2 * float(left[0, 2])) == warm, "but of the hair's own hue"

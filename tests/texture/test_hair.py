@@ -18,18 +18,18 @@ from meshlam_core.texture.skin import hair_tone
 from meshlam_core.texture.trust import SEE_THROUGH, shine_through
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import HairHull
-from tests.texture.conftest import SIDE, SIZE, SKIN, Portrait, make_portrait
+from tests.texture.conftest import SIDE, SIZE, SKIN, WALL, Portrait, make_portrait
 
 DARK = np.array([0.12, 0.08, 0.06], np.float32)
 COMBED = HairLook(order=0.9)
 GREY = np.array([0.34, 0.30, 0.28], np.float32)
 
 
-def _haired(portrait: Portrait, grown: np.ndarray, head: HeadModel) -> Portrait:
-    """The portrait with dark hair, all of it hidden from the camera, on the vertices `grown` [V]."""
+def _haired(portrait: Portrait, grown: np.ndarray, head: HeadModel, by: float = 0.02) -> Portrait:
+    """The portrait with dark hair, `by` m high, all of it hidden from the camera, on the vertices `grown` [V]."""
     outwards = head.template - head.template[grown].mean(axis=0)
     outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
-    displacement = (0.02 * grown[:, None] * outwards).astype(np.float32)
+    displacement = (by * grown[:, None] * outwards).astype(np.float32)
     hull = HairHull(displacement, np.zeros(0, np.float32), (0.0, 0.0))
     regions = replace(portrait.regions, hair_colour=DARK, hair_share=1.0)
     return replace(portrait, tracked=replace(portrait.tracked, hair=hull), regions=regions)
@@ -223,3 +223,35 @@ def test_grey_hair_has_one_hue_from_the_crown_to_the_nape(frontal: Portrait, hea
     back = (atlas.share("scalp")[atlas.corners[:, 0].long()] > 0.9) & (height[:, 1] < 0.0)
     upper, lower = (at[back & rows].mean(0) for rows in (height[:, 0] > middle + 0.02, height[:, 0] < middle - 0.02))
     assert abs(float(upper[0] / upper[2] - lower[0] / lower[2])) < 0.03
+
+
+def test_ground_between_the_outermost_strands_is_shown_by_the_outline_and_by_no_texture(
+    head: HeadModel, atlas: Atlas
+) -> None:
+    """A photo's texture shows the photo, yet from the side a rim of the wall's colour would be a seam."""
+    brown = np.float32([0.30, 0.20, 0.12])
+    portrait = make_portrait(head, atlas, yaw=0.0, scalp=brown)
+    scalp = head.part == head.parts.index("scalp")
+    hair = (portrait.photo[..., 0] < 0.6 * portrait.photo[..., 0].max()) & (portrait.regions.person > 0.5)
+    deep = ndimage.distance_transform_edt(portrait.regions.person > 0.5)
+    share = np.where(hair, (1 - deep / 12).clip(0, 0.8), 0)[..., None]
+    photo = ((1 - share) * portrait.photo + share * WALL * 255).astype(np.uint8)
+    regions = replace(
+        portrait.regions,
+        hair=hair.astype(np.float32),
+        skin=portrait.regions.person * ~hair,
+        hair_colour=brown,
+        hair_share=1.0,
+    )
+    grown = _haired(replace(portrait, photo=photo), scalp, head, 0.004)
+    texture = bake_albedo(photo, regions, grown.tracked, grown.tracked.camera, head, SIZE, unlit=True)
+    assert texture.albedo is not None
+    assert texture.outline is not None
+
+    def wall(picture: np.ndarray) -> np.ndarray:  # magenta beside brown
+        return picture[..., 2].astype(float) - picture[..., 1]
+
+    shown = (texture.outline[..., 3] > 128) & (wall(texture.outline) > 30)
+    assert shown.sum() > 200
+    assert np.median(wall(texture.photo)[shown]) < 5
+    assert np.median(wall(texture.albedo)[shown]) < 5

@@ -169,3 +169,28 @@ def test_a_fold_shows_with_its_key_and_only_then(sample_avatar: Avatar) -> None:
     shown = (bare[..., 3] > 254) & (bare[..., :3].min(axis=2) > 60)
     assert np.median(full[shown][:, :3] / bare[shown][:, :3]) == pytest.approx(np.exp(-1 / 2.2), abs=0.02)
     assert half[..., :3].sum() > full[..., :3].sum()
+
+
+def test_the_photos_outline_shows_in_views_like_the_photos_alone(sample_avatar: Avatar) -> None:
+    red = np.zeros((8, 8, 4), np.uint8)
+    red[:] = 255, 0, 0, 255
+    outlined = replace(sample_avatar, outline=red)
+    photo, bare = (render_avatar(avatar, "photo", 64).astype(int) for avatar in (outlined, sample_avatar))
+    shown = photo[..., 3] > 254
+    np.testing.assert_array_equal(photo[..., 3], bare[..., 3])
+    assert (abs(photo[shown][:, :3] - [255, 0, 0]) <= 1).all()
+    turned = replace(
+        outlined,
+        photo=replace(sample_avatar.photo, rotations=sample_avatar.photo.rotations + np.array([0, 0.8, 0], np.float32)),
+    )
+    renderer, pose = AvatarRenderer(turned), photo_pose(sample_avatar)
+    camera = photo_camera(turned, 64)
+    aside = renderer.draw_pose(pose.expression, pose.rotations, turned.photo.translation, camera)
+    plain = AvatarRenderer(sample_avatar).draw_pose(pose.expression, pose.rotations, turned.photo.translation, camera)
+    np.testing.assert_array_equal(aside, plain)
+    # a share of it counts as a share, at any size
+    half = replace(
+        sample_avatar, outline=np.repeat(np.repeat(red // 2 + [[[128, 0, 0, 0]]], 2, 0), 2, 1).astype(np.uint8)
+    )
+    mixed = render_avatar(half, "photo", 64).astype(int)
+    assert np.allclose(mixed[shown][:, :3], (photo + bare)[shown][:, :3] / 2, atol=3)

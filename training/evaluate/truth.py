@@ -5,7 +5,7 @@ has VIEW pixels; L landmarks.
 
 The head window is an upright square of WINDOW face heights around the face, cut off at the photo's border, so that
 long hair and none of the neighbours' faces is in it. Of the hair that the teacher finds, the pieces that touch the
-face (grown by REACH) are this person's.
+face (grown by REACH) are this person's, but for spots beside the face, which are collars and shades.
 
 Clothes are what the product's own masks say: no teacher tells them from skin. They only take pixels off the silhouette
 `without clothes`, and never any above the middle of the face, where hats are.
@@ -29,6 +29,7 @@ from training.evaluate.teachers import HairTeacher, PersonTeacher
 from training.metrics import face_height, face_outline_mask
 
 VIEW = 512  # px
+SPOT = 0.02  # of the face outline's area: smaller pieces of hair that do not touch it are none
 WINDOW = 3.0  # face heights
 RISE = 0.1  # face heights by which the window's middle lies above the face's
 REACH = 1.3  # how much larger than the face outline the place is where the head's hair begins
@@ -115,7 +116,7 @@ def truth_of(pixels: U8, face: Detection, judges: Judges, scale: float = 1.0) ->
     landmarks = ((face.landmarks[:, :2] / scale - corner) * window.factor).astype(np.float32)
     outline = face_outline_mask(landmarks, (picture.shape[1], picture.shape[0]))
     near = face_outline_mask(_grown(landmarks), (picture.shape[1], picture.shape[0]))
-    hair = touching(judges.hair(picture) > 0.5, near)
+    hair = without_spots(touching(judges.hair(picture) > 0.5, near), outline)
     person = touching((judges.person(picture) > 0.5) | hair | outline, outline)
     above = above_chin(landmarks, person.shape)
     worn = (parse_person(picture, landmarks).other > 0.5) & ~above_middle(landmarks, person.shape)
@@ -158,6 +159,14 @@ def touching(mask: Mask, place: Mask) -> Mask:
     pieces, _ = ndimage.label(mask)
     found = np.unique(pieces[mask & place])
     return np.asarray(np.isin(pieces, found[found > 0]))
+
+
+def without_spots(hair: Mask, outline: Mask) -> Mask:
+    """Hair but for small pieces apart from the face."""
+    pieces, count = ndimage.label(hair)
+    large = ndimage.sum_labels(hair, pieces, np.arange(count + 1)) >= SPOT * outline.sum()
+    beside = ndimage.binary_dilation(outline, iterations=2)
+    return np.asarray((hair & large[pieces]) | touching(hair, beside))
 
 
 def _above(point: NDArray[np.floating], landmarks: NDArray[np.floating], shape: tuple[int, ...]) -> Mask:

@@ -4,7 +4,7 @@ import numpy as np
 
 from meshlam_core.points import CHIN, FOREHEAD
 from training.evaluate.photo import compare
-from training.evaluate.truth import HeadTruth, Window, above_chin, head_window, touching
+from training.evaluate.truth import HeadTruth, Window, above_chin, head_window, touching, without_spots
 
 
 def face(centre: tuple[float, float], height: float, roll: float = 0.0) -> np.ndarray:  # [478, 2] px
@@ -104,3 +104,15 @@ def test_an_empty_rendering_covers_nothing() -> None:
     scores = compare(np.zeros((80, 80, 4), np.uint8), made_up_truth())
     assert (scores.hair, scores.silhouette) == (0, 0)
     assert abs(scores.head - 20 * np.log10(255 / 100)) < 1e-6
+
+
+def test_a_spot_beside_the_face_is_no_hair_but_a_fringe_and_a_plait_are() -> None:
+    outline = np.zeros((200, 200), bool)
+    outline[60:160, 60:140] = True
+    hair = np.zeros_like(outline)
+    hair[30:61, 70:130] = True  # on the forehead
+    hair[150:156, 59:62] = True  # a curl at the jaw
+    plait, spot = np.zeros_like(hair), np.zeros_like(hair)
+    plait[100:190, 150:156] = True
+    spot[150:160, 20:30] = True
+    np.testing.assert_array_equal(without_spots(hair | plait | spot, outline), hair | plait)
