@@ -80,7 +80,7 @@ class Spread:
 
 
 # about the mean of all hairstyles, and about what the network expects of one person
-OF_ALL = Spread(modes=0.8, sigma=0.02, length=0.028, fine=0.01, from_bald=True)
+OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028, fine=0.01, from_bald=True)
 OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.03, fine=0.01, from_bald=False)
 
 
