@@ -159,7 +159,7 @@ class AvatarRenderer:
 
     def _seen_from(self, vertices: Tensor) -> Tensor:  # [V, 3] m, view frame -> [3] unit, avatar frame
         """The way from the head to the camera, as the head has it."""
-        here, rest = vertices[self._skull], self._vertices[self._skull]
+        here, rest = vertices[self._skull].cpu(), self._vertices[self._skull].cpu()
         middle = here.mean(0)
         left, _, right = torch.linalg.svd((rest - rest.mean(0)).T @ (here - middle))  # Kabsch 1976
         return functional.normalize(left @ right @ -middle, dim=0)
