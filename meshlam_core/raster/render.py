@@ -106,12 +106,14 @@ class MeshRenderer:
         bary: Tensor,  # [P, 3]
         spots: Tensor,  # [P] m^2 of surface that each colour stands for
         folded: Tensor | None = None,  # [G]
+        outlined: float = 0.0,
     ) -> Tensor:  # [P, 3] sRGB, 0..1
         """The colours of spots on the surface, each the mean of the texels that lie in it."""
         area = face_normals(vertices[None], self.faces, unit=False)[0].norm(dim=1) / 2
         level = 0.5 * torch.log2((self.texels() / area.clamp_min(1e-12))[face] * spots).clamp(-20, 20)
         uv = _blend(self._uvs, self._uv_faces, face, bary)[None, None]
         colour = sample_texture(self._level(0), uv, level[None, None])[0, :, 0].T
+        colour = self._outlined(colour, uv, outlined, 0, level[None, None])
         colour = colour * _blend(self.light, self.faces, face, bary)
         fold = self._fold(folded)
         colour = colour if fold is None else colour * sample_texture(fold, uv)[0, :, 0].T.exp()
@@ -189,12 +191,22 @@ class MeshRenderer:
         uv = _blend(self._uvs, self._uv_faces, face, bary)
         light = _blend(self.light, self.faces, face, bary)
         colour = sample_texture(texture, uv[None, None])[0, :, 0].T
-        if self._outline is not None and outlined > 0:
-            over = sample_texture(self._outline_level(level), uv[None, None])[0, :, 0].T * outlined
-            colour = over[:, :3] + (1 - over[:, 3:]) * colour
-        colour = colour * light
+        colour = self._outlined(colour, uv[None, None], outlined, level) * light
         colour = colour if fold is None else colour * sample_texture(fold, uv[None, None])[0, :, 0].T.exp()
         return self._painted(colour, face, bary)
+
+    def _outlined(
+        self,
+        colour: Tensor,  # [P, 3]
+        uv: Tensor,  # [1, 1, P, 2]
+        outlined: float,
+        level: int,  # of the texture that is read
+        detail: Tensor | None = None,  # [1, 1, P] levels above that one
+    ) -> Tensor:  # [P, 3]
+        if self._outline is None or outlined <= 0:
+            return colour
+        over = sample_texture(self._outline_level(level), uv, detail)[0, :, 0].T * outlined
+        return over[:, :3] + (1 - over[:, 3:]) * colour
 
     def _painted(
         self,

@@ -73,10 +73,11 @@ def cover(
     vertices: Tensor,  # [V, 3] m
     count: int,
     folded: Tensor | None = None,  # [G] how far each fold of the texture shows
+    outlined: float = 0.0,  # how far the photo's outline does, which belongs to views like the photo's
 ) -> Gaussians:
     """`count` Gaussians that look like the mesh. The same mesh gives the same Gaussians."""
     corners = vertices.cpu().numpy().astype(np.float64)[mesh.faces.cpu().numpy()]  # [F, 3, 3]
-    pieces = _cut_surface(mesh, vertices, corners, count, folded)
+    pieces = _cut_surface(mesh, vertices, corners, count, folded, outlined)
     weights, nearest = _one_sheet(pieces)
     middle = np.einsum("ns,nsd->nd", weights, pieces.points)
     triangles = np.take_along_axis(pieces.triangles, nearest[:, None], 1)[:, 0]
@@ -115,7 +116,9 @@ def moved(
     )
 
 
-def _cut_surface(mesh: MeshRenderer, vertices: Tensor, corners: F64, count: int, folded: Tensor | None) -> _Pieces:
+def _cut_surface(
+    mesh: MeshRenderer, vertices: Tensor, corners: F64, count: int, folded: Tensor | None, outlined: float
+) -> _Pieces:
     area = triangle_areas(corners)
     texels = mesh.texels().cpu().numpy().astype(np.float64)
     texels = np.maximum(texels, COARSEST * area * (texels.sum() / area.sum()))
@@ -127,7 +130,8 @@ def _cut_surface(mesh: MeshRenderer, vertices: Tensor, corners: F64, count: int,
     at_vertices = vertex_normals(vertices[None], mesh.faces)[0].cpu().numpy().astype(np.float64)
     normals = _unit(np.einsum("nk,nkd->nd", bary, at_vertices[mesh.faces.cpu().numpy()][triangles]))
     face, bary_there, spots_there = (torch.from_numpy(array).to(vertices.device) for array in (triangles, bary, spots))
-    colours = mesh.surface_colours(vertices, face, bary_there.to(vertices), spots_there.to(vertices), folded)
+    where = (face, bary_there.to(vertices), spots_there.to(vertices))
+    colours = mesh.surface_colours(vertices, *where, folded, outlined)
     sides = np.sqrt(SAMPLES * spots)
     order = cut(np.concatenate([points, BEND * sides[:, None] * normals], 1), count)
 

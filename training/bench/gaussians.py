@@ -120,7 +120,8 @@ def measure(
 def lay(renderer: AvatarRenderer, count: int) -> Gaussians:
     """The Gaussians of the upright head in the photo's expression, as `meshlam export --pose photo` makes them."""
     pose = upright(photo_pose(renderer.avatar))
-    return cover(renderer.mesh, renderer.posed(pose), count, renderer.folded(pose.expression))
+    # of the photo's view, as the mesh beside them
+    return cover(renderer.mesh, renderer.posed(pose), count, renderer.folded(pose.expression), outlined=1.0)
 
 
 def through_a_file(gaussians: Gaussians) -> tuple[Gaussians, int]:

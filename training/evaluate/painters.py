@@ -135,13 +135,16 @@ def learnt_by(weights: Path) -> str:
 
 
 class GaussianPainter:
-    """Gaussians laid over the head in the photo's expression, which follow its triangles."""
+    """Gaussians laid over the head in the photo's expression, which follow its triangles.
+
+    Their colours are those of views like the photo's, its outline included, whatever the view.
+    """
 
     def __init__(self, avatar: Avatar, count: int) -> None:
         self.renderer = AvatarRenderer(replace(avatar, strands=None))
         pose = upright(photo_pose(avatar))
         rest = self.renderer.posed(pose)
-        self.gaussians = cover(self.renderer.mesh, rest, count, self.renderer.folded(pose.expression))
+        self.gaussians = cover(self.renderer.mesh, rest, count, self.renderer.folded(pose.expression), outlined=1.0)
         self._rest = rest.cpu().numpy().astype(np.float64)
 
     def draw_pose(self, expression: F32, rotations: F32, translation: F32, camera: Camera) -> U8:
