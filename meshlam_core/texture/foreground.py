@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meshlam_core.opencv import cv2
+from meshlam_core.texture.trust import FREE, eroded, mean_around
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.ramps import smooth_step
 from meshlam_core.tracker.sampling import resized
@@ -27,13 +28,12 @@ F32 = NDArray[np.float32]
 SPAN = 150.0  # px, face height of the smaller picture
 REACH = 0.12  # of the face height: from how far ground shines through, and how far inside hair has its own colour
 INSIDE, AROUND = 0.05, 0.12  # of the face height: from the outline to where hair is sure; over which that is averaged
-GROUND, NEAR = 0.1, 0.06  # person mask of ground; share of it around a pixel from which it shines through fully
+NEAR = 0.06  # share of ground around a pixel from which it shines through fully
 SURE, DOUBTFUL = 0.9, (0.3, 0.7)  # hair mask of sure hair; between which a pixel begins to count as hair
 UNLIKE = 0.2  # distance of hues from which ground and hair are told apart
 LIFT = 0.04  # added to colours, so that the noise of dark ones is no hue
 GAIN = (0.6, 1.5)  # least and most by which the brightness may change
 TINT = (0.4, 2.5)  # least and most by which a channel of the hue may
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def without_ground(
@@ -46,7 +46,7 @@ def without_ground(
     height, width = image.shape[2:]
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     person, hair = (resized(mask, size) for mask in (regions.person, regions.hair))
-    if not (hair > SURE).any() or not (person < GROUND).any():
+    if not (hair > SURE).any() or not (person < FREE).any():
         return image
     whole = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
     small = np.asarray(cv2.resize(whole, size[::-1], interpolation=cv2.INTER_AREA))
@@ -64,9 +64,8 @@ def _gain(
     span: float,  # px, height of the face
 ) -> F32:  # [h, w, 3]
     """What each lifted colour has to be multiplied by."""
-    ground, near = _mean(image, (person < GROUND).astype(np.float32), REACH * span)
-    inner = cv2.erode((hair > SURE).view(np.uint8), np.ones(_square(INSIDE * span), np.uint8)).astype(np.float32)
-    own, known = _mean(image, inner, AROUND * span, times=2)
+    ground, near = mean_around(image, person < FREE, REACH * span)
+    own, known = mean_around(image, eroded(hair > SURE, INSIDE * span), AROUND * span, times=2)
     own = np.where(known[..., None] > 0, own, usual)
     brightness, hue = _parted(image)
     brightness_of_ground, hue_of_ground = _parted(ground)
@@ -82,25 +81,6 @@ def _gain(
 
 def _parted(colour: F32) -> tuple[F32, F32]:  # [h, w, 1], [h, w, 3]
     """Brightness, and the colour at a brightness of 1."""
-    lifted = colour + np.float32(LIFT)
-    brightness = np.asarray((lifted @ GREY)[..., None], np.float32)
+    lifted = np.asarray(colour + np.float32(LIFT), np.float32)
+    brightness = np.asarray(cv2.cvtColor(lifted, cv2.COLOR_RGB2GRAY), np.float32)[..., None]
     return brightness, np.asarray(lifted / brightness, np.float32)
-
-
-def _mean(
-    image: F32,  # [h, w, 3]
-    weight: F32,  # [h, w]
-    radius: float,  # px
-    times: int = 1,  # that it is averaged
-) -> tuple[F32, F32]:  # [h, w, 3], [h, w]
-    """Weighted means over a square around each pixel, and the mean weights; 0 where there are none."""
-    sums = np.concatenate([image * weight[..., None], weight[..., None]], axis=2)
-    for _ in range(times):
-        sums = cv2.blur(sums, _square(radius))
-    total = sums[..., 3].clip(0, 1)
-    total[total < 1e-4] = 0  # what rounding leaves of none
-    return np.asarray(sums[..., :3] / np.maximum(total, 1e-4)[..., None], np.float32), total
-
-
-def _square(radius: float) -> tuple[int, int]:  # px
-    return (2 * max(1, round(radius)) + 1,) * 2

@@ -40,6 +40,7 @@ PURE, HAIR_RIM = 0.6, 1  # level of the person mask around hair; px of the maps 
 SHORE, DEEP = 0.06, 0.25  # of the face height: reach into hair of a background's colour, of its hue
 SEE_THROUGH = 0.5  # share of the background in a colour that is given up
 ANY, SOME_PERSON = (0.15, 0.4), 0.25  # masks of hair or skin, and of the person, from which a pixel is the head's
+LEAST = 1e-4  # share of a square that counts as any
 FREE, NEAR = 0.1, 0.03  # person mask of background; share of it close by
 GREEN, SURE = 0.06, 0.9  # how green is no hair; masks of hair and of skin above which that is believed nevertheless
 LIKE_HAIR, LIKE_HAIRS_HUE = 0.3, 0.1  # distance of colours and of hues that are not told apart
@@ -110,14 +111,27 @@ def shine_through(
     alike: float = LIKE_HAIR,  # distance of colours below which background and hair are not told apart
 ) -> F32:  # [h, w] 0..1, 0 where no background is near or it has the hair's colour
     """How much of a pixel's colour is that of the background beside it rather than the hair's."""
-    size = _square(radius)
-    free = (person < FREE).astype(np.float32)
-    near = cv2.blur(free, size)
-    beside = cv2.blur(image * free[..., None], size) / np.maximum(near, 1e-3)[..., None]
+    beside, near = mean_around(image, person < FREE, radius)
     way = beside - hair
     length = (way**2).sum(axis=2)
     share = ((image - hair) * way).sum(axis=2) / np.maximum(length, alike**2)
     return np.asarray(np.where((near > NEAR) & (length > alike**2), share, 0).clip(0, 1), np.float32)
+
+
+def mean_around(
+    image: F32,  # [h, w, 3]
+    mask: Mask,  # [h, w] what counts
+    radius: float,  # px
+    times: int = 1,  # that it is averaged
+) -> tuple[F32, F32]:  # [h, w, 3], [h, w]
+    """Means over what counts in a square around each pixel, and its share; 0 where there is none."""
+    weight = mask.astype(np.float32)[..., None]
+    sums = np.concatenate([image * weight, weight], axis=2)
+    for _ in range(times):
+        sums = cv2.blur(sums, _square(radius))
+    total = sums[..., 3].clip(0, 1)
+    total[total < LEAST] = 0  # what rounding leaves of none
+    return np.asarray(sums[..., :3] / np.maximum(total, LEAST)[..., None], np.float32), total
 
 
 def lopsided(

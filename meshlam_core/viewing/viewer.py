@@ -21,6 +21,7 @@ from torch.nn import functional
 from meshlam_core.avatar.record import Avatar, Glasses, Strands
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import Camera
+from meshlam_core.head.lay_over import similarity
 from meshlam_core.head.skinning import pose_vertices
 from meshlam_core.raster.interface import Rasteriser
 from meshlam_core.raster.normals import vertex_normals
@@ -29,6 +30,7 @@ from meshlam_core.skin.model import GAMMA
 from meshlam_core.tracker.ramps import ramp
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 # rendering [H, W, 4], normals [H, W, 3] view frame and zero beside the head, photo [h, w, 3] -> picture [H, W, 4]
@@ -90,8 +92,8 @@ class AvatarRenderer:
         folds = _stacked([tensor(fold.logarithm) for fold in avatar.folds])
         painted = None if paint is None else tensor(paint)
         self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, lit, rasteriser, folds, painted, avatar.outline)
-        self._skull = None if avatar.outline is None else tensor(_rigid(avatar))
-        self._photo_seen_from: Tensor | None = None
+        self._skull = None if avatar.outline is None else _rigid(avatar)
+        self._photo_seen_from: F64 | None = None
 
     @property
     def blendshapes(self) -> F32:  # [K, V + S + G, 3] m
@@ -154,15 +156,15 @@ class AvatarRenderer:
             pose = Pose(np.zeros(len(self._blendshapes), np.float32), self.avatar.photo.rotations)
             offset = torch.tensor(self.avatar.photo.translation, device=self.device)
             self._photo_seen_from = self._seen_from(self.posed(pose) + offset)
-        cosine = float((self._seen_from(vertices) * self._photo_seen_from).sum())
+        cosine = float(self._seen_from(vertices) @ self._photo_seen_from)
         return 1 - ramp(float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), *LIKE_THE_PHOTOS)
 
-    def _seen_from(self, vertices: Tensor) -> Tensor:  # [V, 3] m, view frame -> [3] unit, avatar frame
+    def _seen_from(self, vertices: Tensor) -> F64:  # [V, 3] m, view frame -> [3] unit, avatar frame
         """The way from the head to the camera, as the head has it."""
-        here, rest = vertices[self._skull].cpu(), self._vertices[self._skull].cpu()
-        middle = here.mean(0)
-        left, _, right = torch.linalg.svd((rest - rest.mean(0)).T @ (here - middle))  # Kabsch 1976
-        return functional.normalize(left @ right @ -middle, dim=0)
+        here = vertices.cpu().numpy()[self._skull].astype(np.float64)
+        _, rotation, _ = similarity(self.avatar.vertices[self._skull].astype(np.float64), here)
+        way = -here.mean(axis=0) @ rotation
+        return np.asarray(way / np.linalg.norm(way))
 
 
 def _rigid(avatar: Avatar) -> NDArray[np.intp]:

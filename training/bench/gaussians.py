@@ -118,9 +118,11 @@ def measure(
 
 
 def lay(renderer: AvatarRenderer, count: int) -> Gaussians:
-    """The Gaussians of the upright head in the photo's expression, as `meshlam export --pose photo` makes them."""
+    """The Gaussians of the upright head in the photo's expression.
+
+    They are those of `meshlam export --pose photo`, but with the photo's outline, as the mesh beside them.
+    """
     pose = upright(photo_pose(renderer.avatar))
-    # of the photo's view, as the mesh beside them
     return cover(renderer.mesh, renderer.posed(pose), count, renderer.folded(pose.expression), outlined=1.0)
 
 

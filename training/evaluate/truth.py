@@ -164,9 +164,9 @@ def touching(mask: Mask, place: Mask) -> Mask:
 def without_spots(hair: Mask, outline: Mask) -> Mask:
     """Hair but for small pieces apart from the face."""
     pieces, count = ndimage.label(hair)
-    large = ndimage.sum_labels(hair, pieces, np.arange(count + 1)) >= SPOT * outline.sum()
-    beside = ndimage.binary_dilation(outline, iterations=2)
-    return np.asarray((hair & large[pieces]) | touching(hair, beside))
+    kept = ndimage.sum_labels(hair, pieces, np.arange(count + 1)) >= SPOT * outline.sum()
+    kept[pieces[ndimage.binary_dilation(outline, iterations=2)]] = True
+    return np.asarray(hair & kept[pieces])
 
 
 def _above(point: NDArray[np.floating], landmarks: NDArray[np.floating], shape: tuple[int, ...]) -> Mask:
