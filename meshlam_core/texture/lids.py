@@ -11,6 +11,8 @@ a fold (folds.py) that comes with the blink turns it into the bare lid.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,15 +23,17 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.normals import face_normals
 from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.trust import HIDDEN
+from meshlam_core.tracker.pose import posed_vertices
 from meshlam_core.tracker.types import TrackedFace
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
-MOVED = (1e-3, 4e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
+MOVED = (0.7e-3, 2.8e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
 DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixel is believed
-STRETCHED = (0.25, 0.6)  # of a triangle's area on the shut lid that the photo shows, between which it will do there
+TURNED = 0.45  # of its size shows of a shut lid's triangle in any case
+STRETCHED = (0.35, 0.8)  # of a triangle's area on the shut lid that the photo shows, between which it will do there
 LASH_LINE = (0.7, 0.95)  # of the reference's brightness, between which the lashes' line ends
 ROOTS = (0.6e-3, 1.6e-3)  # m from the lashes between which the band that they darken ends
 LID_SHADE = 0.93  # lids lie deeper than cheekbones
@@ -53,18 +57,16 @@ def spread_by_blink(
     share: Tensor,  # [V] lid shares
     model: HeadModel,
 ) -> Tensor:  # [V] 0..1, 0 off the lids
-    """How far a lid's skin shows smaller in the photo than with the eyes shut."""
+    """How far a lid's skin shows smaller in the photo than it would with the eyes shut."""
     faces = torch.from_numpy(np.array(model.faces)).long()
     own = faces[(share[faces] > 0).any(1)]
     expression = tracked.expression.copy()
     expression[[i for i, name in enumerate(model.blendshape_names) if name in BLINKS]] = 1
-    closed = tracked.surface + np.tensordot(expression, tracked.blendshapes_on(model), axes=1)
-    # the camera is the view frame's origin; areas on the head do not depend on its pose
-    sight = functional.normalize(posed[own].mean(1), dim=1)
-    open_sizes, shut_sizes = (
-        face_normals(points[None], own, unit=False)[0] for points in (posed, torch.from_numpy(closed).float())
-    )
-    sizes = torch.stack([(open_sizes * sight).sum(1).abs(), shut_sizes.norm(dim=1)], 1)
+    shut = posed_vertices(replace(tracked, expression=expression), model)
+    sight = functional.normalize(posed[own].mean(1), dim=1)  # the camera is the view frame's origin
+    areas, shut_areas = (face_normals(points[None], own, unit=False)[0] for points in (posed, shut))
+    shown = (shut_areas * sight).sum(1).abs().maximum(TURNED * shut_areas.norm(dim=1))
+    sizes = torch.stack([(areas * sight).sum(1).abs(), shown], 1)
     around = torch.zeros(len(posed), 2).index_add_(0, own.flatten(), sizes.repeat_interleave(3, 0))
     return share * (1 - smooth_step(around[:, 0] / around[:, 1].clamp_min(1e-12), *STRETCHED))
 

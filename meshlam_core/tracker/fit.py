@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from meshlam_core.arkit import ARKIT_NAMES, reorder
 from meshlam_core.frames import Camera, axis_angle_from_rotation
+from meshlam_core.head.lids import closing_of
 from meshlam_core.head.model import ById
 from meshlam_core.tracker.close_look import KEY
 from meshlam_core.tracker.contour import ContourRig, contour_rig
@@ -53,8 +54,13 @@ _RESTING = {
     "mouthPress": 0.06,
 }
 REGIONS = (("brow",), ("eye",), ("mouth", "jaw", "cheek", "nose"))
+# and on closed eyes: on five clips the lids' distance falls in proportion to what it reads, and ends here
+_FULL = {"eyeBlink": 0.69}
+SHUT = (0.5, 0.9)  # eyeBlink between which an eye comes to be shut
 POPULATION = 1.0  # standard deviations of the head model by which people vary
-RESTING_LEVEL = np.array([_RESTING.get(n.removesuffix("Left").removesuffix("Right"), 0.0) for n in ARKIT_NAMES])
+STEMS = [name.removesuffix("Left").removesuffix("Right") for name in ARKIT_NAMES]
+RESTING_LEVEL = np.array([_RESTING.get(stem, 0.0) for stem in STEMS])
+FULL_LEVEL = np.array([_FULL.get(stem, 1.0) for stem in STEMS])
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class HeadFitter:
         self.contour = contour_rig(model).truncated(self.settings.modes)
         self.residual = smooth_residual(model)
         self.detail = fine_residual(model)
+        self.closing = closing_of(model)
         self.yields = fade(model)
         self.modes = uncertain_modes(model, self.rig.modes)
         self.regions = [
@@ -120,6 +127,9 @@ class HeadFitter:
             for prefixes in REGIONS
         ]
         self.regions = [region for region in self.regions if len(region)]
+        names = list(model.blendshape_names)
+        triples = [[key + side for key in ("eyeBlink", "eyeWide", "eyeLookDown")] for side in ("Left", "Right")]
+        self.lids = [[names.index(name) for name in keys] for keys in triples if set(keys) <= set(names)]
         # where the eyes look bends no face
         self.calm = np.array([not name.startswith("eyeLook") for name in model.blendshape_names])
         # no landmark shows it, so they have no say against what a close look sees
@@ -179,10 +189,14 @@ class HeadFitter:
             vertices = without_folds(vertices, field, self.model.faces)
         sighting = self.observe(detection, centre, face, self.person(vertices)).sight(known)
         detail = self.detail.fit(face, sighting, vertices, self.model)
-        person = self.person(detail.vertices, detail.blendshapes)
-        sighting = self.observe(detection, centre, face, person).sight(known)
         uncertainty = self.uncertainty(detection, face, detail.vertices)
-        return _Head(face, detail.vertices, detail.blendshapes, sighting.error, uncertainty)
+        shapes = detail.blendshapes
+        if self.closing.rims:
+            usual = self.model.blendshapes if shapes is None else shapes
+            shapes, expression = self.closing.met(detail.vertices, usual, face.expression)
+            face, known = replace(face, expression=expression), replace(known, expression=expression)
+        sighting = self.observe(detection, centre, face, self.person(detail.vertices, shapes)).sight(known)
+        return _Head(face, detail.vertices, shapes, sighting.error, uncertainty)
 
     def uncertainty(
         self,
@@ -267,8 +281,7 @@ class HeadFitter:
 
     def expression_of(self, detection: Detection) -> F64:  # [K]
         """The detector's coefficients, freed of their resting level, in the model's order and within its ranges."""
-        level = RESTING_LEVEL
-        values = np.maximum(detection.coefficients - level, 0) / (1 - level)
+        values = np.maximum(detection.coefficients - RESTING_LEVEL, 0) / (FULL_LEVEL - RESTING_LEVEL)
         values = reorder(values.astype(np.float32), ARKIT_NAMES, self.rig.names).astype(np.float64)
         clipped: F64 = np.clip(values, self.rig.ranges[:, 0], self.rig.ranges[:, 1])
         return clipped
@@ -277,8 +290,23 @@ class HeadFitter:
         """The prior of a frame whose person and focal length are known."""
         mean = self.expression_of(detection)
         freedom = np.where(self.close & (mean > 0), 1.0, self.settings.known_person_freedom)
-        sigma = freedom * self.expression_sigma(mean)
-        return Prior(np.inf, mean, np.minimum(sigma, self.settings.expression_sigma_range[1]))
+        sigma = np.minimum(freedom * self.expression_sigma(mean), self.settings.expression_sigma_range[1])
+        return Prior(np.inf, *self._of_shut_eyes(mean, sigma))
+
+    def _of_shut_eyes(self, mean: F64, sigma: F64) -> tuple[F64, F64]:  # [K], [K]
+        """No lid falls and rises at once, and of an eye that is shut nobody sees where it looks.
+
+        The landmarks of shut lids keep a little apart, and eyeWide and eyeLookDown would take up what a blink lacks:
+        on this head the same, on another rig an eye half open.
+        """
+        mean, sigma = mean.copy(), sigma.copy()
+        for blink, wide, down in self.lids:
+            closed = mean[blink]
+            shut = float(np.clip((closed - SHUT[0]) / (SHUT[1] - SHUT[0]), 0, 1))
+            sigma[wide] *= max(0.1, 1 - 2 * closed)
+            mean[down] *= 1 - 0.6 * shut
+            sigma[[blink, down]] *= 1 - 0.8 * shut
+        return mean, sigma
 
     def expression_sigma(
         self,
@@ -299,10 +327,11 @@ class HeadFitter:
         """What is known before looking at the landmarks."""
         settings = self.settings
         mean = self.expression_of(detection)
+        mean, sigma = self._of_shut_eyes(mean, self.expression_sigma(mean))
         return Prior(
             identity_sigma=settings.identity_sigma,
             expression_mean=mean,
-            expression_sigma=self.expression_sigma(mean),
+            expression_sigma=sigma,
             log_distance_mean=float(np.log(settings.distance)),
             log_distance_sigma=settings.log_distance_sigma,
         )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,27 @@ def test_motion_that_the_network_shows_only_in_part_is_found_whole(head, key):
     taken_at_its_word = performed(head_fitter(head), network, key, 0.7)
     assert whole == pytest.approx(0.7, abs=0.1)
     assert taken_at_its_word < whole - 0.05
+
+
+def test_shut_eyes_are_a_blink_and_neither_wide_nor_lowered(head):
+    """What the network reads on them: lids a little apart, and coefficients of 0.7 and 0.76."""
+    fitter = clip_fitter(head)
+    turns = [(0.0, turn, 0.0) for turn in (-0.3, 0.0, 0.3)]
+    calm = [look_at(fitter, [0.4], {}, turn)[1] for turn in turns]
+    sides = ("Left", "Right")
+    looks = {"eyeBlink": 0.8, "eyeLookDown": 0.2}
+    _, shut = look_at(fitter, [0.4], {key + side: value for key, value in looks.items() for side in sides})
+    coefficients = shut.coefficients.copy()
+    for side in sides:
+        coefficients[ARKIT_INDEX["eyeBlink" + side]] = 0.7
+        coefficients[ARKIT_INDEX["eyeLookDown" + side]] = 0.76
+    person, start = fit_person(fitter, calm, CENTRE)
+    faces, _ = follow(fitter, person, [*calm, replace(shut, coefficients=coefficients)], start, CENTRE)
+    found = dict(zip(fitter.rig.names, faces[-1].expression, strict=True))
+    for side in sides:
+        assert found["eyeBlink" + side] > 0.8
+        assert found["eyeWide" + side] < 0.1
+        assert found["eyeLookDown" + side] < 0.4
 
 
 def test_seen_motion_is_the_same_for_left_and_right_and_nowhere_backwards(head):

@@ -121,6 +121,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--sheet", type=Path, default=None, help="a folder for the frames beside their renderings")
     arguments = parser.parse_args()
+    if arguments.sheet:
+        arguments.sheet.mkdir(parents=True, exist_ok=True)
     session = Session.open(ReconstructOptions())
     print_head("clip", "gaze", "95 %", "opening", "corners", "keys", "brows", "squint")
     for clip in sorted(arguments.clips.glob("*.mp4")):

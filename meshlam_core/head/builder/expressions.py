@@ -10,7 +10,9 @@ import numpy as np
 from meshlam_core.head.builder.assemble import Assembly
 from meshlam_core.head.builder.mend import opened_behind_lip
 from meshlam_core.head.builder.mouth import FUNNEL, PARTED, PUCKER, blunted, mouth_of, parted, pursed, tongue_out
+from meshlam_core.head.builder.parts import PARTS
 from meshlam_core.head.builder.source import F64, Source
+from meshlam_core.head.lids import BLINKS, meeting, rims_of
 
 CLEARANCE = 0.002  # dm between the skin of a lid and the eyeball
 
@@ -24,6 +26,8 @@ def expression_shapes(
     count = len(assembly.source_template)
     shapes = {name: assembly.carry(source.face_unit(name, count), gaze=name.startswith("eyeLook")) for name in names}
     mend_mouth(shapes, assembly)
+    for name in BLINKS:
+        shapes[name] = met(shapes[name], assembly)
     return np.stack([lids_kept_outside(shapes[name], assembly) for name in names])
 
 
@@ -41,6 +45,17 @@ def mend_mouth(
     inside = [assembly.vertices_of(name) for name in ("lips", "teeth_lower", "tongue")]
     shapes["jawOpen"] = opened_behind_lip(shapes["jawOpen"] + rounder, assembly.template, *inside)
     shapes["mouthClose"] = shapes["mouthClose"] - rounder
+
+
+def met(
+    blink: F64,  # [V, 3] dm
+    assembly: Assembly,
+) -> F64:  # [V, 3] dm
+    """The blink that closes the eye: MakeHuman's lays the upper lid 4 mm over the lower one."""
+    lids, behind = (assembly.part == PARTS.index(name) for name in ("eyelids", "eye_sockets"))
+    rims = rims_of(blink, assembly.faces, lids, behind, assembly.template)
+    assert rims is not None
+    return blink * meeting(assembly.template, blink, rims)[:, None]
 
 
 def lids_kept_outside(
