@@ -54,13 +54,14 @@ _RESTING = {
     "mouthPress": 0.06,
 }
 REGIONS = (("brow",), ("eye",), ("mouth", "jaw", "cheek", "nose"))
-# and on closed eyes: on five clips the lids' distance falls in proportion to what it reads, and ends here
-_FULL = {"eyeBlink": 0.69}
-SHUT = (0.5, 0.9)  # eyeBlink between which an eye comes to be shut
+# and what it reads as eyeBlink and eyeLookDown on drawn faces that look ahead while their lids shut
+LIDS_SHUT = np.linspace(0, 1, 5)
+READ_BLINK = np.array([0.08, 0.16, 0.28, 0.43, 0.62])
+READ_DOWN = np.array([0.0, 0.05, 0.15, 0.34, 0.52])  # above what it reads on open eyes
+SHUT = (0.35, 0.75)  # eyeBlink between which an eye comes to be shut
 POPULATION = 1.0  # standard deviations of the head model by which people vary
-STEMS = [name.removesuffix("Left").removesuffix("Right") for name in ARKIT_NAMES]
-RESTING_LEVEL = np.array([_RESTING.get(stem, 0.0) for stem in STEMS])
-FULL_LEVEL = np.array([_FULL.get(stem, 1.0) for stem in STEMS])
+RESTING_LEVEL = np.array([_RESTING.get(n.removesuffix("Left").removesuffix("Right"), 0.0) for n in ARKIT_NAMES])
+LIDS = [(ARKIT_NAMES.index("eyeBlink" + side), ARKIT_NAMES.index("eyeLookDown" + side)) for side in ("Left", "Right")]
 
 
 @dataclass(frozen=True)
@@ -280,8 +281,15 @@ class HeadFitter:
         return rotations
 
     def expression_of(self, detection: Detection) -> F64:  # [K]
-        """The detector's coefficients, freed of their resting level, in the model's order and within its ranges."""
-        values = np.maximum(detection.coefficients - RESTING_LEVEL, 0) / (FULL_LEVEL - RESTING_LEVEL)
+        """The detector's coefficients, freed of their resting level, in the model's order and within its ranges.
+
+        Lids that close are read as half a blink and, as no iris shows, as a look down: see LIDS_SHUT.
+        """
+        values = np.maximum(detection.coefficients - RESTING_LEVEL, 0) / (1 - RESTING_LEVEL)
+        for blink, down in LIDS:
+            shut = np.interp(detection.coefficients[blink], READ_BLINK, LIDS_SHUT)
+            values[blink] = shut
+            values[down] = max(values[down] - np.interp(shut, LIDS_SHUT, READ_DOWN), 0)
         values = reorder(values.astype(np.float32), ARKIT_NAMES, self.rig.names).astype(np.float64)
         clipped: F64 = np.clip(values, self.rig.ranges[:, 0], self.rig.ranges[:, 1])
         return clipped
@@ -291,22 +299,21 @@ class HeadFitter:
         mean = self.expression_of(detection)
         freedom = np.where(self.close & (mean > 0), 1.0, self.settings.known_person_freedom)
         sigma = np.minimum(freedom * self.expression_sigma(mean), self.settings.expression_sigma_range[1])
-        return Prior(np.inf, *self._of_shut_eyes(mean, sigma))
+        return Prior(np.inf, mean, self._of_shut_eyes(mean, sigma))
 
-    def _of_shut_eyes(self, mean: F64, sigma: F64) -> tuple[F64, F64]:  # [K], [K]
+    def _of_shut_eyes(self, mean: F64, sigma: F64) -> F64:  # [K]
         """No lid falls and rises at once, and of an eye that is shut nobody sees where it looks.
 
         The landmarks of shut lids keep a little apart, and eyeWide and eyeLookDown would take up what a blink lacks:
         on this head the same, on another rig an eye half open.
         """
-        mean, sigma = mean.copy(), sigma.copy()
+        sigma = sigma.copy()
         for blink, wide, down in self.lids:
             closed = mean[blink]
             shut = float(np.clip((closed - SHUT[0]) / (SHUT[1] - SHUT[0]), 0, 1))
             sigma[wide] *= max(0.1, 1 - 2 * closed)
-            mean[down] *= 1 - 0.6 * shut
             sigma[[blink, down]] *= 1 - 0.8 * shut
-        return mean, sigma
+        return sigma
 
     def expression_sigma(
         self,
@@ -327,11 +334,10 @@ class HeadFitter:
         """What is known before looking at the landmarks."""
         settings = self.settings
         mean = self.expression_of(detection)
-        mean, sigma = self._of_shut_eyes(mean, self.expression_sigma(mean))
         return Prior(
             identity_sigma=settings.identity_sigma,
             expression_mean=mean,
-            expression_sigma=sigma,
+            expression_sigma=self._of_shut_eyes(mean, self.expression_sigma(mean)),
             log_distance_mean=float(np.log(settings.distance)),
             log_distance_sigma=settings.log_distance_sigma,
         )
