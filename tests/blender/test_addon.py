@@ -197,6 +197,7 @@ def test_loading_another_file_ends_a_running_job(installed, worker, photo, avata
     gc.collect()
 
 
+@pytest.mark.slow
 def test_the_real_backend_reconstructs_shared_photos(installed, tmp_path):
     backend, pictures = os.environ.get("MESHLAM_BACKEND", ""), ROOT.parent / "shared" / "data" / "hires"
     if not backend or not pictures.is_dir():

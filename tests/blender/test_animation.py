@@ -266,6 +266,7 @@ def short_clip(worker_of_the_backend, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_clip_drives_a_head_that_lies_on_its_frames(
     registered, worker_of_the_backend, short_clip, real_avatar_path, tmp_path
 ):
@@ -295,6 +296,7 @@ def recordings(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "data").glob("recordings/*"))
 
 
+@pytest.mark.slow
 def test_what_a_camera_showed_drives_the_head(registered, worker_of_the_backend, real_avatar_path, tmp_path):
     built = build_avatar(read_avatar(real_avatar_path), "Ada")
     bpy.context.view_layer.objects.active = built.head
@@ -310,6 +312,7 @@ def test_what_a_camera_showed_drives_the_head(registered, worker_of_the_backend,
     assert scene.frame_end * scene.render.fps_base / scene.render.fps == pytest.approx(1.0, abs=0.05)  # s
 
 
+@pytest.mark.slow
 def test_where_there_is_no_camera_the_clip_stays(registered, worker_of_the_backend, tmp_path):
     fields = bpy.context.scene.meshlam_clip
     fields.clip, fields.camera = "take.mp4", "77"
@@ -318,6 +321,7 @@ def test_where_there_is_no_camera_the_clip_stays(registered, worker_of_the_backe
     assert (fields.clip, recordings(tmp_path)) == ("take.mp4", [])
 
 
+@pytest.mark.slow
 def test_a_recording_that_is_stopped_leaves_nothing(registered, worker_of_the_backend, tmp_path):
     session, out = state.session, tmp_path / "data" / "recordings" / "take.mp4"
     out.parent.mkdir()
@@ -332,6 +336,7 @@ def test_a_recording_that_is_stopped_leaves_nothing(registered, worker_of_the_ba
     assert recordings(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_takes_of_live_link_face_drive_a_head_however_they_were_written(
     registered, worker_of_the_backend, real_avatar_path, tmp_path
 ):
@@ -362,6 +367,7 @@ def test_takes_of_live_link_face_drive_a_head_however_they_were_written(
     assert find_avatar(built.head).clip_camera is None  # a take has no camera
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
 @pytest.mark.parametrize("bones", [True, False])
 def test_an_export_carries_the_animation_and_the_check_compares_its_frames(built, tmp_path, suffix, bones):
@@ -377,6 +383,7 @@ def test_an_export_carries_the_animation_and_the_check_compares_its_frames(built
     assert "of the animation" in verify(tmp_path / f"out{suffix}", replace(wanted, movement=still))[0]
 
 
+@pytest.mark.files
 def test_a_glb_begins_with_the_first_frame_wherever_that_is_in_the_scene(built, tmp_path):
     bpy.context.scene.meshlam_clip.start = 1001
     apply(built, track_file(tmp_path / "a.json", count=9, rate=25.0))

@@ -118,6 +118,7 @@ def tiny_backend(installed, tmp_path, monkeypatch):
     chosen.bundle = chosen.data_folder = ""
 
 
+@pytest.mark.slow
 def test_a_backend_is_installed_used_checked_repaired_and_removed_by_buttons(tiny_backend, photo, avatar_path):
     home = Path(tiny_backend.data_folder)
     assert bpy.ops.meshlam.install_backend() == {"FINISHED"}
@@ -144,6 +145,7 @@ def test_an_installation_that_cannot_work_is_refused_with_a_sentence_before_anyt
     assert not Path(tiny_backend.data_folder).exists()
 
 
+@pytest.mark.slow
 def test_a_backend_of_another_version_of_the_addon_is_offered_an_update(tiny_backend):
     bpy.ops.meshlam.install_backend()
     found = sys.modules[f"{MODULE}.backend_state"]

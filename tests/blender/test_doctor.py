@@ -180,6 +180,7 @@ def deepest_in_blender(built, mesh, pairs) -> dict[str, int]:
     return bad
 
 
+@pytest.mark.slow
 def test_no_pair_of_keys_has_lips_through_teeth_where_blender_shows_it(registered, real_avatar_path):
     built = build_avatar(read_avatar(real_avatar_path), "Ada")
     bpy.context.view_layer.objects.active = built.head

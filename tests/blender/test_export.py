@@ -22,6 +22,7 @@ from blender_addon.scene.build import build_avatar
 from blender_addon.scene.found import PROVENANCE
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.files
 
 
 @pytest.fixture
@@ -181,6 +182,7 @@ def test_a_real_avatar_exports_and_comes_back(real_avatar_path, tmp_path):
     assert json.loads(built.rig[PROVENANCE])
 
 
+@pytest.mark.slow
 def test_gaussians_show_the_sculpted_and_painted_head_and_what_it_wears(posed, tmp_path, backend):
     head = posed.head
     top = max(head.data.vertices, key=lambda vertex: vertex.co.z).index
@@ -208,6 +210,7 @@ def test_gaussians_show_the_sculpted_and_painted_head_and_what_it_wears(posed, t
     assert 0.25 < -gaussian_rows(path)["y"].min() <= bare.high[2] == pytest.approx(0.28)  # the horn, 10 cm
 
 
+@pytest.mark.slow
 def test_the_check_notices_gaussians_that_are_not_the_heads(posed, tmp_path, backend):
     path = tmp_path / "Ada.ply"
     expected = export_avatar(posed, path, ExportOptions(gaussians=2000))

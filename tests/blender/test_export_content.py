@@ -34,6 +34,8 @@ from blender_addon.reimport import usd_module
 from blender_addon.scene.build import build_avatar
 from blender_addon.scene.guard import select_only
 
+pytestmark = pytest.mark.files
+
 
 @pytest.fixture
 def built(avatar):

@@ -197,6 +197,7 @@ def test_a_deleted_head_takes_its_folds_along(built):
     assert not [image.name for image in bpy.data.images if "Fold" in image.name]
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
 def test_a_file_has_the_skin_at_rest_whatever_the_face_shows(built, tmp_path, suffix):
     smile(built.head, 0.8, 0.8)

@@ -182,6 +182,7 @@ def test_seams_are_marked_and_run_around_the_neck(built):
     assert np.diff(np.sort(angle)).max() < 360 / RING + 10  # no gap in the loop
 
 
+@pytest.mark.files
 def test_an_exported_neck_keeps_its_tone(built, tmp_path):
     body, _ = make_body()
     mesh, *_ = join(built, body)
@@ -247,6 +248,7 @@ def test_the_button_takes_the_body_that_is_selected_with_the_head(built):
     assert bpy.context.view_layer.objects.active.name == "Body Ada"
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
 def test_the_character_can_be_exported_with_its_textures_and_checked(built, tmp_path, suffix):
     body, _ = make_body()
@@ -255,6 +257,7 @@ def test_the_character_can_be_exported_with_its_textures_and_checked(built, tmp_
     assert verify(path, export_avatar(find_avatar(mesh), path, ExportOptions())) == []
 
 
+@pytest.mark.files
 def test_a_joined_head_that_is_hidden_can_still_be_exported(built, tmp_path):
     body, _ = make_body()
     join(built, body)

@@ -84,6 +84,7 @@ def test_the_button_works_in_other_modes_and_comes_back(registered, avatar, mode
     assert any(len(face.vertices) == 4 for face in built.head.data.polygons)
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("suffix", [".glb", ".fbx"])
 def test_quads_are_exported_and_checked(quads, tmp_path, suffix):
     path = tmp_path / f"quads{suffix}"

@@ -293,6 +293,7 @@ def meshes_in(path) -> list[str]:
     return sorted(node["name"] for node in told["nodes"] if "mesh" in node)
 
 
+@pytest.mark.files
 @pytest.mark.parametrize(("accessories", "single_sided"), [(True, False), (False, True)])
 def test_they_are_exported_as_a_part_of_the_head(built, tmp_path, accessories, single_sided):
     path = tmp_path / "Ada.glb"
@@ -311,6 +312,7 @@ def test_they_are_exported_as_a_part_of_the_head(built, tmp_path, accessories, s
     assert len([material for material in told["materials"] if material["name"].startswith("Ada Hair")]) == 1
 
 
+@pytest.mark.files
 def test_they_bring_no_second_copy_of_a_picture(registered, hull_avatar, hairy_avatar, tmp_path):
     counts = []
     for avatar in (hull_avatar, hairy_avatar):
@@ -321,6 +323,7 @@ def test_they_bring_no_second_copy_of_a_picture(registered, hull_avatar, hairy_a
     assert counts[0] == counts[1]
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("suffix", [".fbx", ".usdc"])
 @pytest.mark.parametrize("bones", [True, False])
 def test_other_formats_hold_them_as_well(built, tmp_path, suffix, bones):
@@ -332,6 +335,7 @@ def test_other_formats_hold_them_as_well(built, tmp_path, suffix, bones):
     assert with_them.triangles - without.triangles == len(strands_of(built.rig).data.polygons)
 
 
+@pytest.mark.files
 def test_with_the_hair_as_a_morph_both_meshes_have_it(built, tmp_path):
     path = tmp_path / "Ada.glb"
     assert verify(path, export_avatar(built, path, ExportOptions(hair="switch"))) == []
@@ -340,6 +344,7 @@ def test_with_the_hair_as_a_morph_both_meshes_have_it(built, tmp_path):
     assert "bald" in targets["Ada"]
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc"])
 def test_an_animation_goes_out_with_them(built, tmp_path, suffix):
     scene = bpy.context.scene
@@ -352,6 +357,7 @@ def test_an_animation_goes_out_with_them(built, tmp_path, suffix):
     assert verify(path, export_avatar(built, path, ExportOptions(animation=True, hair="switch"))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("MESHLAM_BACKEND"), reason="needs MESHLAM_BACKEND (a Python with meshlam)")
 def test_gaussians_cover_them_too(hairy_avatar, tmp_path):
     built = build_avatar(hairy_avatar, "Ada")
@@ -361,6 +367,7 @@ def test_gaussians_cover_them_too(hairy_avatar, tmp_path):
     assert wanted.triangles == len(built.head.data.polygons) + len(strands_of(built.rig).data.polygons)
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("how", ["hair off", "hidden", "off in views", "deleted", "print"])
 def test_they_are_left_out_where_they_are_not_wanted(built, tmp_path, how):
     item = strands_of(built.rig)
@@ -380,6 +387,7 @@ def test_they_are_left_out_where_they_are_not_wanted(built, tmp_path, how):
     assert meshes_in(tmp_path / "Ada.glb") == ["Ada"]
 
 
+@pytest.mark.files
 def test_only_the_finest_level_of_detail_has_them(built, tmp_path):
     path = tmp_path / "Ada.glb"
     wanted = export_avatar(built, path, ExportOptions(levels=3))

@@ -114,6 +114,7 @@ def test_key_all_holds_the_bones(built):
     assert abs(turn_of(neck).dot(TURNED)) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.files
 def test_a_clip_turns_the_head_and_its_export_moves_the_same(built, tmp_path):
     track = track_file(tmp_path / "a.json", 41)  # to 4 rad, past half a circle
     apply_clip(bpy.context.scene, built, track, Path("take.csv"))
