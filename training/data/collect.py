@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshlam_core.errors import UsageError
-from meshlam_core.files.images import PHOTO_SUFFIXES
+from meshlam_core.files.images import CLIP_SUFFIXES, PHOTO_SUFFIXES
 from meshlam_core.files.outputs import write_file
 from meshlam_core.model.weights import topology_hash
-from training.data.make import MANIFEST
-from training.data.shards import Item, shard_path, write_shard
+from training.data.shards import MANIFEST, Item, shard_path, write_shard
 from training.data.spread import AGAIN, spread
-from training.evaluate.run import CLIP_SUFFIXES
 from training.pictures.people import item_of, look_at_clip
 from training.pictures.portraits import Looking, look_at
 from training.splits import held_out

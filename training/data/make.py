@@ -21,12 +21,11 @@ from meshlam_core.model.weights import start_from, topology_hash
 from meshlam_core.opencv import set_threads
 from training.backbones import folded, load_imagenet
 from training.data.record import make_item
-from training.data.shards import Item, shard_path, write_shard
+from training.data.shards import MANIFEST, Item, shard_path, write_shard
 from training.synthetic import open_engine
 from training.synthetic.sample import Engine
 
 PER_SHARD = 64
-MANIFEST = "shards.json"
 SPLITS = {"train": 0, "held-out": 1}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATTERN = "shard-{:05d}.tar"
+MANIFEST = "shards.json"  # what the samples beside it are made of
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ def _on_ray(task: Callable[[Job], Result], jobs: Sequence[Job], address: str) ->
 
     given = {"env_vars": {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address == "local":
+        quiet["include_dashboard"] = False  # it would open a port, and nobody looks at it
     try:
         ray.init(address=address, runtime_env=given, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from meshlam_core.assets import asset_path
 from meshlam_core.commands.sessions import Sessions
 from meshlam_core.errors import AssetError, UnreadableInput, UsageError
-from meshlam_core.files.images import PHOTO_SUFFIXES
+from meshlam_core.files.images import CLIP_SUFFIXES, PHOTO_SUFFIXES
 from meshlam_core.model.files import choose_weights
 from meshlam_core.pipeline import ReconstructOptions, Session
 from meshlam_core.progress import Progress
@@ -46,7 +46,6 @@ from training.evaluate.truth import HeadTruth, Judges
 from training.evaluate.variants import variants
 from training.lpips import Lpips
 
-CLIP_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v")
 TEACHERS = "MESHLAM_TEACHERS"  # environment variable that names the teachers' folder
 TEACHERS_FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "teachers"
 SHOWN_FRAMES = 3  # of a clip, in the report
