@@ -54,10 +54,11 @@ _RESTING = {
     "mouthPress": 0.06,
 }
 REGIONS = (("brow",), ("eye",), ("mouth", "jaw", "cheek", "nose"))
-# and what it reads as eyeBlink and eyeLookDown on drawn faces that look ahead while their lids shut
-LIDS_SHUT = np.linspace(0, 1, 5)
-READ_BLINK = np.array([0.08, 0.16, 0.28, 0.43, 0.62])
-READ_DOWN = np.array([0.0, 0.05, 0.15, 0.34, 0.52])  # above what it reads on open eyes
+# and what it reads as eyeBlink and eyeLookDown on drawn faces that look ahead while their lids shut; below 0.28, where
+# they are half shut already, narrow eyes at rest read the same, and stay narrow in the neutral face
+LIDS_SHUT = np.array([0, 0.22, 0.6, 0.75, 1])
+READ_BLINK = np.array([0.08, 0.28, 0.38, 0.43, 0.62])
+READ_DOWN = np.array([0.0, 0.15, 0.28, 0.34, 0.52])  # above what it reads on open eyes
 SHUT = (0.35, 0.75)  # eyeBlink between which an eye comes to be shut
 POPULATION = 1.0  # standard deviations of the head model by which people vary
 RESTING_LEVEL = np.array([_RESTING.get(n.removesuffix("Left").removesuffix("Right"), 0.0) for n in ARKIT_NAMES])
