@@ -22,9 +22,10 @@ SHELL := /bin/bash
 demo: $(VENV)/.assets $(BPY)/.done
 	$(PY) -m training.demo $(if $(PHOTO),"$(PHOTO)") --blender-python $(BPY)/bin/python --out out
 
-# All run whichever fails, two at a time, and then it fails. What a part prints comes in one piece when it ends.
+# All run whichever fails, two at a time and on one thread each, and then it fails. What a part prints comes in one piece
+# when it ends.
 test:
-	$(MAKE) --keep-going --jobs 2 --output-sync=target test-core test-blender test-web
+	OMP_NUM_THREADS=1 $(MAKE) --keep-going --jobs 2 --output-sync=target test-core test-blender test-web
 
 test-core: $(VENV)/.build-assets
 	$(PY) -m pytest
