@@ -185,9 +185,7 @@ def test_no_pair_of_keys_has_lips_through_teeth_where_blender_shows_it(registere
     built = build_avatar(read_avatar(real_avatar_path), "Ada")
     bpy.context.view_layer.objects.active = built.head
     mesh = mesh_of(built)
-    pairs = list(combinations_with_replacement(mesh.moves, 2))  # tests/addon/doctor looks at all, without Blender
-    mouth = [pair for pair in pairs if all(name.startswith(("jaw", "mouth")) for name in pair)]
-    pairs = mouth[::6] + [pair for pair in pairs if pair not in mouth][::40]
+    pairs = list(combinations_with_replacement(mesh.moves, 2))[::7]  # all of them, twice, take a minute
     before = deepest_in_blender(built, mesh, pairs)
     assert before["lips through the lower teeth"] > 10
     assert bpy.ops.meshlam.key_doctor() == {"FINISHED"}
