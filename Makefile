@@ -30,10 +30,8 @@ test:
 test-core: $(VENV)/.build-assets
 	$(PY) -m pytest
 
-# The add-on's tests run in every supported Blender. The newest runs all; the oldest leaves out what takes long and does
-# not depend on Blender; the one between leaves out files too, which are written alike before and after it. ALL=1 runs
-# everything in each.
-ONLY_4.2.23 := -m 'not slow'
+# The add-on's tests run in every supported Blender. The oldest and the newest run all; the one between leaves out what
+# takes long and does not depend on Blender, and files, which are written alike before and after it. ALL=1 runs everything.
 ONLY_4.5.15 := -m 'not slow and not files'
 
 test-blender: $(BPY_VERSIONS:%=test-bpy-%)

@@ -207,9 +207,7 @@ def started(people: Path, out: Path, *how: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
 
 
-def test_a_run_that_was_killed_goes_on_with_what_is_missing(
-    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_was_killed_goes_on_with_what_is_missing(people: Path, tmp_path: Path) -> None:
     first = started(people, tmp_path)
     until = time.monotonic() + 120
     while not find_shards(tmp_path) and time.monotonic() < until:
@@ -219,9 +217,9 @@ def test_a_run_that_was_killed_goes_on_with_what_is_missing(
     before = {path: path.stat().st_mtime_ns for path in find_shards(tmp_path)}
     wanted = len(find_people(people))
     assert 0 < len(before) < wanted
-    monkeypatch.setattr(collecting, "PER_SHARD", 1)
-    collecting.main([str(people), "--out", str(tmp_path), "--frames", "2", "--workers", "1"])
-    told = capsys.readouterr().err
+    second = started(people, tmp_path, "--workers", "2")
+    told = second.communicate(timeout=240)[1].decode()
+    assert second.returncode == 0, told
     assert len(find_shards(tmp_path)) == wanted
     assert all(path.stat().st_mtime_ns == written for path, written in before.items())
     assert f"{wanted - len(before)} of {wanted - len(before)} shards" in told
