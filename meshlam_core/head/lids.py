@@ -25,6 +25,7 @@ Indices = NDArray[np.intp]
 BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 FALLS = 0.25  # of the largest movement: what moves more is the upper lid's rim
 ACROSS = 0.06  # of the eye's width, over which neighbours of the rim agree
+LIDS, BEHIND = "eyelids", "eye_sockets"  # parts of the head model
 FACTORS = (0.3, 2.0)  # of a key's movement; beyond them the rims were not found
 
 
@@ -38,12 +39,15 @@ class Rims:
 
 def rims_of(
     key: F64,  # [V, 3] what the blink moves
-    faces: NDArray[np.integer],  # [F, 3]
-    lids: NDArray[np.bool_],  # [V]
-    behind: NDArray[np.bool_],  # [V] what lies behind the lids
     template: F64,  # [V, 3]
+    faces: NDArray[np.integer],  # [F, 3]
+    part: NDArray[np.integer],  # [V] index into parts
+    parts: tuple[str, ...],
 ) -> Rims | None:
     """The lids' last vertices before what lies behind them, on the side that the key moves, if there are any."""
+    if not {LIDS, BEHIND} <= set(parts):
+        return None
+    lids, behind = (part == parts.index(name) for name in (LIDS, BEHIND))
     falls = -key[:, 1]
     border = np.unique(faces[lids[faces].any(axis=1) & behind[faces].any(axis=1)])
     middle = template[falls > FALLS * falls.max(), 0].mean() if falls.max() > 0 else 0.0
@@ -100,12 +104,10 @@ class Closing:
 
 def closing_of(model: HeadModel) -> Closing:
     """Prepare a head model."""
-    rims: dict[int, Rims] = {}
-    if {"eyelids", "eye_sockets"} <= set(model.parts):
-        lids, behind = (model.part == model.parts.index(name) for name in ("eyelids", "eye_sockets"))
-        template = model.template.astype(np.float64)
-        for key, name in enumerate(model.blendshape_names):
-            if name in BLINKS:
-                found = rims_of(model.blendshapes[key].astype(np.float64), model.faces, lids, behind, template)
-                rims |= {} if found is None else {key: found}
-    return Closing(rims)
+    template = model.template.astype(np.float64)
+    found = {
+        key: rims_of(model.blendshapes[key].astype(np.float64), template, model.faces, model.part, model.parts)
+        for key, name in enumerate(model.blendshape_names)
+        if name in BLINKS
+    }
+    return Closing({key: rims for key, rims in found.items() if rims is not None})

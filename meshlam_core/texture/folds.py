@@ -33,11 +33,11 @@ from torch.nn import functional
 from meshlam_core.avatar.record import FOLD_STEP, Fold
 from meshlam_core.errors import AssetError
 from meshlam_core.files.npz import check_rows, checked_array, read_npz, readable, write_npz
+from meshlam_core.head.lids import BLINKS
 from meshlam_core.head.model import ById, HeadModel
 from meshlam_core.opencv import cv2
 from meshlam_core.skin.model import DARK, GAMMA, SIDE, texels_of
 from meshlam_core.texture.atlas import Atlas
-from meshlam_core.texture.lids import BLINKS
 from meshlam_core.texture.mathematics import luminance, smooth_step
 
 F32 = NDArray[np.float32]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from meshlam_core.head.lids import BLINKS
 from meshlam_core.head.model import HeadModel
 from meshlam_core.raster.normals import face_normals
 from meshlam_core.texture.mathematics import luminance, smooth_step
@@ -29,7 +30,6 @@ from meshlam_core.tracker.types import TrackedFace
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 MOVED = (0.7e-3, 2.8e-3)  # m that a blink moves a vertex, between which it turns from other skin to lid
 DARK = (0.32, 0.55)  # of the reference's brightness, between which a lid's pixel is believed
 TURNED = 0.45  # of its size shows of a shut lid's triangle in any case

@@ -52,8 +52,7 @@ def met(
     assembly: Assembly,
 ) -> F64:  # [V, 3] dm
     """The blink that closes the eye: MakeHuman's lays the upper lid 4 mm over the lower one."""
-    lids, behind = (assembly.part == PARTS.index(name) for name in ("eyelids", "eye_sockets"))
-    rims = rims_of(blink, assembly.faces, lids, behind, assembly.template)
+    rims = rims_of(blink, assembly.template, assembly.faces, assembly.part, PARTS)
     assert rims is not None
     return blink * meeting(assembly.template, blink, rims)[:, None]
 
