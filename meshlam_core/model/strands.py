@@ -52,8 +52,10 @@ BEND = 3.0  # power of the way along a strand with which it rises: the tip stand
 ROOT = 0.0006  # m that a root lies below the surface
 PROFILE = (0.55, 1.0, 0.75, 0.0)  # of the width, from root to tip
 OVER = (0.002, 0.014)  # m by which strands hang over the end of short and of long hair
-DOWN = (0.0, -0.8, 0.0)  # beside a unit of its own direction, where hair hangs free
-LONG_ENOUGH, MORE = 0.5, 2  # of LONG's way from which the ends of hair have more strands, and how many for each
+DOWN = (0.0, -2.5, 0.0)  # beside a unit of its own direction, where hair hangs free
+LONG_ENOUGH = 0.022  # m of growth from which hair hangs, and its lower end has more strands
+AT_ENDS, FULLER = 0.002, 1.6  # m between the roots of those; times WIDE for them
+UNDER = -0.5  # upward part of normals below which a surface is the underside of hanging hair: strands leave it there
 ROLL = 0.15  # rad by which ribbons are turned about their length, at most
 SIDE = 512  # texels, of the texture that the strands' direction is read from
 NOISE = 8.0  # of 255, added to brightness so that the noise of dark hair counts little
@@ -62,6 +64,7 @@ READ = 3.0  # weight of what is read, of coherence 1, beside that of the rule
 SLEEK, LOOSE = 0.4, 1.3  # times LIFT: strands of hair that keeps together, and of tousled hair
 SPREADS = 3  # times that directions are averaged over neighbours
 EDGE = 0.5  # cosine of the turn from one point to the next beyond which hair leaves the surface
+LEAVES = 0.7  # cosine between the flow and the way to an edge that hair leaves its surface by
 MOST_CROSSED = 12  # edges from one point of a strand to the next
 SHORTEST = 0.0004  # m, from one point of a strand to the next: what hardly gets anywhere is left out
 LEAST = 2e-4  # of the texture's side, from one point of a strand to the next
@@ -95,10 +98,12 @@ def grow_strands(
         return None
     rng = np.random.default_rng(SEED)
     ground = Ground.of(avatar)
-    face, bary = _roots(ground, np.flatnonzero(bears), rng)
+    face, bary = _roots(ground, np.flatnonzero(bears), rng, APART)
     if len(face) < FEWEST:
         return None
     growth = np.linalg.norm(avatar.hair, axis=1)
+    long = growth[avatar.faces].mean(axis=1) > LONG_ENOUGH
+    bears &= ~(long & (ground.upright[:, 1] < UNDER))
     flow = comb(avatar, ground, bears)
 
     def trace(face: I64, bary: F64) -> _Traces:
@@ -108,10 +113,9 @@ def grow_strands(
 
     found = trace(face, bary)
     # where long hair ends there is nothing behind its strands: they are more
-    ends = face[(found.beyond[:, -1] > 0) & (found.long > LONG_ENOUGH)]
+    ends = _hem(ground, long & bears, bears, flow)
     if len(ends):
-        again = np.repeat(ends, MORE)
-        found = found.and_also(trace(again, rng.dirichlet(np.ones(3), len(again))))
+        found = found.and_also(trace(*_roots(ground, ends, rng, AT_ENDS)))
     lift = _varied(LIFT, found.long, rng) * (SLEEK + (LOOSE - SLEEK) * look.looseness)
     tip = found.beyond[:, -1:]
     over = np.minimum(tip[:, 0], _varied(OVER, found.long, rng, all_of_it=True))
@@ -125,7 +129,8 @@ def grow_strands(
     lies = np.linalg.norm(np.cross(steps, out[:, 1:]), axis=2).min(axis=1) > SHORTEST  # along the surface all the way
     spots, out, found = spots[lies], out[lies], found.only(lies)
     roll = ROLL * rng.uniform(-1, 1, len(spots))
-    return _ribbons(avatar, ground, spots, out, found, _varied(WIDE, found.long, rng), roll)
+    wide = _varied(WIDE, found.long, rng) * np.where(found.beyond[:, -1] > 0, 1 + (FULLER - 1) * found.long, 1)
+    return _ribbons(avatar, ground, spots, out, found, wide, roll)
 
 
 @dataclass(frozen=True)
@@ -269,10 +274,15 @@ def _principal(
     return np.cos(angle)[:, None] * first + np.sin(angle)[:, None] * second, lead
 
 
-def _roots(ground: Ground, chosen: I64, rng: np.random.Generator) -> tuple[I64, F64]:  # [N], [N, 3] where on them
+def _roots(
+    ground: Ground,
+    chosen: I64,  # triangles
+    rng: np.random.Generator,
+    near: float,  # m, least way between two roots
+) -> tuple[I64, F64]:  # [N], [N, 3] where on them
     """Evenly spread spots on some triangles: of many random ones, one in each cube of a grid."""
     area = ground.area[chosen]
-    apart = max(APART, float(np.sqrt(area.sum() / MOST)))
+    apart = max(near, float(np.sqrt(area.sum() / MOST)))
     count = int(TRIES * area.sum() / apart**2)
     if not count:
         return chosen[:0], np.zeros((0, 3))
@@ -286,6 +296,22 @@ def _roots(ground: Ground, chosen: I64, rng: np.random.Generator) -> tuple[I64, 
     _, first = np.unique((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2], return_index=True)
     first = np.sort(first)[:MOST]
     return face[first], bary[first]
+
+
+def _hem(
+    ground: Ground,
+    chosen: Bools,  # [F]
+    allowed: Bools,  # [F]
+    flow: F64,  # [V, 3]
+) -> I64:  # triangles
+    """Where hair leaves its surface: chosen triangles with an edge across the flow beyond which there is no more."""
+    beside = neighbours(ground.faces)[chosen]
+    sharp = np.einsum("fkc,fc->fk", ground.upright[beside], ground.upright[chosen]) < EDGE
+    ends = (beside < 0) | ~allowed[beside] | sharp
+    corners = ground.vertices[ground.faces[chosen]]
+    across = _unit(corners.sum(axis=1, keepdims=True) - 3 * corners)  # from each corner to the edge opposite
+    leaves = _dot(across, _unit(flow[ground.faces[chosen]].mean(axis=1))[:, None]) > LEAVES
+    return np.asarray(np.flatnonzero(chosen)[(ends & leaves).any(axis=1)])
 
 
 def _walk(
