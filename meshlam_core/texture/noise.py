@@ -25,6 +25,7 @@ FALL = 0.8  # share of the way down that is no way inwards
 LENGTH = 0.3  # m of it that count as half a turn over the skull
 SHORT, SHORTER = (0.012, 0.03), 1.5  # m of growth between which hair is long; how many times more short strands end
 COMBED, TOUSLED = 0.85, 2.5  # order from which strands keep together; how many times more they end without any
+SLENDER = 4.0  # of a strand's length to its width, at least
 CROWN_TILT = np.radians(32.0)  # the whorl lies behind the top of the head
 WAVE = 0.04  # rad, by which strands wander sideways
 
@@ -54,14 +55,14 @@ def strands(
     """
     rng = np.random.default_rng(SEED + 1)
     around, away = around_crown(points, centre)
-    # short and tousled strands end sooner
-    away = away * (1 + SHORTER * (1 - ramp(growth, *SHORT))) * (1 + TOUSLED * (1 - ramp(look.order, 0.0, COMBED)))
     sway = polar_noise(rng, around, away, 9, 7) + 0.5 * polar_noise(rng, around, away, 40, 16)
+    # short and tousled strands end sooner
+    sooner = (1 + SHORTER * (1 - ramp(growth, *SHORT))) * (1 + TOUSLED * (1 - ramp(look.order, 0.0, COMBED)))
     around = around + WAVE / (2 * np.pi) * sway
     total = torch.zeros(len(points))
     for (cells, rows), spread in zip(STRAND_OCTAVES, look.bands, strict=True):
-        total += spread * polar_noise(rng, around, away, cells, rows)
-    return (total / total.std().clamp_min(1e-6)).clamp(-2.2, 2.2)
+        total += spread * polar_noise(rng, around, away * min(sooner, cells / rows / SLENDER), cells, rows)
+    return ((total - total.mean()) / total.std().clamp_min(1e-6)).clamp(-2.2, 2.2)
 
 
 def around_crown(

@@ -55,6 +55,7 @@ ROBUST = 3.0  # sigmas from which an observation loses weight
 BEND_DOWN = 25.0  # degrees around straight down where chin, neck and collar hide the hair's outline
 LOW = (122.0, 158.0)  # degrees from straight up between which hair beside the neck would be seen
 SHORT = 0.35  # share of those angles with hair under which none hangs down
+LOCKS = 3  # angles at which hair must reach down to somewhere, so that it does
 SPARSE = 90  # vertices at most that say the same
 NAPE_FADE = 0.015  # m below the ears over which hair ends above a bare nape
 TURNED = 0.35  # rad of yaw from which the far side of neck and forehead cannot be judged
@@ -164,7 +165,8 @@ def fit_hair(
         return HairHull(np.zeros_like(bald), none, (0.0, 0.0), on_head(sigma, hair, (0.0, 0.0), len(bald)), doubt)
     outline = find_outline(regions, landmarks, face_height)
     ears = hidden_ears(regions, posed, rotation, camera, head)
-    nape = bare_nape(outline, landmarks, rotation, head, hair)
+    hem = hem_of(outline, landmarks, posed, rotation, camera, head)
+    nape = below_hem(hem, head, hair)
 
     def grown(ears: tuple[float, float]) -> tuple[F32, F32]:
         frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
@@ -177,7 +179,7 @@ def fit_hair(
         growth, sigma = grown(ears)
     growth = np.minimum(growth, around_seen_ears(head, hair, ears))
     if len(nape):
-        kept = above_bare_nape(head, hair)
+        kept = above_hem(hem, head, hair)
         growth, sigma = growth * kept, sigma * kept
     hull = hair.hull(bald, growth, ears)
     return HairHull(hull - bald, growth, ears, on_head(sigma, hair, ears, len(bald)))
@@ -339,11 +341,19 @@ def bare_skin(
     return rows[:: max(1, len(rows) // SPARSE)]
 
 
-def bare_nape(
-    outline: Outline, landmarks: F32, rotation: F64, head: HeadModel, hair: HairModel
-) -> NDArray[np.intp]:  # rows of Q
-    """Vertices below the ears, where no hair hangs beside the neck: nothing grows there. A side that is turned away
-    is not asked."""
+def hem_of(
+    outline: Outline,
+    landmarks: F32,  # [L, 2] px of the crop
+    posed: F32,  # [V, 3] m, view frame
+    rotation: F64,  # [3, 3] view from avatar
+    camera: Camera,  # of the crop
+    head: HeadModel,
+) -> float:  # m, height on the template
+    """How far down hair is seen beside the neck, which is how far down it hides the nape; no lower than the ears where
+    hardly any hangs there, minus infinity where the picture ends before it does.
+
+    A side that is turned away is not asked.
+    """
     up = (landmarks[FOREHEAD] - landmarks[CHIN]).astype(np.float64)
     around = np.degrees(outline.angle - np.arctan2(up[1], up[0]))
     around = (around + 180) % 360 - 180  # clockwise from straight up: the subject's left is positive
@@ -352,20 +362,41 @@ def bare_nape(
     for side in (1, -1):
         if side * yaw < TURNED:
             asked |= (side * around > LOW[0]) & (side * around < LOW[1])
-    if np.isfinite(outline.radius[asked]).mean() >= SHORT:
-        return np.zeros(0, np.intp)
-    ears = head.template[head.part == head.parts.index("ears")]
-    rows = np.flatnonzero(head.template[hair.indices, 1] < ears[:, 1].min())
+    ears = np.flatnonzero(head.part == head.parts.index("ears"))
+    lowest = float(head.template[ears, 1].min())
+    hangs = asked & np.isfinite(outline.radius)
+    if hangs.sum() < SHORT * asked.sum() or not hangs.any():
+        return lowest
+    if outline.cut[hangs].any():
+        return -np.inf
+    up /= max(float(np.linalg.norm(up)), 1e-6)
+    ends = outline.radius * (np.stack([np.cos(outline.angle), np.sin(outline.angle)], axis=1) @ up)  # px above centre
+    pixel = project(posed[ears], camera)
+    lobes = float(((pixel[:, :2] - outline.centre) @ up).min())
+    below = (lobes - np.sort(ends[hangs])[:LOCKS].max()) * float(np.median(pixel[:, 2])) / camera.focal
+    return lowest - max(below, 0.0)
+
+
+def below_hem(
+    hem: float,  # m, height on the template
+    head: HeadModel,
+    hair: HairModel,
+) -> NDArray[np.intp]:  # rows of Q
+    """Vertices where nothing grows."""
+    rows = np.flatnonzero(head.template[hair.indices, 1] < hem)
     return rows[:: max(1, len(rows) // SPARSE)]
 
 
-def above_bare_nape(head: HeadModel, hair: HairModel) -> F32:  # [Q] 0..1
-    """The share of its growth that a vertex keeps where the nape is bare: none below the ears.
+def above_hem(
+    hem: float,  # m, height on the template
+    head: HeadModel,
+    hair: HairModel,
+) -> F32:  # [Q] 0..1
+    """The share of its growth that a vertex keeps.
 
-    What masks and expectation leave there is a few millimetres, now some and now none: folds in the skin.
+    What masks and expectation leave below is a few millimetres, now some and now none: folds in the skin.
     """
-    low = head.template[head.part == head.parts.index("ears")][:, 1].min()
-    return np.asarray(smooth_step(head.template[hair.indices, 1], low - NAPE_FADE, low), np.float32)
+    return np.asarray(smooth_step(head.template[hair.indices, 1], hem - NAPE_FADE, hem), np.float32)
 
 
 def buried_ears(

@@ -133,6 +133,19 @@ def test_a_bare_nape_stays_smooth_whatever_length_was_expected(head: HeadModel, 
     assert not hull.displacement[low].any()
 
 
+def test_the_nape_is_bare_below_where_hair_ends_beside_the_neck(head: HeadModel, hair: HairModel, ground) -> None:
+    """Nobody sees the nape from the front: long hair that ends half-way down the neck ends so behind it too."""
+    style = draw(np.random.default_rng(4), ground, "long_back")
+    half_way = head.template[head.part == head.parts.index("ears"), 1].min() - 0.03
+    ended = np.minimum(style.growth, 0.03) * (head.template[hair.indices, 1] > half_way)
+    true = hair.hull(head.template, ended, style.hidden_ears)
+    hull = fitted(masks(in_view(true, 0), in_view(head.template, 0), head), 0, head, hair)
+    height, behind = head.template[:, 1], head.template[:, 2] < head.template[:, 2].mean()
+    moved = np.linalg.norm(hull.displacement, axis=1)
+    assert moved[height < half_way - 0.03].max() < 0.002
+    assert np.median(moved[behind & (height > half_way + 0.01) & (height < half_way + 0.03)]) > 0.01
+
+
 def test_ears_under_hair_are_hidden_and_seen_ones_stay(head: HeadModel, hair: HairModel, ground) -> None:
     for family, hidden in (("bob", 1.0), ("short", 0.0)):
         style = replace(draw(np.random.default_rng(4), ground, family), hidden_ears=(hidden, hidden))
