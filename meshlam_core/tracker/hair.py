@@ -57,7 +57,8 @@ LOW = (122.0, 158.0)  # degrees from straight up between which hair beside the n
 SHORT = 0.35  # share of those angles with hair under which none hangs down
 LOCKS = 3  # angles at which hair must reach down to somewhere, so that it does
 SPARSE = 90  # vertices at most that say the same
-NAPE_FADE = 0.015  # m below the ears over which hair ends above a bare nape
+NAPE_FADE = 0.015  # m over which hair ends above a bare nape
+LONGEST = 1.0  # m below the template's origin, where no hair ends
 TURNED = 0.35  # rad of yaw from which the far side of neck and forehead cannot be judged
 HIDDEN = 0.4  # share of an ear's pixels that are hair from which the ear counts as hidden
 BESIDE = 0.015  # m from an ear: hair beside it
@@ -166,7 +167,7 @@ def fit_hair(
     outline = find_outline(regions, landmarks, face_height)
     ears = hidden_ears(regions, posed, rotation, camera, head)
     hem = hem_of(outline, landmarks, posed, rotation, camera, head)
-    nape = below_hem(hem, head, hair)
+    nape = bare_nape(hem, head, hair)
 
     def grown(ears: tuple[float, float]) -> tuple[F32, F32]:
         frame = _Hull.of(hair, bald, posed, rotation, camera, ears)
@@ -178,9 +179,8 @@ def fit_hair(
         ears = buried
         growth, sigma = grown(ears)
     growth = np.minimum(growth, around_seen_ears(head, hair, ears))
-    if len(nape):
-        kept = above_hem(hem, head, hair)
-        growth, sigma = growth * kept, sigma * kept
+    kept = above_hem(hem, head, hair)
+    growth, sigma = growth * kept, sigma * kept
     hull = hair.hull(bald, growth, ears)
     return HairHull(hull - bald, growth, ears, on_head(sigma, hair, ears, len(bald)))
 
@@ -350,7 +350,7 @@ def hem_of(
     head: HeadModel,
 ) -> float:  # m, height on the template
     """How far down hair is seen beside the neck, which is how far down it hides the nape; no lower than the ears where
-    hardly any hangs there, minus infinity where the picture ends before it does.
+    hardly any hangs there, and below the head where the picture ends before it does.
 
     A side that is turned away is not asked.
     """
@@ -363,28 +363,38 @@ def hem_of(
         if side * yaw < TURNED:
             asked |= (side * around > LOW[0]) & (side * around < LOW[1])
     ears = np.flatnonzero(head.part == head.parts.index("ears"))
-    lowest = float(head.template[ears, 1].min())
+    lowest = lobes_of(head)
     hangs = asked & np.isfinite(outline.radius)
     if hangs.sum() < SHORT * asked.sum() or not hangs.any():
         return lowest
     if outline.cut[hangs].any():
-        return -np.inf
+        return -LONGEST
     up /= max(float(np.linalg.norm(up)), 1e-6)
     ends = outline.radius * (np.stack([np.cos(outline.angle), np.sin(outline.angle)], axis=1) @ up)  # px above centre
     pixel = project(posed[ears], camera)
     lobes = float(((pixel[:, :2] - outline.centre) @ up).min())
     below = (lobes - np.sort(ends[hangs])[:LOCKS].max()) * float(np.median(pixel[:, 2])) / camera.focal
-    return lowest - max(below, 0.0)
+    return float(lowest - max(below, 0.0))
 
 
-def below_hem(
+def bare_nape(
     hem: float,  # m, height on the template
     head: HeadModel,
     hair: HairModel,
 ) -> NDArray[np.intp]:  # rows of Q
-    """Vertices where nothing grows."""
+    """Vertices below the ears, where no hair hangs beside the neck: nothing grows there.
+
+    Where some hangs, it is cut off at its hem afterwards; were nothing known to grow below, all hair would be shorter.
+    """
+    if hem < lobes_of(head):
+        return np.zeros(0, np.intp)
     rows = np.flatnonzero(head.template[hair.indices, 1] < hem)
     return rows[:: max(1, len(rows) // SPARSE)]
+
+
+def lobes_of(head: HeadModel) -> float:  # m
+    """Height of the ears' lower ends."""
+    return float(head.template[head.part == head.parts.index("ears"), 1].min())
 
 
 def above_hem(
