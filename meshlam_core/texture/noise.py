@@ -25,7 +25,7 @@ FALL = 0.8  # share of the way down that is no way inwards
 LENGTH = 0.3  # m of it that count as half a turn over the skull
 SHORT, SHORTER = (0.012, 0.03), 1.5  # m of growth between which hair is long; how many times more short strands end
 COMBED, TOUSLED = 0.85, 2.5  # order from which strands keep together; how many times more they end without any
-SLENDER = 4.0  # of a strand's length to its width, at least
+SLENDER = 3.5  # of a strand's length to its width, at least
 CROWN_TILT = np.radians(32.0)  # the whorl lies behind the top of the head
 WAVE = 0.04  # rad, by which strands wander sideways
 
@@ -62,7 +62,7 @@ def strands(
     total = torch.zeros(len(points))
     for (cells, rows), spread in zip(STRAND_OCTAVES, look.bands, strict=True):
         total += spread * polar_noise(rng, around, away * min(sooner, cells / rows / SLENDER), cells, rows)
-    return ((total - total.mean()) / total.std().clamp_min(1e-6)).clamp(-2.2, 2.2)
+    return (total / total.std().clamp_min(1e-6)).clamp(-2.2, 2.2)
 
 
 def around_crown(
