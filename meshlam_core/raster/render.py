@@ -78,7 +78,7 @@ class MeshRenderer:
         camera: Camera,
         style: Style = "texture",
         folded: Tensor | None = None,  # [G] how far each of the folds shows
-        outlined: float = 0.0,  # how far the outline shows
+        outlined: Tensor | None = None,  # [V] how far the outline shows
     ) -> U8:  # [H, W, 4] sRGB and alpha; colours are zero where alpha is
         """A picture through a camera, antialiased. The style "normals" shows x, y and z as (1 + x) / 2."""
         fold = self._fold(folded)
@@ -106,14 +106,14 @@ class MeshRenderer:
         bary: Tensor,  # [P, 3]
         spots: Tensor,  # [P] m^2 of surface that each colour stands for
         folded: Tensor | None = None,  # [G]
-        outlined: float = 0.0,
+        outlined: Tensor | None = None,  # [V]
     ) -> Tensor:  # [P, 3] sRGB, 0..1
         """The colours of spots on the surface, each the mean of the texels that lie in it."""
         area = face_normals(vertices[None], self.faces, unit=False)[0].norm(dim=1) / 2
         level = 0.5 * torch.log2((self.texels() / area.clamp_min(1e-12))[face] * spots).clamp(-20, 20)
         uv = _blend(self._uvs, self._uv_faces, face, bary)[None, None]
         colour = sample_texture(self._level(0), uv, level[None, None])[0, :, 0].T
-        colour = self._outlined(colour, uv, outlined, 0, level[None, None])
+        colour = self._outlined(colour, uv, face, bary, outlined, 0, level[None, None])
         colour = colour * _blend(self.light, self.faces, face, bary)
         fold = self._fold(folded)
         colour = colour if fold is None else colour * sample_texture(fold, uv)[0, :, 0].T.exp()
@@ -124,7 +124,7 @@ class MeshRenderer:
         vertices: Tensor,  # [V, 3] m, view frame
         camera: Camera,
         folded: Tensor | None = None,  # [G]
-        outlined: float = 0.0,
+        outlined: Tensor | None = None,  # [V]
     ) -> Samples:
         """The surface that lies in the middle of each pixel."""
         points = project(vertices[None], camera)
@@ -153,7 +153,7 @@ class MeshRenderer:
         camera: Camera,
         style: Style,
         fold: Tensor | None,
-        outlined: float,
+        outlined: Tensor | None,
     ) -> U8:
         fine = camera.scaled(SUPERSAMPLES)
         points = project(vertices[None], fine)
@@ -179,7 +179,7 @@ class MeshRenderer:
         face: Tensor,  # [P]
         bary: Tensor,  # [P, 3]
         fold: Tensor | None,  # [1, 3, h', w']
-        outlined: float = 0.0,
+        outlined: Tensor | None,  # [V]
     ) -> Tensor:  # [P, 3]
         """The texture at the level that suits the typical sample: the samples' own averaging does the rest."""
         if not len(face):
@@ -191,7 +191,7 @@ class MeshRenderer:
         uv = _blend(self._uvs, self._uv_faces, face, bary)
         light = _blend(self.light, self.faces, face, bary)
         colour = sample_texture(texture, uv[None, None])[0, :, 0].T
-        colour = self._outlined(colour, uv[None, None], outlined, level) * light
+        colour = self._outlined(colour, uv[None, None], face, bary, outlined, level) * light
         colour = colour if fold is None else colour * sample_texture(fold, uv[None, None])[0, :, 0].T.exp()
         return self._painted(colour, face, bary)
 
@@ -199,13 +199,16 @@ class MeshRenderer:
         self,
         colour: Tensor,  # [P, 3]
         uv: Tensor,  # [1, 1, P, 2]
-        outlined: float,
+        face: Tensor,  # [P]
+        bary: Tensor,  # [P, 3]
+        outlined: Tensor | None,  # [V]
         level: int,  # of the texture that is read
         detail: Tensor | None = None,  # [1, 1, P] levels above that one
     ) -> Tensor:  # [P, 3]
-        if self._outline is None or outlined <= 0:
+        if self._outline is None or outlined is None:
             return colour
-        over = sample_texture(self._outline_level(level), uv, detail)[0, :, 0].T * outlined
+        shown = _blend(outlined[:, None], self.faces, face, bary)
+        over = sample_texture(self._outline_level(level), uv, detail)[0, :, 0].T * shown
         return over[:, :3] + (1 - over[:, 3:]) * colour
 
     def _painted(

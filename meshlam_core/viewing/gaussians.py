@@ -73,7 +73,7 @@ def cover(
     vertices: Tensor,  # [V, 3] m
     count: int,
     folded: Tensor | None = None,  # [G] how far each fold of the texture shows
-    outlined: float = 0.0,  # how far the photo's outline does, which belongs to views like the photo's
+    outlined: Tensor | None = None,  # [V] how far the photo's outline does, which belongs to views like the photo's
 ) -> Gaussians:
     """`count` Gaussians that look like the mesh. The same mesh gives the same Gaussians."""
     corners = vertices.cpu().numpy().astype(np.float64)[mesh.faces.cpu().numpy()]  # [F, 3, 3]
@@ -117,7 +117,12 @@ def moved(
 
 
 def _cut_surface(
-    mesh: MeshRenderer, vertices: Tensor, corners: F64, count: int, folded: Tensor | None, outlined: float
+    mesh: MeshRenderer,
+    vertices: Tensor,
+    corners: F64,
+    count: int,
+    folded: Tensor | None,
+    outlined: Tensor | None,
 ) -> _Pieces:
     area = triangle_areas(corners)
     texels = mesh.texels().cpu().numpy().astype(np.float64)

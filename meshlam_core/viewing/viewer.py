@@ -49,7 +49,9 @@ MOUTH_DEPTH = 0.04  # m in which the light then falls to 1/e
 MOUTH_DARKEST = 0.25
 MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
 ABOVE, FROM_ABOVE = (0.0, 0.8, 0.6), 0.35  # where light on glasses comes from, and how much of it
-LIKE_THE_PHOTOS = (10.0, 30.0)  # degrees off the photo's view, between which its outline goes
+SAME_VIEW = (10.0, 20.0)  # degrees off the photo's view, between which its outline goes where it is none any more
+LIKE_THE_PHOTOS = (10.0, 30.0)  # and between which it goes everywhere
+EDGE = (0.4, 0.7)  # cosine of normals to the way to the camera, between which an outline ends
 ALONE = 0.99  # weight of a joint from which a vertex goes with no other
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
 
@@ -148,16 +150,26 @@ class AvatarRenderer:
         normals = np.where(coded[..., 3:] > 0, coded[..., :3] / np.float32(127.5) - 1, np.float32(0))
         return self._repaint(picture, normals, self.avatar.photo_image)
 
-    def outlined(self, vertices: Tensor) -> float:  # [V, 3] m, view frame -> 0..1
-        """How far a view is like the photo's, by where the head is seen from."""
+    def outlined(self, vertices: Tensor) -> Tensor | None:  # [V, 3] m, view frame -> [V] 0..1
+        """How far the photo's outline shows: by how much a view is like the photo's, and where it is an outline too.
+
+        From elsewhere what was an outline faces the viewer, and the ground that shines through it is a streak.
+        """
         if self._skull is None:
-            return 0.0
+            return None
         if self._photo_seen_from is None:
             pose = Pose(np.zeros(len(self._blendshapes), np.float32), self.avatar.photo.rotations)
             offset = torch.tensor(self.avatar.photo.translation, device=self.device)
             self._photo_seen_from = self._seen_from(self.posed(pose) + offset)
         cosine = float(self._seen_from(vertices) @ self._photo_seen_from)
-        return 1 - ramp(float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), *LIKE_THE_PHOTOS)
+        angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+        same, like = (1 - ramp(angle, *bounds) for bounds in (SAME_VIEW, LIKE_THE_PHOTOS))
+        if like == 0:
+            return None
+        normals = vertex_normals(vertices[None], self.mesh.faces)[0]
+        facing = -(normals * functional.normalize(vertices, dim=1)).sum(1)
+        edge = 1 - ((facing - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp(0, 1)
+        return like * edge.clamp_min(same)
 
     def _seen_from(self, vertices: Tensor) -> F64:  # [V, 3] m, view frame -> [3] unit, avatar frame
         """The way from the head to the camera, as the head has it."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from meshlam_core.avatar.record import Avatar, Fold
 from meshlam_core.errors import UsageError
@@ -188,6 +189,14 @@ def test_the_photos_outline_shows_in_views_like_the_photos_alone(sample_avatar: 
     aside = renderer.draw_pose(pose.expression, pose.rotations, turned.photo.translation, camera)
     plain = AvatarRenderer(sample_avatar).draw_pose(pose.expression, pose.rotations, turned.photo.translation, camera)
     np.testing.assert_array_equal(aside, plain)
+    # in between, what faces the viewer is no outline any more
+    rotations = sample_avatar.photo.rotations.copy()
+    rotations[0, 1] += 0.4
+    some = replace(outlined, photo=replace(sample_avatar.photo, rotations=rotations))
+    edged = AvatarRenderer(some).draw_pose(pose.expression, pose.rotations, turned.photo.translation, camera)
+    changed = (edged != plain).any(axis=2)
+    assert changed[shown & ~ndimage.binary_erosion(shown, iterations=2)].all()
+    assert changed[ndimage.binary_erosion(shown, iterations=8)].mean() < 0.2
     # a share of it counts as a share, at any size
     half = replace(
         sample_avatar, outline=np.repeat(np.repeat(red // 2 + [[[128, 0, 0, 0]]], 2, 0), 2, 1).astype(np.uint8)

@@ -123,7 +123,8 @@ def lay(renderer: AvatarRenderer, count: int) -> Gaussians:
     They are those of `meshlam export --pose photo`, but with the photo's outline, as the mesh beside them.
     """
     pose = upright(photo_pose(renderer.avatar))
-    return cover(renderer.mesh, renderer.posed(pose), count, renderer.folded(pose.expression), outlined=1.0)
+    posed = renderer.posed(pose)
+    return cover(renderer.mesh, posed, count, renderer.folded(pose.expression), posed.new_ones(len(posed)))
 
 
 def through_a_file(gaussians: Gaussians) -> tuple[Gaussians, int]:

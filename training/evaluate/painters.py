@@ -144,7 +144,8 @@ class GaussianPainter:
         self.renderer = AvatarRenderer(replace(avatar, strands=None))
         pose = upright(photo_pose(avatar))
         rest = self.renderer.posed(pose)
-        self.gaussians = cover(self.renderer.mesh, rest, count, self.renderer.folded(pose.expression), outlined=1.0)
+        outlined = rest.new_ones(len(rest))
+        self.gaussians = cover(self.renderer.mesh, rest, count, self.renderer.folded(pose.expression), outlined)
         self._rest = rest.cpu().numpy().astype(np.float64)
 
     def draw_pose(self, expression: F32, rotations: F32, translation: F32, camera: Camera) -> U8:
