@@ -36,6 +36,7 @@ MATT, MIDDLE = 0.5, (0.3, 0.9)  # quantiles of the hair's brightness: its own, a
 PALLID = 0.3  # share of these that something tints
 BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
 SOLID = (0.0, 0.025)  # share of sure hair between which hair is more than stubble or a shade on bare skin
+DENSE = (0.025, 0.06)  # the same between which hair covers the unseen scalp, however little is seen of it
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
 HAIR_LINE, STRAND_WANDER = (0.35, 0.65), 0.06  # share of hair between which skin ends; how far strands bend that line
 LID_GRAIN = 0.2  # a blink stretches the lids' texels, and grain on them with it
@@ -163,7 +164,9 @@ def _fill_layers(
     solid = ramp(regions.hair_solid, *SOLID)
     hairy = solid * torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
     scalp = atlas.share("scalp")
-    growth = solid * ramp(regions.hair_share, *BALD)
+    # of unseen scalp all or nothing has hair, as far as it is not known: what a hull has in one place is no patch of hair
+    grown = max(solid * ramp(regions.hair_share, *BALD), ramp(min(regions.hair_solid, regions.hair_share), *DENSE))
+    grown = max(grown, solid * float(cover[scalp > 0].mean()))
     lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
     likely = torch.from_numpy(regions.skin_colour).expand_as(base) if guess is None else guess.skin
     inside = torch.maximum(lids, atlas.share("eye_sockets", "mouth_interior"))
@@ -179,7 +182,7 @@ def _fill_layers(
         (
             hairy[:, None],
             FIRM * known**2,
-            torch.maximum(growth * scalp, solid * cover)[:, None],
+            torch.where(scalp > 0, grown, solid * cover)[:, None],
             torch.where(scalp > 0, *LINE_PRIOR) + atlas.share("ears") + cover,
         ),
     )

@@ -78,6 +78,29 @@ def test_a_mask_that_is_never_sure_of_hair_paints_none(frontal: Portrait, head: 
     assert _scalp_of(grown, replace(likely, hair_solid=1.0), head, hidden).mean() < bald.mean() - 0.1
 
 
+def test_a_little_dense_hair_covers_the_head_behind(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    """A rim of it at the temples is all that the photo shows of many heads."""
+    rows = [atlas.rows_of("scalp").numpy()]
+    rim = replace(frontal.regions, hair_colour=DARK, hair_share=0.1)
+    stubble, dense = (_scalp_of(frontal, replace(rim, hair_solid=solid), head, rows) for solid in (0.02, 0.07))
+    assert np.median(dense) < np.median(stubble) - 0.15
+
+
+def test_hair_that_is_not_sure_lies_all_over_the_head_or_not_at_all(
+    frontal: Portrait, head: HeadModel, atlas: Atlas
+) -> None:
+    """A hull that bulges in one place, because the mask did, is no tuft on a shaved head."""
+    scalp = head.part == head.parts.index("scalp")
+    tuft = scalp & (head.template[:, 0] > 0) & (head.template[:, 2] < np.median(head.template[scalp, 2]))
+    rows = [atlas.rows_of("scalp").numpy()]
+    grown = replace(_haired(frontal, tuft, head).regions, hair_share=0.1, hair_solid=0.02)
+    colours = _scalp_of(_haired(frontal, tuft, head), grown, head, rows).mean(axis=1)
+    points = atlas.at_texels(torch.from_numpy(head.template.copy()))[torch.from_numpy(rows[0])].numpy()
+    behind = points[:, 2] < np.quantile(points[:, 2], 0.4)
+    left, right = (np.median(colours[behind & (side * points[:, 0] > 0.02)]) for side in (1, -1))
+    assert abs(left - right) < 0.05
+
+
 def _scalp_of(portrait: Portrait, regions: Regions, head: HeadModel, rows: list[np.ndarray]) -> np.ndarray:
     texture = replace(portrait, regions=regions).bake(head).photo.reshape(-1, 3) / 255
     return texture[build_atlas(head, SIZE).uv_map.texel.numpy()[rows[0]]]
