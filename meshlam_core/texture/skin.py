@@ -164,7 +164,7 @@ def _fill_layers(
     solid = ramp(regions.hair_solid, *SOLID)
     hairy = solid * torch.where(sure >= sure[mirror], mean[:, 3], mean[mirror, 3])
     scalp = atlas.share("scalp")
-    # of unseen scalp all or nothing has hair, as far as it is not known: what a hull has in one place is no patch of hair
+    # unseen scalp has hair all over or none, as far as is not known: where a hull bulges there is no patch of it
     grown = max(solid * ramp(regions.hair_share, *BALD), ramp(min(regions.hair_solid, regions.hair_share), *DENSE))
     grown = max(grown, solid * float(cover[scalp > 0].mean()))
     lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
