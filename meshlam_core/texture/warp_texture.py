@@ -203,12 +203,18 @@ def compose_skin(
     # the mirrored side is laid over what is there, so it takes its share from photo and fill alike
     shares[r, 0] = trust * (1.0 - mirrored)
     shares[r, 1] = mirrored
+    # a strand is brighter by gloss, which has no hue
+    gloss = wp.float32(0.0)
+    if line > 0.0:
+        for c in range(3):
+            gloss += wp.max(hair_detail * strand, 0.0) * at(smooth, 6 + c, corners, bary, r) / 3.0
+    shade = 1.0 + wp.min(hair_detail * strand, 0.0)
     for c in range(3):
         colour = wp.float32(0.0)
         if line < 1.0:
             colour = at(smooth, 3 + c, corners, bary, r) * relief[r, c] * pores
         if line > 0.0:
-            colour += line * (at(smooth, 6 + c, corners, bary, r) * (1.0 + hair_detail * strand) - colour)
+            colour += line * (at(smooth, 6 + c, corners, bary, r) * shade + gloss - colour)
         colour += trust * (photo[r, c] - colour)
         if mirrored > 0.0:
             there = wp.max(at(smooth, c, corners, bary, other), 0.0) + LIFTED

@@ -86,6 +86,17 @@ def test_a_little_dense_hair_covers_the_head_behind(frontal: Portrait, head: Hea
     assert np.median(dense) < np.median(stubble) - 0.15
 
 
+def test_brighter_strands_shine_and_are_not_of_a_deeper_hue(frontal: Portrait, head: HeadModel, atlas: Atlas) -> None:
+    brown = np.array([0.40, 0.22, 0.12], np.float32)
+    haired = replace(frontal.regions, hair_colour=brown, hair_share=1.0)
+    painted = _scalp_of(frontal, haired, head, [atlas.rows_of("scalp").numpy()])
+    brightness, warmth = painted.mean(axis=1), painted[:, 0] / painted[:, 2].clip(0.02)
+    hair = np.abs(painted - brown).max(axis=1) < 0.15
+    low, high = np.quantile(brightness[hair], [0.2, 0.8])
+    bright, usual = hair & (brightness > high), hair & (brightness > low) & (brightness < np.median(brightness[hair]))
+    assert np.median(warmth[bright]) < 0.97 * np.median(warmth[usual])
+
+
 def test_hair_that_is_not_sure_lies_all_over_the_head_or_not_at_all(
     frontal: Portrait, head: HeadModel, atlas: Atlas
 ) -> None:
