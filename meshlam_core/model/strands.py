@@ -170,6 +170,7 @@ class Ground:
     area: F64  # [F] m^2
     edges: F64  # [F, 2, 3] m, from the first corner to the others
     metric: F64  # [F, 3, 2] 1/m, their pseudo-inverse: makes a gradient of the differences along them
+    beside: I64  # [F, 3] the triangle beyond the edge opposite each corner; -1 where there is none
 
     @classmethod
     def of(cls, avatar: Avatar) -> Ground:
@@ -190,6 +191,7 @@ class Ground:
             area=length / 2,
             edges=np.stack([first, second], axis=1),
             metric=np.stack(duals, axis=2),
+            beside=neighbours(faces),
         )
 
     def at(
@@ -305,7 +307,7 @@ def _hem(
     flow: F64,  # [V, 3]
 ) -> I64:  # triangles
     """Where hair leaves its surface: chosen triangles with an edge across the flow beyond which there is no more."""
-    beside = neighbours(ground.faces)[chosen]
+    beside = ground.beside[chosen]
     sharp = np.einsum("fkc,fc->fk", ground.upright[beside], ground.upright[chosen]) < EDGE
     ends = (beside < 0) | ~allowed[beside] | sharp
     corners = ground.vertices[ground.faces[chosen]]
@@ -325,8 +327,7 @@ def _walk(
 ) -> tuple[I64, F64, F64]:  # [N, K] triangles, [N, K, 3] where on them, [N, K] m by which the way led beyond them
     """Streamlines over the mesh, at equal steps. They end where the allowed triangles do, and at sharp edges."""
     faces, upright = ground.faces, ground.upright
-    beside = neighbours(faces)
-    beside[(beside < 0) | ~allowed[beside]] = -1
+    beside = np.where((ground.beside < 0) | ~allowed[ground.beside], -1, ground.beside)
     ahead = flow[faces].mean(axis=1)
     ahead = _unit(ahead - _dot(ahead, upright)[:, None] * upright)  # [F, 3]
     # what a metre along it, and one to its left, change in the barycentric coordinates

@@ -166,6 +166,8 @@ class AvatarRenderer:
         same, like = (1 - ramp(angle, *bounds) for bounds in (SAME_VIEW, LIKE_THE_PHOTOS))
         if like == 0:
             return None
+        if same == 1:
+            return vertices.new_ones(len(vertices))
         normals = vertex_normals(vertices[None], self.mesh.faces)[0]
         facing = -(normals * functional.normalize(vertices, dim=1)).sum(1)
         edge = 1 - ((facing - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp(0, 1)

@@ -33,6 +33,14 @@ def test_the_shipped_model_comes_back_from_its_file(shipped: SkinModel, head: He
     np.testing.assert_array_equal(back.basis, shipped.basis)
 
 
+def test_a_scalp_is_skin_and_no_shaved_hair(shipped: SkinModel, head: HeadModel) -> None:
+    """The complete skins have it painted on, half as bright as a forehead: on bald people it would be rust."""
+    scalp, face = (head.part == head.parts.index(name) for name in ("scalp", "face"))
+    high = face & (head.template[:, 1] > np.quantile(head.template[face, 1], 0.8)) & (shipped.normals[:, 2] > 0.8)
+    brightness = np.exp(shipped.mean.mean(axis=1) / module.GAMMA)
+    assert np.median(brightness[scalp]) > 0.75 * np.median(brightness[high])
+
+
 def test_a_head_with_another_layout_has_no_skin(head: HeadModel) -> None:
     assert load_skin_model(replace(head, uvs=head.uvs * np.float32(0.5))) is None
 

@@ -25,6 +25,7 @@ from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.fill import smooth_fill
 from training.skin.delight import Ground, People, learn, solve
 from training.skin.lights import light_prior
+from training.skin.scalp import bare_scalp
 from training.skin.texels import complete_skins, fine_detail, linear, texel_basis
 from training.skin.unwrap import unwrap_all
 from training.splits import held_out
@@ -87,7 +88,7 @@ def build(unwrapped: list[Path], data: Path, cache: Path, head: HeadModel) -> tu
         describes=ground.skin,
         prior=prior,
     )
-    return skin_model, {"portraits": len(paths), "skins": len(chosen), "modes": len(modes)}
+    return bare_scalp(skin_model, head), {"portraits": len(paths), "skins": len(chosen), "modes": len(modes)}
 
 
 def make_ground(head: HeadModel, atlas: Atlas, skins: F32) -> Ground:
