@@ -61,7 +61,7 @@ def _items(engine: Engine, network: MeshLAM, split: str, numbers: range, out: Pa
     for number in numbers:
         try:
             sample = engine.sample((SPLITS[split], number))
-            joints = engine.world.head.joints(sample.tracked.bald)
+            joints = engine.world.head.joints(sample.tracked.vertices)
             yield make_item(f"{number:08d}", sample, network, engine.world.rig, joints)
         except Exception as error:  # one bad sample must not end a night's work
             with (out / "skipped.txt").open("a", encoding="utf-8") as stream:

@@ -64,17 +64,17 @@ def make_item(key: str, sample: SyntheticPhoto, network: MeshLAM, rig: Rig, join
         normals = vertex_normals(view.vertices, rig.faces)
         seen = vertices_seen(view, normals)[0].numpy()
     tracked = sample.tracked
-    for name, values in (("start", tracked.start), ("truth", sample.truth), ("features", features)):
+    for name, values in (("start", tracked.surface), ("truth", sample.truth), ("features", features)):
         if not np.isfinite(values).all():
             raise UnreadableInput(f"The sample {key} has {name} that are not finite.")
     arrays = {
         "features": features,
-        "start": tracked.start.astype(np.float16),
+        "start": tracked.surface.astype(np.float16),
         "truth": sample.truth.astype(np.float16),
         "normals": (normals[0].numpy() * 127).round().astype(np.int8),
         "seen": seen.astype(np.uint8),
         "joints": joints,
-        "rotation": tracked.rotation,
+        "rotation": tracked.rotations[0],
         "translation": tracked.translation,
         "expression": tracked.expression,
     }
@@ -143,7 +143,7 @@ def _photo(sample: SyntheticPhoto, rig: Rig, joints: F32) -> Photo:
     tracked = sample.tracked
     image = torch.from_numpy(sample.picture).permute(2, 0, 1)[None].float() / 255
     rotations = torch.zeros(1, len(rig.parents), 3)
-    rotations[0, 0] = torch.from_numpy(tracked.rotation)
+    rotations[0, 0] = torch.from_numpy(tracked.rotations[0])
     return Photo(
         image=image,
         mask=torch.ones_like(image[:, :1]),
@@ -151,7 +151,7 @@ def _photo(sample: SyntheticPhoto, rig: Rig, joints: F32) -> Photo:
         rotations=rotations,
         translation=torch.from_numpy(tracked.translation)[None],
         expression=torch.from_numpy(tracked.expression)[None],
-        vertices=torch.from_numpy(tracked.start)[None],
+        vertices=torch.from_numpy(tracked.surface)[None],
         joints=torch.from_numpy(joints)[None],
         texture=torch.zeros(1, 3, 1, 1),
     )

@@ -23,7 +23,7 @@ from meshlam_core.model.session import RefineJob, make_photo
 from meshlam_core.model.state import Photo, Rig, is_finite
 from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.tracker.parsing import Regions
-from meshlam_core.tracker.types import Detection, TrackedFace
+from meshlam_core.tracker.types import TrackedFace
 from training.pictures.views import make_views, true_texture
 from training.rigs import without_lashes
 from training.synthetic import open_engine
@@ -94,25 +94,9 @@ def first_whole(draw: Callable[[tuple[int, ...]], Sample], number: int) -> Sampl
 
 def as_photo(sample: SyntheticPhoto, head: HeadModel) -> Photo:
     """The network's input as the pipeline makes it of what tracker and hull fit delivered, texture and all."""
-    tracked, (width, height) = sample.tracked, sample.shot.filled
-    assert tracked.regions is not None
-    rotations = np.zeros((len(head.joint_parents), 3), np.float32)
-    rotations[0] = tracked.rotation
-    points = np.pad(tracked.landmarks, ((0, 0), (0, 1)))
-    low, high = points.min(axis=0), points.max(axis=0)
-    face = TrackedFace(
-        camera=replace(tracked.camera, size=(width, height)),
-        identity=np.zeros(len(head.identity_basis), np.float32),
-        vertices=tracked.bald,
-        expression=tracked.expression,
-        rotations=rotations,
-        translation=tracked.translation,
-        detection=Detection(points, tracked.expression, (low[0], low[1], high[0], high[1]), 1.0),
-        landmark_error=0.0,
-        plausibility=1.0,
-        hair=tracked.hair,
-    )
-    return photo_for_network(face, sample.picture[:height, :width], face.camera, tracked.regions, head)
+    width, height = sample.shot.filled
+    tracked = replace(sample.tracked, camera=replace(sample.tracked.camera, size=(width, height)))
+    return photo_for_network(tracked, sample.picture[:height, :width], tracked.camera, sample.regions, head)
 
 
 def photo_for_network(tracked: TrackedFace, picture: U8, camera: Camera, regions: Regions, head: HeadModel) -> Photo:

@@ -7,7 +7,7 @@
     draw.py            the head's picture and label map
     surroundings.py occluders.py hands.py spoil.py   what is behind, before, and wrong with the camera
     masks.py           exact masks, and masks that are wrong as real ones are
-    tracked.py         what tracker and hull fit would deliver, with their measured errors (tracker_errors.py)
+    tracked.py         what tracker and hull fit would deliver of a detector's errors (detector_errors.py)
     sample.py          all of it together
     sheet.py           48 of them to look at
     waves.py           the simplest heads, for the overfitting test
@@ -29,10 +29,10 @@ def open_engine(data: Path, cache: Path | None = None, held_out: bool = False, m
 
     `model` is the file of a head model; None means the open head.
     """
+    from training.synthetic.detector_errors import DetectorErrors
     from training.synthetic.hair import HairSource
     from training.synthetic.sample import Engine
-    from training.synthetic.tracked import load_errors
     from training.synthetic.world import load_world
 
     world = load_world(data, cache, model=model)
-    return Engine(world, HairSource(world.head, held_out), load_errors(world.head))
+    return Engine(world, HairSource(world.head, held_out), DetectorErrors.load())

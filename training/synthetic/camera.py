@@ -36,7 +36,6 @@ class Shot:
     translation: F32  # [3] m
     expression: F32  # [K]
     face: float  # px, height of the face
-    lens: float  # focal length of the whole photo in its long sides
 
 
 def take(
@@ -82,7 +81,6 @@ def take(
         translation.astype(np.float32),
         expression,
         span,
-        float(focal / max(aspect, 1.0)),
     )
 
 

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from meshlam_core.frames import rotation_from_axis_angle, yaw_of
 from meshlam_core.model.borders import SIDE as SIDE_OF_MASKS
+from meshlam_core.tracker.parsing import Regions
+from meshlam_core.tracker.types import TrackedFace
 from training.synthetic.camera import Shot, take
+from training.synthetic.detector_errors import DetectorErrors
 from training.synthetic.draw import draw_head, pose_person
 from training.synthetic.hair import HairSource
 from training.synthetic.masks import continued, disturbed, exact_masks
@@ -22,13 +25,7 @@ from training.synthetic.occluders import SHARES, add_occluders
 from training.synthetic.people import Person, draw_person
 from training.synthetic.spoil import Grade, spoiled
 from training.synthetic.surroundings import background, collar, shoulders
-from training.synthetic.tracked import (
-    Tracked,
-    TrackerErrors,
-    laid_on_face,
-    simulate_tracker,
-    with_hull,
-)
+from training.synthetic.tracked import laid_on_face, simulate_tracker, with_hull
 from training.synthetic.world import BACKGROUND, HAIR, World, to_srgb
 
 F32 = NDArray[np.float32]
@@ -46,7 +43,8 @@ class SyntheticPhoto:
     label: U8  # [H, H] index into LABELS
     hair: F32  # [R, R] 0..1, masks over the canvas, wrong as real ones are; beyond the photo as at its edge
     person: F32  # [R, R]
-    tracked: Tracked
+    tracked: TrackedFace  # on the canvas, with the hull fit's hair
+    regions: Regions  # of what the photo fills of the canvas
     truth: F32  # [V, 3] m, neutral, laid onto the tracker's head by the face (tracked.laid_on_face)
     shot: Shot
     style: str
@@ -62,7 +60,7 @@ class Engine:
 
     world: World
     hair: HairSource
-    errors: TrackerErrors
+    errors: DetectorErrors
 
     def sample(self, seed: int | tuple[int, ...], portrait: bool = False) -> SyntheticPhoto:
         """The sample of a seed, always the same."""
@@ -72,15 +70,15 @@ class Engine:
         drawn = photograph(self.world, person, shot, rng)
         label = drawn.label
         bald = pose_person(person, shot, self.world, person.bald).numpy()
-        tracked = simulate_tracker(self.world.head, self.world, person.identity, bald, shot, self.errors, rng)
+        tracked = simulate_tracker(self.world.head, bald, shot, self.errors, rng)
         truth = laid_on_face(person.vertices, person.bald, tracked, self.world.head)
         hair, people = disturbed(*exact_masks(continued(label, shot.filled), SIDE_OF_MASKS), rng)
         seen = (drawn.picture, label, shot.filled)
-        tracked = with_hull(tracked, self.world.head, self.hair.model, hair, people, *seen)
+        tracked, regions = with_hull(tracked, self.world.head, hair, people, *seen)
         turn = rotation_from_axis_angle(shot.rotation)
         yaw = yaw_of(turn)
         name, look = person.hair.name, (person, drawn.surface, drawn.grade)
-        return SyntheticPhoto(drawn.picture, label, hair, people, tracked, truth, shot, name, yaw, *look)
+        return SyntheticPhoto(drawn.picture, label, hair, people, tracked, regions, truth, shot, name, yaw, *look)
 
 
 @dataclass(frozen=True)

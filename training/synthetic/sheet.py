@@ -45,7 +45,7 @@ def tile(sample: SyntheticPhoto) -> U8:  # [1.5 TILE, TILE, 3]
     """Picture above; labels, start and truth as points below."""
     label = cv2.resize(PALETTE[sample.label], (TILE // 2, TILE // 2), interpolation=cv2.INTER_AREA)
     both = np.full((TILE // 2, TILE // 2, 3), 255, np.uint8)
-    for vertices, colour in ((sample.truth, (30, 140, 30)), (sample.tracked.start, (200, 30, 30))):
+    for vertices, colour in ((sample.truth, (30, 140, 30)), (sample.tracked.surface, (200, 30, 30))):
         for x, y in _pixels(vertices, sample) * (TILE / 2 / len(sample.picture)):
             if 0 <= x < TILE // 2 and 0 <= y < TILE // 2:
                 both[int(y), int(x)] = colour
@@ -55,7 +55,7 @@ def tile(sample: SyntheticPhoto) -> U8:  # [1.5 TILE, TILE, 3]
 
 def _pixels(vertices: NDArray[np.float32], sample: SyntheticPhoto) -> NDArray[np.floating]:
     tracked = sample.tracked
-    view = vertices @ rotation_from_axis_angle(tracked.rotation).T + tracked.translation
+    view = vertices @ rotation_from_axis_angle(tracked.rotations[0]).T + tracked.translation
     return project(view, tracked.camera)[:, :2]
 
 

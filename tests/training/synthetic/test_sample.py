@@ -43,7 +43,7 @@ def test_labels_and_true_vertices_lie_on_each_other(samples: list[SyntheticPhoto
     for sample in samples:
         assert sample.label.max() < len(LABELS)
         tracked = sample.tracked
-        view = sample.truth @ rotation_from_axis_angle(tracked.rotation).T + tracked.translation
+        view = sample.truth @ rotation_from_axis_angle(tracked.rotations[0]).T + tracked.translation
         x, y = project(view, tracked.camera)[:, :2].T
         width, height = sample.shot.filled
         shown = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
@@ -57,18 +57,18 @@ def test_labels_and_true_vertices_lie_on_each_other(samples: list[SyntheticPhoto
 def test_tracker_and_hull_fit_are_off_but_not_lost(engine: Engine, samples: list[SyntheticPhoto]) -> None:
     hair = engine.hair.model.indices
     for sample in samples:
-        error = np.linalg.norm(sample.tracked.start - sample.truth, axis=1)
+        error = np.linalg.norm(sample.tracked.surface - sample.truth, axis=1)
         assert 0.001 < error.mean() < 0.06
-        assert not np.array_equal(sample.tracked.start[hair], sample.tracked.bald[hair])
+        assert not np.array_equal(sample.tracked.surface[hair], sample.tracked.vertices[hair])
 
 
 def test_a_sample_is_read_as_it_was_stored(engine: Engine, samples: list[SyntheticPhoto]) -> None:
     sample, rig = samples[0], engine.world.rig
-    joints = engine.world.head.joints(sample.tracked.bald)
+    joints = engine.world.head.joints(sample.tracked.vertices)
     item = make_item("0", sample, MeshLAM(preset("small")), rig, joints)
     record = read_record(item)
     np.testing.assert_allclose(record.truth, sample.truth, atol=1.5e-4)
-    np.testing.assert_allclose(record.start, sample.tracked.start, atol=1.5e-4)
+    np.testing.assert_allclose(record.start, sample.tracked.surface, atol=1.5e-4)
     np.testing.assert_allclose(record.hair / 255, sample.hair, atol=0.003)
     assert record.person.shape == (SIDE, SIDE)
     assert record.camera == sample.tracked.camera
