@@ -21,14 +21,14 @@ from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
 from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.texture.hair_look import HairLook
-from meshlam_core.texture.mathematics import luminance
+from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.noise import strands
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.ramps import ramp
 
 FIRM = 20.0  # how much more a seen vertex wants its colour than its neighbours' likeness
 EAR_FIRM = 2.0  # the same for a hidden ear and the other ear's colour
-SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.04  # pull of the photo's median colours
+SKIN_PRIOR, HAIR_PRIOR = 1e-2, 0.02  # pull of the photo's median colours
 LID_PRIOR = 0.15  # hidden lids must not inherit the dark of the crease and the lashes
 LINE_PRIOR = (0.4, 0.1)  # pull of the template's hair line, on the scalp and elsewhere
 RATIO = (0.4, 1.8)  # of a colour to what is likely, that is believed enough to be spread
@@ -36,8 +36,12 @@ MATT, MIDDLE = 0.5, (0.3, 0.9)  # quantiles of the hair's brightness: its own, a
 PALLID = 0.3  # share of these that something tints
 BALD = (0.08, 0.2)  # hair share between which unseen scalp turns from skin to hair: a thin dark rim is not yet hair
 SOLID = (0.0, 0.025)  # share of sure hair between which hair is more than stubble or a shade on bare skin
+PURE = (0.7, 0.95)  # share of hair in a texel between which its colour is the hair's own
+LEAST_SURE, TWIN = 0.02, 0.5  # of a vertex in its hair's colour; what the mirrored side counts where it has none
 DENSE = (0.025, 0.06)  # the same between which hair covers the unseen scalp, however little is seen of it
+RINGS, NARROW = 4, (0.4, 0.65)  # of vertices around one; share of them seen between which hair is not painted over
 TRUSTED = (0.05, 0.6)  # weights between which the photo takes over
+SHOWN = (0.02, 0.3)  # weights between which hair that nobody sees goes on from it
 HAIR_LINE, STRAND_WANDER = (0.35, 0.65), 0.06  # share of hair between which skin ends; how far strands bend that line
 LID_GRAIN = 0.2  # a blink stretches the lids' texels, and grain on them with it
 FEW, ENOUGH = 50, 300  # sampled texels that tell a colour, that tell its spread
@@ -86,6 +90,7 @@ def complete_skin(
     hull: Hull | None = None,  # None: strands as on the template
 ) -> Completed:
     """A colour for every texel."""
+    photo = smooth_bordered(photo, atlas)
     mean, sure = atlas.at_vertices(photo)
     mirror = torch.from_numpy(model.mirror.astype(np.int64))
 
@@ -103,7 +108,9 @@ def complete_skin(
     filled = smooth_fill(atlas.graph, wanted, firmness, ratios[mirror], sure[mirror] > 0.3)
     base = (filled.exp() - LIFT).clamp(0, 1)
     hair = hair_tone(photo, regions.hair_colour)
-    layers = _fill_layers(regions, hair, tones, cover, atlas, base, mean, sure, mirror, likely)
+    shown = smooth_step(photo[:, 4:], *SHOWN) * smooth_step(photo[:, 3:4], *PURE)
+    of_hair = atlas.at_vertices(torch.cat([photo[:, :3], shown], 1))
+    layers = _fill_layers(regions, hair, of_hair, tones, cover, atlas, base, mean, sure, mirror, likely)
     grain = _grain_strength(photo, base, atlas)
     strand = HairLook().strength if hull is None else hull.look.strength
     pores = atlas.grain
@@ -112,6 +119,20 @@ def complete_skin(
         pores, grain = atlas.pores[int((atlas.pore_tones - likely.tone).abs().argmin())], 1.0
     combed = atlas.strands if hull is None else combed_hair(hull, layers[:, 6], photo[:, 4], atlas)
     return Completed(*compose(photo, base, layers, (grain, strand), pores, combed, atlas), layers[:, :3], layers[:, 6])
+
+
+def smooth_bordered(
+    photo: Tensor,  # [P, 5] colour, hair, trust
+    atlas: Atlas,
+) -> Tensor:  # [P, 5]
+    """The same without hair that is seen in narrow pieces, where single waves of the hull face the camera: dabs."""
+    seen = (atlas.at_vertices(photo[:, 4:].expand(-1, 2))[1] > TRUSTED[0]).float()[:, None]
+    around = seen
+    for _ in range(RINGS):
+        around = (around + atlas.graph.sum_of_neighbours(around)) / (1 + atlas.graph.degree[:, None])
+    kept = atlas.at_texels(smooth_step(around, *NARROW))[:, 0]
+    trust = photo[:, 4] * (1 - photo[:, 3] * (1 - kept))
+    return torch.cat([photo[:, :4], trust[:, None]], 1)
 
 
 def combed_hair(
@@ -150,6 +171,7 @@ def hair_tone(
 def _fill_layers(
     regions: Regions,
     hair: Tensor,  # [3]
+    of_hair: tuple[Tensor, Tensor],  # [V, 3] colour of the hair that is seen, [V] how sure it is
     tones: Tensor,  # [V, 3] lid tones
     cover: Tensor,  # [V]
     atlas: Atlas,
@@ -167,6 +189,10 @@ def _fill_layers(
     # unseen scalp has hair all over or none, as far as is not known: where a hull bulges there is no patch of it
     grown = max(solid * ramp(regions.hair_share, *BALD), ramp(min(regions.hair_solid, regions.hair_share), *DENSE))
     grown = max(grown, solid * float(cover[scalp > 0].mean()))
+    colour, sure_of_it = of_hair
+    own = sure_of_it >= LEAST_SURE
+    seen_hair = torch.where(own[:, None], colour, colour[mirror])
+    sure_hair = solid * torch.where(own, sure_of_it, TWIN * sure_of_it[mirror])
     lids = torch.maximum(atlas.lid_vertices, atlas.share("eyelids"))
     likely = torch.from_numpy(regions.skin_colour).expand_as(base) if guess is None else guess.skin
     inside = torch.maximum(lids, atlas.share("eye_sockets", "mouth_interior"))
@@ -178,7 +204,7 @@ def _fill_layers(
             skin_tone / likely,
             SKIN_PRIOR + LID_PRIOR * lids,
         ),
-        (base, FIRM * (known * hairy**2) ** 2, hair, HAIR_PRIOR + 0 * known),
+        (seen_hair, FIRM * sure_hair, hair, HAIR_PRIOR + 0 * known),
         (
             hairy[:, None],
             FIRM * known**2,

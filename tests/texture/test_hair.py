@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from meshlam_core.head.model import HeadModel
 from meshlam_core.texture.albedo import bake_albedo
 from meshlam_core.texture.atlas import Atlas, build_atlas
 from meshlam_core.texture.hair_look import HairLook, look_of
 from meshlam_core.texture.noise import strands
-from meshlam_core.texture.skin import hair_tone
+from meshlam_core.texture.skin import hair_tone, smooth_bordered
 from meshlam_core.texture.trust import SEE_THROUGH, shine_through
 from meshlam_core.tracker.parsing import Regions
 from meshlam_core.tracker.types import HairHull
@@ -144,6 +145,49 @@ def test_hair_mirrored_onto_a_darker_side_takes_no_other_hue(head: HeadModel, at
     baked = replace(portrait, regions=regions).bake(head).photo.reshape(-1, 3) / 255
     scalp = baked[atlas.uv_map.texel.numpy()[atlas.rows_of("scalp").numpy()]]
     assert np.quantile(scalp[:, 2] / scalp[:, 0].clip(0.01), 0.99) < 0.9
+
+
+def test_hair_that_nobody_sees_goes_on_as_it_ends_where_it_is_seen(head: HeadModel, atlas: Atlas) -> None:
+    """Dark at the temples, and only farther behind as it is in the mean: no edge where the photo ends."""
+    portrait = make_portrait(head, atlas, yaw=0.0, scalp=GREY)
+    hair = _painted(portrait, GREY)
+    beside = np.abs(np.arange(SIDE) - SIDE / 2)[None] > np.quantile(np.abs(np.nonzero(hair)[1] - SIDE / 2), 0.75)
+    photo = np.where((hair & beside)[..., None], (DARK * 255).astype(np.uint8), portrait.photo)
+    regions = replace(portrait.regions, hair_colour=GREY, hair_share=1.0, hair=hair.astype(np.float32))
+    baked = replace(portrait, photo=photo, regions=regions).bake(head)
+    rows = atlas.rows_of("scalp").numpy()
+    places = atlas.uv_map.texel.numpy()[rows]
+    seen = baked.seen.reshape(-1)[places] / 255
+    colour = baked.photo.reshape(-1, 3)[places].mean(axis=1) / 255
+    points = atlas.at_texels(torch.from_numpy(head.template.copy()))[torch.from_numpy(rows)].numpy()
+    temple = (seen > 0.6) & (np.abs(points[:, 0]) > 0.06)
+    assert np.median(colour[temple]) < 0.2
+    near = cKDTree(points[temple]).query(points)[0]
+    beyond, far = ((seen < 0.02) & (near > low) & (near < high) for low, high in ((0.004, 0.012), (0.07, 0.2)))
+    assert np.median(colour[beyond]) < 0.3 * DARK.mean() + 0.7 * GREY.mean() - 0.05
+    assert np.median(colour[far]) > 0.75 * GREY.mean()
+
+
+def test_a_piece_of_hair_that_is_seen_alone_is_painted_over(head: HeadModel, atlas: Atlas) -> None:
+    """Where one wave of a hull faces the camera, the photo would lie on it as a dab."""
+    photo = torch.zeros(len(atlas.places), 5)
+    points = atlas.at_texels(torch.from_numpy(head.template.copy()))
+    scalp = atlas.scalp > 0.9
+    behind = points[scalp][points[scalp][:, 2].argmin()]
+    wave = scalp & ((points - behind).norm(dim=1) < 0.006)
+    front = scalp & (points[:, 2] > points[scalp][:, 2].quantile(0.8))
+    photo[wave | front] = torch.tensor([0.5, 0.5, 0.5, 1.0, 1.0])
+    kept = smooth_bordered(photo, atlas)[:, 4]
+    assert float(kept[wave & ~front].max()) < 0.05
+    assert float((kept[front] > 0.95).float().mean()) > 0.7
+    bare = photo * torch.tensor([1, 1, 1, 0, 1])
+    assert torch.equal(smooth_bordered(bare, atlas), bare)  # of skin every piece is welcome
+
+
+def _painted(portrait: Portrait, colour: np.ndarray) -> np.ndarray:
+    """[SIDE, SIDE] bool where the photo is nearer to a colour than to the skin's and the wall's."""
+    off = [np.abs(portrait.photo / 255 - one).sum(axis=-1) for one in (colour, SKIN, WALL)]
+    return (np.argmin(off, axis=0) == 0) & (portrait.regions.person > 0.5)
 
 
 def _combed(growth: float, look: HairLook = COMBED) -> np.ndarray:
