@@ -27,6 +27,7 @@ from meshlam_core.head.model import HeadModel
 from meshlam_core.opencv import cv2
 from meshlam_core.skin.model import DARK
 from meshlam_core.texture.atlas import Atlas
+from meshlam_core.texture.fill import smooth_fill
 from meshlam_core.texture.mathematics import luminance, smooth_step
 from meshlam_core.texture.shadow import along_borders, cast_shadow
 
@@ -43,6 +44,8 @@ COLD, DYED = (-0.02, 0.08), (0.15, 0.3)  # blue or green beyond red, of the brig
 HAIRY = (0.3, 0.7)  # share of hair between which a texel's colour is taken for it
 HUES = (0.7, 1.3)  # least and most of the hair's own hue, beside grey, that it turns to: gloss is paler than hair
 COLOURED = (0.15, 0.35)  # brightness from which hair shows a dye
+SEEN = (0.0, 0.05)  # trust in the photo between which its colours are asked
+FIRM, FADING = 20.0, 0.02  # pull of light that is seen, and of none where it is not
 PAINTED = ("lips", "eyelids")
 
 
@@ -58,7 +61,7 @@ def cold_on_hair(
     brightest = usual.amax().clamp_min(DARK)
     dyed = smooth_step((usual[1:].amax() - usual[0]) / brightest, *DYED) * smooth_step(brightest, *COLOURED)
     cold = (colour[:, 1:].amax(1) - colour[:, 0]) / colour.amax(1)
-    share = smooth_step(shown[:, 3], *HAIRY) * smooth_step(cold, *COLD) * (1 - dyed)
+    share = smooth_step(shown[:, 3], *HAIRY) * smooth_step(cold, *COLD) * smooth_step(shown[:, 4], *SEEN) * (1 - dyed)
     hue = (usual / luminance(usual[None]).clamp_min(DARK)).clamp(*HUES)
     own = torch.minimum(hue, hue[0])  # of cold light on all of it nothing but grey is known
     own = luminance(colour)[:, None] * own / luminance(own[None])
@@ -72,7 +75,7 @@ def fine_light(
     model: HeadModel,
     atlas: Atlas,
 ) -> tuple[Tensor, Tensor]:  # [P, 3] what the skin is lit by beside the harmonics, [P] 0..1 how far it is believed
-    """The light that is left in an albedo; 1 where the photo shows none of the skin."""
+    """The light that is left in an albedo, and how it goes on where the photo shows none of the skin."""
     known = skin[:, 4] * (1 - 2 * skin[:, 3]).clamp_min(0) * atlas.skin
     lit, believed = torch.ones_like(skin[:, :3]), torch.ones(len(skin))
     beside = _beside_the_model(skin, known, person, spread, model, atlas)
@@ -84,9 +87,26 @@ def fine_light(
     at = torch.from_numpy(fine.reshape(-1, 6))[atlas.uv_map.texel[rows]]
     tint, level, factor, more = at[:, :3], at[:, 3], at[:, 4:5], at[:, 5:]
     brightness = luminance(skin[rows, :3]).clamp_min(DARK).log()[:, None]
-    lit[rows] = ((4 * known[rows, None]).clamp(0, 1) * (tint + factor * brightness + more)).exp()
+    sure = (4 * known[rows, None]).clamp(0, 1)
+    beyond = _beyond(torch.cat([tint + level[:, None], known[rows, None]], 1), rows, atlas)
+    lit = beyond.exp()
+    lit[rows] = (sure * (tint + factor * brightness + more) + (1 - sure) * beyond[rows]).exp()
     believed[rows] -= atlas.ears[rows] * smooth_step(-level, *DARK_EAR)
     return lit, believed
+
+
+def _beyond(
+    light: Tensor,  # [R, 4] smooth logarithms, and how far each is known
+    rows: Tensor,  # [R] of the texels
+    atlas: Atlas,
+) -> Tensor:  # [P, 3]
+    """The same light where the photo shows no skin: it fades away from where it is seen, without an edge."""
+    values = torch.zeros(len(atlas.places), 4)
+    values[rows] = light
+    mean, sure = atlas.at_vertices(values)
+    weight = (FIRM * sure + FADING)[:, None].expand(-1, 3)
+    filled = smooth_fill(atlas.graph, mean * (FIRM * sure)[:, None] / weight, weight)
+    return atlas.at_texels(filled) * (1 - atlas.scalp)[:, None]  # hair has a light of its own
 
 
 @dataclass(frozen=True)

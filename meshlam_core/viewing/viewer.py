@@ -49,9 +49,9 @@ MOUTH_DEPTH = 0.04  # m in which the light then falls to 1/e
 MOUTH_DARKEST = 0.25
 MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
 ABOVE, FROM_ABOVE = (0.0, 0.8, 0.6), 0.35  # where light on glasses comes from, and how much of it
-SAME_VIEW = (10.0, 20.0)  # degrees off the photo's view, between which its outline goes where it is none any more
+SAME_VIEW = (3.0, 10.0)  # degrees off the photo's view, between which its outline goes where it is none any more
 LIKE_THE_PHOTOS = (10.0, 30.0)  # and between which it goes everywhere
-EDGE = (0.4, 0.7)  # cosine of normals to the way to the camera, between which an outline ends
+EDGE = (0.3, 0.6)  # cosine of normals to the way to the camera, between which an outline ends
 ALONE = 0.99  # weight of a joint from which a vertex goes with no other
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
 

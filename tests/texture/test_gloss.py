@@ -12,7 +12,7 @@ from meshlam_core.raster.project import project
 from meshlam_core.skin.model import load_skin_model
 from meshlam_core.texture.albedo import Texture, bake_albedo, observe
 from meshlam_core.texture.atlas import Atlas
-from meshlam_core.texture.gloss import cold_on_hair
+from meshlam_core.texture.gloss import cold_on_hair, fine_light
 from meshlam_core.texture.separate import Separation, separate
 from tests.texture.conftest import SIZE, Portrait, make_portrait
 
@@ -131,3 +131,35 @@ def test_cold_on_hair_is_light_unless_all_of_it_is_blue(
         assert float(left[0, 1:].max()) < float(left[0, 0]) + 0.01, "no longer cold"
         warm = usual[0] > usual[2]
         assert (float(left[0, 0]) > 1.2 * float(left[0, 2])) == warm, "but of the hair's own hue"
+
+
+def test_cold_light_is_told_from_hair_that_is_seen_only() -> None:
+    """What the photo does not show is the mirrored side's, whose colours nothing turned blue."""
+    blue = torch.tensor([[0.1, 0.1, 0.16, 1.0, 1.0], [0.1, 0.1, 0.16, 1.0, 0.0]])
+    seen, unseen = cold_on_hair(blue, torch.tensor([0.15, 0.1, 0.08]))
+    assert seen[2] > 1.2 * seen[0]
+    assert torch.equal(unseen, torch.ones(3))
+
+
+def test_a_lamps_light_goes_on_where_the_photo_shows_no_skin(head: HeadModel, atlas: Atlas) -> None:
+    """The harmonics cannot follow it; where the photo ends, so would the lamp, in a line."""
+    points = atlas.at_texels(torch.from_numpy(head.template.copy()))
+    skin = load_skin_model(head)
+    assert skin is not None
+    person = torch.full((len(head.template), 3), 0.6)
+    forehead = head.template[_forehead(head)]
+    ends = 0.03  # m to the left, beyond which nothing is seen
+    lamp = torch.tensor([1.2, 1.0, 0.85]) ** ((points[:, :1] - 0.01) / 0.02).clamp(0, 1)
+    seen = ((points[:, 0] < ends) & atlas.skin).float()
+    shown = torch.cat([0.6 * lamp, torch.zeros(len(points), 1), seen[:, None]], 1) * seen[:, None]
+    light = fine_light(shown, person, torch.from_numpy(skin.spread), head, atlas)[0]
+    at_brow = ((points[:, 1] - float(forehead[1])).abs() < 0.01) & (points[:, 2] > 0.06) & atlas.skin
+
+    def warmth(low: float, high: float) -> float:
+        there = light[at_brow & (points[:, 0] > low) & (points[:, 0] < high)]
+        return float((there[:, 0] / there[:, 2]).log().mean())
+
+    inside, beyond = warmth(ends - 0.006, ends - 0.002), warmth(ends + 0.001, ends + 0.005)
+    assert inside > 0.1
+    assert beyond > 0.6 * inside
+    assert warmth(-0.06, -0.03) < 0.03
