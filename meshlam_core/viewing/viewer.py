@@ -50,7 +50,8 @@ MOUTH_DARKEST = 0.25
 MOST_FOLDED = 1.5  # of what the photo shows of a fold, at most
 ABOVE, FROM_ABOVE = (0.0, 0.8, 0.6), 0.35  # where light on glasses comes from, and how much of it
 SAME_VIEW = (3.0, 10.0)  # degrees off the photo's view, between which its outline goes where it is none any more
-LIKE_THE_PHOTOS = (10.0, 30.0)  # and between which it goes everywhere
+NEAR_IT = (10.0, 20.0)  # where it was none in the photo either
+LIKE_THE_PHOTOS = (10.0, 30.0)  # and everywhere
 EDGE = (0.3, 0.6)  # cosine of normals to the way to the camera, between which an outline ends
 ALONE = 0.99  # weight of a joint from which a vertex goes with no other
 SEEN_NEAR = 0.006  # of the texture, around a vertex in the mouth, where the photo is looked for
@@ -96,6 +97,7 @@ class AvatarRenderer:
         self.mesh = MeshRenderer(faces, uvs, uv_faces, texture, lit, rasteriser, folds, painted, avatar.outline)
         self._skull = None if avatar.outline is None else _rigid(avatar)
         self._photo_seen_from: F64 | None = None
+        self._edge_in_photo = torch.zeros(0, device=self.device)
 
     @property
     def blendshapes(self) -> F32:  # [K, V + S + G, 3] m
@@ -160,18 +162,23 @@ class AvatarRenderer:
         if self._photo_seen_from is None:
             pose = Pose(np.zeros(len(self._blendshapes), np.float32), self.avatar.photo.rotations)
             offset = torch.tensor(self.avatar.photo.translation, device=self.device)
-            self._photo_seen_from = self._seen_from(self.posed(pose) + offset)
+            placed = self.posed(pose) + offset
+            self._photo_seen_from, self._edge_in_photo = self._seen_from(placed), self._edge(placed)
         cosine = float(self._seen_from(vertices) @ self._photo_seen_from)
         angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
-        same, like = (1 - ramp(angle, *bounds) for bounds in (SAME_VIEW, LIKE_THE_PHOTOS))
+        same, near, like = (1 - ramp(angle, *bounds) for bounds in (SAME_VIEW, NEAR_IT, LIKE_THE_PHOTOS))
         if like == 0:
             return None
         if same == 1:
             return vertices.new_ones(len(vertices))
+        inside = near * (1 - self._edge_in_photo)  # hair: what shines through it stays where it is
+        return like * torch.maximum(self._edge(vertices), inside).clamp_min(same)
+
+    def _edge(self, vertices: Tensor) -> Tensor:  # [V, 3] m, view frame -> [V] 0..1
+        """How far the head ends at a vertex, as the camera sees it."""
         normals = vertex_normals(vertices[None], self.mesh.faces)[0]
         facing = -(normals * functional.normalize(vertices, dim=1)).sum(1)
-        edge = 1 - ((facing - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp(0, 1)
-        return like * edge.clamp_min(same)
+        return 1 - ((facing - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp(0, 1)
 
     def _seen_from(self, vertices: Tensor) -> F64:  # [V, 3] m, view frame -> [3] unit, avatar frame
         """The way from the head to the camera, as the head has it."""

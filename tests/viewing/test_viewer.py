@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.nn import functional
 
 from meshlam_core.avatar.record import Avatar, Fold
 from meshlam_core.errors import UsageError
 from meshlam_core.frames import project as project_points
+from meshlam_core.raster.normals import vertex_normals
 from meshlam_core.viewing.viewer import (
     AvatarRenderer,
+    Pose,
     mouth_light,
     neutral_pose,
     photo_camera,
@@ -170,6 +173,30 @@ def test_a_fold_shows_with_its_key_and_only_then(sample_avatar: Avatar) -> None:
     shown = (bare[..., 3] > 254) & (bare[..., :3].min(axis=2) > 60)
     assert np.median(full[shown][:, :3] / bare[shown][:, :3]) == pytest.approx(np.exp(-1 / 2.2), abs=0.02)
     assert half[..., :3].sum() > full[..., :3].sum()
+
+
+def test_an_outline_goes_where_it_turns_to_the_viewer_and_hair_stays_as_the_photo_has_it(sample_avatar: Avatar) -> None:
+    red = np.full((8, 8, 4), 255, np.uint8)
+    renderer, pose = AvatarRenderer(replace(sample_avatar, outline=red)), photo_pose(sample_avatar)
+    offset = torch.tensor(sample_avatar.photo.translation)
+
+    def facing(turn: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+        rotations = pose.rotations.copy()
+        rotations[0] += np.array([0, turn, 0], np.float32)
+        placed = renderer.posed(Pose(pose.expression, rotations)) + offset
+        normals = vertex_normals(placed[None], renderer.mesh.faces)[0]
+        return -(normals * functional.normalize(placed, dim=1)).sum(1), renderer.outlined(placed)
+
+    (then, whole), (now, shown) = facing(0.0), facing(0.24)
+    assert whole is not None
+    assert shown is not None
+    assert float(whole.min()) == 1
+    turned_up = (then < 0.32) & (then > 0) & (now > 0.48)
+    assert bool(turned_up.any())
+    inside, still = (then > 0.65) & (now > 0.65), (then < 0.25) & (now < 0.25) & (now > 0)
+    assert float(shown[turned_up].max()) < 0.4
+    assert float(shown[inside].min()) > 0.45
+    assert float(shown[still].min()) > 0.75
 
 
 def test_the_photos_outline_shows_in_views_like_the_photos_alone(sample_avatar: Avatar) -> None:
