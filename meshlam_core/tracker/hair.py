@@ -66,6 +66,7 @@ BURIED = 0.025  # m of hair beside an ear from which it lies over the ear, whate
 STEEP = 2.5  # m of growth per m away from skin that never grows: more would end in needles
 TUCKED = 0.004, 1.5  # m, and m per m away from a seen ear: the most that hair tucked behind it grows
 SMOOTH = 0.006  # m, over which what the network says is averaged
+AWAY = (-0.7, -0.3)  # of a growth's direction towards the camera, between which the outline begins to tell about it
 HEARD = 4000  # vertices at most whose values are averaged: finer meshes are thinned
 BALD_SHARE = 0.02  # hair area / face area under which nothing is fitted
 
@@ -79,11 +80,12 @@ class Spread:
     length: float  # m
     fine: float  # m, of a second one, the root of eight times narrower: locks that only the outline shows
     from_bald: bool  # whether the rounds begin at the skull, or at what is expected
+    behind: bool  # whether the outline also tells what grows away from the camera
 
 
 # about the mean of all hairstyles, and about what the network expects of one person
-OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028, fine=0.01, from_bald=True)
-OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.03, fine=0.01, from_bald=False)
+OF_ALL = Spread(modes=1.0, sigma=0.015, length=0.028, fine=0.01, from_bald=True, behind=True)
+OF_ONE = Spread(modes=0.05, sigma=0.012, length=0.03, fine=0.01, from_bald=False, behind=False)
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,11 @@ def _regress(
         growth = hair.mean + prior @ np.linalg.solve(seen, wanted - hair.mean[rows]).astype(np.float32)
         growth = np.clip(growth, 0, hair.reach)
     told = solve_triangular(np.linalg.cholesky(seen).astype(np.float32), prior.T, lower=True, check_finite=False)
-    left = np.maximum(_prior_sigma(hair, spread) ** 2 - np.einsum("oq,oq->q", told, told), 0)
+    told = np.einsum("oq,oq->q", told, told)
+    if not spread.behind:  # the pose is some degrees off: what brings the outline onto the masks is wrong behind
+        share = smooth_step(frame.ray[:, 2], *AWAY)
+        growth, told = hair.mean + share * (growth - hair.mean), share * told
+    left = np.maximum(_prior_sigma(hair, spread) ** 2 - told, 0)
     return np.asarray(growth, np.float32), _bounded(CALIBRATION * np.sqrt(left), hair)
 
 
