@@ -12,6 +12,7 @@ Dims: N photographs, L landmarks, A coefficients, E = 2 L + A errors, C componen
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +40,9 @@ SIZE = 512  # px, long side of the photographs
 COMPONENTS = 100
 QUANTILES = 21
 FRONTAL, TURNED = np.radians(15), np.radians(35)
-TWINS = np.array(
-    [
-        ARKIT_NAMES.index(_mirrored)
-        for _mirrored in (
-            name.replace("Left", "*").replace("Right", "Left").replace("*", "Right") for name in ARKIT_NAMES
-        )
-    ]
-)  # [A] the coefficient that takes this one's place in the mirrored picture
+OTHER = {"Left": "Right", "Right": "Left"}
+# [A] the coefficient that takes this one's place in the mirrored picture
+TWINS = np.array([ARKIT_NAMES.index(re.sub("Left|Right", lambda side: OTHER[side[0]], name)) for name in ARKIT_NAMES])
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,18 @@ def shot(seed: int, **kind: bool) -> Shot:
     return take(HEAD, HEAD.template, SIZE, np.random.default_rng(seed), **kind)
 
 
+def posed(found: Shot, head: HeadModel = HEAD) -> np.ndarray:
+    """[V, 3] m, the template before the camera."""
+    shaped = head.template + np.tensordot(found.expression, head.blendshapes, axes=1)
+    return (shaped @ rotation_from_axis_angle(found.rotation).T + found.translation).astype(np.float32)
+
+
+def posed_landmarks(found: Shot) -> np.ndarray:
+    return HEAD.landmarks(posed(found)).astype(np.float64)
+
+
 def landmarks_of(found: Shot) -> np.ndarray:
-    shaped = HEAD.template + np.tensordot(found.expression, HEAD.blendshapes, axes=1)
-    view = HEAD.landmarks(shaped.astype(np.float32)) @ rotation_from_axis_angle(found.rotation).T + found.translation
-    return project(view, found.camera)
+    return project(posed_landmarks(found), found.camera)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -48,12 +56,6 @@ def test_photographs_reach_from_tele_to_wide_and_heads_turn_to_both_sides() -> N
     assert max(yaw) > 35
 
 
-def posed_landmarks(found: Shot, head: HeadModel = HEAD) -> np.ndarray:
-    shaped = head.template + np.tensordot(found.expression, head.blendshapes, axes=1)
-    points = head.landmarks(shaped.astype(np.float32)).astype(np.float64)
-    return points @ rotation_from_axis_angle(found.rotation).T + found.translation
-
-
 def test_a_face_off_the_axis_is_turned_as_it_is_seen() -> None:
     point = np.array([0.4, -0.2, -1.0])
     at_the_camera = rotation_from_axis_angle(np.array([0.0, -np.arctan2(0.4, 1.0), 0.0]))  # looks back along the ray
@@ -66,8 +68,7 @@ def test_a_face_off_the_axis_is_turned_as_it_is_seen() -> None:
 
 def test_a_head_that_is_larger_turned_and_elsewhere_is_laid_back_onto_the_tracker_s() -> None:
     found = shot(3)
-    posed = (HEAD.template + found.translation).astype(np.float32)
-    tracked = simulate_tracker(HEAD, posed, found, DetectorErrors.load(), np.random.default_rng(0))
+    tracked = simulate_tracker(HEAD, posed(found), found, DetectorErrors.load(), np.random.default_rng(0))
     tracked = replace(tracked, vertices=HEAD.template)
     grown = (HEAD.template + np.array([0, 0, -0.02], np.float32) * (HEAD.template[:, 2:] < 0)).astype(np.float32)
     turn = rotation_from_axis_angle(np.array([0.2, -0.1, 0.3]))
@@ -106,13 +107,11 @@ def test_the_simulated_fit_finds_the_face_about_as_far_off_as_the_real_one(turne
     errors, off, beside = DetectorErrors.load(), [], []
     for seed in range(12):
         found = shot(seed, portrait=not turned)
-        shaped = HEAD.template + np.tensordot(found.expression, HEAD.blendshapes, axes=1)
-        posed = (shaped @ rotation_from_axis_angle(found.rotation).T + found.translation).astype(np.float32)
-        tracked = simulate_tracker(HEAD, posed, found, errors, np.random.default_rng(seed))
+        tracked = simulate_tracker(HEAD, posed(found), found, errors, np.random.default_rng(seed))
         true = looked_at(rotation_from_axis_angle(found.rotation), posed_landmarks(found).mean(axis=0))
         turn = rotation_from_axis_angle(tracked.rotations[0]) @ true.T
         off.append(np.degrees(np.linalg.norm(axis_angle_from_rotation(turn))))
-        pixels = project(posed_landmarks(found), found.camera)[:, :2]
+        pixels = landmarks_of(found)[:, :2]
         beside.append(np.median(np.linalg.norm(tracked.detection.landmarks[:, :2] - pixels, axis=1)) / found.face)
     assert 1 < np.median(off) < 8
     assert 0.005 < np.median(beside) < 0.04
@@ -120,8 +119,7 @@ def test_the_simulated_fit_finds_the_face_about_as_far_off_as_the_real_one(turne
 
 def test_another_head_model_is_tracked_as_well(flame_head: HeadModel) -> None:
     found = take(flame_head, flame_head.template, SIZE, np.random.default_rng(1), portrait=True)
-    shaped = flame_head.template + np.tensordot(found.expression, flame_head.blendshapes, axes=1)
-    posed = (shaped @ rotation_from_axis_angle(found.rotation).T + found.translation).astype(np.float32)
-    tracked = simulate_tracker(flame_head, posed, found, DetectorErrors.load(), np.random.default_rng(1))
+    errors, rng = DetectorErrors.load(), np.random.default_rng(1)
+    tracked = simulate_tracker(flame_head, posed(found, flame_head), found, errors, rng)
     assert tracked.vertices.shape == flame_head.template.shape
     assert tracked.landmark_error < 0.03
